@@ -1,0 +1,26 @@
+//! What crosses the border between flowlog's kernel program and its daemon.
+//!
+//! ```text
+//!           INTERFACES, EPOCH                      flow maps, TOTALS
+//!  daemon ────────────────────▶  kernel program ────────────────────▶  daemon
+//!           which links to count,                  what was counted, by epoch
+//!           when to change epoch
+//! ```
+//!
+//! * [`flow`]: keys and values of the flow maps.
+//! * [`total`]: the per-interface totals that every packet is in.
+//! * [`epoch`]: which of the two sets of maps a packet goes to.
+//! * [`interface`]: which network interfaces are counted.
+//! * [`packet`]: the parser, one piece of Rust for the kernel and for host tests.
+//!
+//! Every type here is `#[repr(C)]` without padding, and its layout is asserted at compile time:
+//! a struct that the two sides could read differently does not build.
+
+#![cfg_attr(not(test), no_std)]
+
+pub mod epoch;
+pub mod flow;
+pub mod interface;
+mod layout;
+pub mod packet;
+pub mod total;

@@ -1,0 +1,141 @@
+//! IPv6 (RFC 8200) and the walk over its extension headers.
+
+use super::{
+    Datagram, Malformed, Packet, Transport,
+    header::{Extension, Ipv6},
+    transport::{self, ICMPV6},
+};
+use crate::flow::partial;
+
+const HEADER_BYTES: u32 = 40;
+/// Extension headers walked before the transport header is given up.
+const MAX_EXTENSIONS: u32 = 8;
+
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+const AUTHENTICATION: u8 = 51;
+const NO_NEXT_HEADER: u8 = 59;
+const DESTINATION_OPTIONS: u8 = 60;
+const MOBILITY: u8 = 135;
+
+const FRAGMENT_OFFSET_MASK: u16 = 0xfff8;
+
+/// Reads an IPv6 packet whose version nibble was already checked.
+#[inline(always)]
+pub fn parse(packet: &impl Packet) -> Result<Datagram<16>, Malformed> {
+    let header = packet.read::<Ipv6>(0).ok_or(Malformed)?;
+    let bytes = datagram_bytes(&header, packet.len());
+    let (transport, header_bytes) = if is_extension(header.next_header) {
+        behind_extensions(packet, header.next_header, bytes)
+    } else {
+        let transport = transport::parse(packet, header.next_header, HEADER_BYTES, bytes, ICMPV6);
+        (transport, HEADER_BYTES)
+    };
+    Ok(Datagram {
+        source: address(header.source),
+        destination: address(header.destination),
+        bytes,
+        header_bytes,
+        transport,
+    })
+}
+
+/// The IP length, or what is there where that is less, or where the length says zero although a
+/// payload follows (46 bytes: the least payload of an Ethernet frame, which may all be padding).
+#[inline(always)]
+fn datagram_bytes(header: &Ipv6, there: u32) -> u32 {
+    let payload = u32::from(u16::from_be(header.payload_length));
+    if payload == 0 && header.next_header != NO_NEXT_HEADER && there > 46 {
+        there
+    } else {
+        (HEADER_BYTES + payload).min(there)
+    }
+}
+
+/// Finds the transport header behind extension headers, and says where it begins.
+///
+/// Apart from the hot path: few packets have extension headers, and the walk is long.
+#[inline(never)]
+fn behind_extensions(packet: &impl Packet, first: u8, end: u32) -> (Transport, u32) {
+    let walk = walk_extensions(packet, first, end);
+    let transport = if walk.partial == 0 && walk.protocol != MOBILITY {
+        transport::parse(packet, walk.protocol, walk.offset, end, ICMPV6)
+    } else {
+        Transport::bare(walk.protocol, walk.partial)
+    };
+    (transport, walk.offset)
+}
+
+/// Where the walk over the extension headers ended.
+struct EndOfWalk {
+    /// The next header at which it ended.
+    protocol: u8,
+    /// Where that header begins.
+    offset: u32,
+    /// Reasons of [`partial`] to look no further.
+    partial: u8,
+}
+
+#[inline(always)]
+fn walk_extensions(packet: &impl Packet, first: u8, end: u32) -> EndOfWalk {
+    let mut walk = EndOfWalk { protocol: first, offset: HEADER_BYTES, partial: 0 };
+    for _ in 0..MAX_EXTENSIONS {
+        if !is_extension(walk.protocol) {
+            return walk;
+        }
+        let Some(extension) = extension_at(packet, walk.offset, end) else {
+            walk.partial = partial::TRANSPORT_HEADER_CUT;
+            return walk;
+        };
+        let length = match walk.protocol {
+            FRAGMENT => 8,
+            // A mobility message ends the chain, and is a protocol of its own (RFC 6275 §6.1.1).
+            MOBILITY if extension.next_header == NO_NEXT_HEADER => return walk,
+            AUTHENTICATION => (u32::from(extension.length) + 2) << 2,
+            _ => (u32::from(extension.length) + 1) << 3,
+        };
+        if walk.offset + length > end {
+            walk.partial = partial::TRANSPORT_HEADER_CUT;
+            return walk;
+        }
+        let is_later_fragment = walk.protocol == FRAGMENT
+            && u16::from_be(extension.fragment) & FRAGMENT_OFFSET_MASK != 0;
+        walk.protocol = extension.next_header;
+        walk.offset += length;
+        if is_later_fragment {
+            walk.partial = partial::FRAGMENT_WITHOUT_FIRST;
+            return walk;
+        }
+    }
+    if is_extension(walk.protocol) {
+        walk.partial = partial::TRANSPORT_HEADER_CUT;
+    }
+    walk
+}
+
+#[inline(always)]
+fn extension_at(packet: &impl Packet, offset: u32, end: u32) -> Option<Extension> {
+    if offset + 8 > end {
+        return None;
+    }
+    packet.read::<Extension>(offset)
+}
+
+#[inline(always)]
+const fn is_extension(next_header: u8) -> bool {
+    matches!(
+        next_header,
+        HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION_OPTIONS | MOBILITY
+    )
+}
+
+#[inline(always)]
+fn address(words: [u32; 4]) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    let (chunks, _) = bytes.as_chunks_mut::<4>();
+    for (chunk, word) in chunks.iter_mut().zip(words) {
+        *chunk = word.to_ne_bytes();
+    }
+    bytes
+}

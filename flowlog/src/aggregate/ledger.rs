@@ -1,0 +1,126 @@
+//! The completeness ledger: what became of every packet that an interface saw in a window.
+
+use std::time::Duration;
+
+use flowlog_common::{
+    flow::Direction,
+    total::{Count, Totals},
+};
+
+use crate::clock::Utc;
+
+/// What an interface saw in a window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerEntry {
+    /// Name of the interface.
+    pub interface: String,
+    /// Since when it was counted within the window.
+    pub observed_start: Utc,
+    /// Until when it was counted within the window.
+    pub observed_end: Utc,
+    /// How often it went away in between.
+    pub interruptions: u32,
+    /// The greatest error of the clock within the window.
+    pub clock_error: Duration,
+    /// The kernel program's totals, by [`Direction`].
+    pub totals: [Totals; 2],
+    /// The sum of the flow rows, by [`Direction`].
+    pub in_flows: [Count; 2],
+}
+
+impl LedgerEntry {
+    pub(super) fn new(interface: String, from: Utc, to: Utc) -> Self {
+        Self {
+            interface,
+            observed_start: from,
+            observed_end: to,
+            interruptions: 0,
+            clock_error: Duration::ZERO,
+            totals: Default::default(),
+            in_flows: Default::default(),
+        }
+    }
+
+    pub(super) fn observe(
+        &mut self,
+        from: Utc,
+        to: Utc,
+        interruptions: u32,
+        totals: &[Totals; 2],
+        clock_error: Duration,
+    ) {
+        self.observed_start = self.observed_start.min(from);
+        self.observed_end = self.observed_end.max(to);
+        self.interruptions += interruptions;
+        self.clock_error = self.clock_error.max(clock_error);
+        for direction in Direction::ALL {
+            self.totals[direction as usize].add(&totals[direction as usize]);
+        }
+    }
+
+    /// The account of one direction.
+    #[must_use]
+    pub fn account(&self, direction: Direction) -> Account {
+        let Totals { seen, not_ip, malformed, excluded, overflow, fragments_without_first } =
+            self.totals[direction as usize];
+        Account {
+            seen,
+            flows: self.in_flows[direction as usize],
+            overflow,
+            not_ip,
+            malformed,
+            excluded,
+            fragments_without_first,
+        }
+    }
+}
+
+/// The conservation law, for one interface, direction and window:
+/// `seen = flows + overflow + not_ip + malformed + excluded`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Every packet that the kernel program saw.
+    pub seen: Count,
+    /// In flow rows.
+    pub flows: Count,
+    /// In no flow row, since the flow map was full.
+    pub overflow: Count,
+    /// Neither IPv4 nor IPv6.
+    pub not_ip: Count,
+    /// Without a readable IP header.
+    pub malformed: Count,
+    /// Left out by the capture policy.
+    pub excluded: Count,
+    /// In flow rows, but without ports, since their first fragment was not seen.
+    pub fragments_without_first: Count,
+}
+
+impl Account {
+    /// Every count with its name, in the order of the ledger's columns.
+    #[must_use]
+    pub const fn terms(&self) -> [(&'static str, Count); 7] {
+        // Destructured, so that a new term cannot be forgotten.
+        let Self { seen, flows, overflow, not_ip, malformed, excluded, fragments_without_first } =
+            *self;
+        [
+            ("seen", seen),
+            ("flows", flows),
+            ("overflow", overflow),
+            ("not_ip", not_ip),
+            ("malformed", malformed),
+            ("excluded", excluded),
+            ("fragments_without_first", fragments_without_first),
+        ]
+    }
+
+    /// What is seen but in none of the other terms, packets and bytes; both zero when it balances.
+    #[must_use]
+    pub fn missing(&self) -> (i128, i128) {
+        let terms = [self.flows, self.overflow, self.not_ip, self.malformed, self.excluded];
+        let sum = |of: fn(&Count) -> u64| terms.iter().map(|t| i128::from(of(t))).sum::<i128>();
+        (
+            i128::from(self.seen.packets) - sum(|count| count.packets),
+            i128::from(self.seen.bytes) - sum(|count| count.bytes),
+        )
+    }
+}

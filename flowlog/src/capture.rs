@@ -1,0 +1,359 @@
+//! Getting the kernel program in front of the packets: load it, find the interfaces, attach to
+//! each, and attach again when one returns.
+//!
+//! A sysadmin runs `wg-quick down wg0 && wg-quick up wg0`, OpenVPN restarts, a PPP session comes
+//! and goes: [`Capture::scan`] compares the interfaces that exist with those that are attached, and
+//! [`watch::LinkWatch`] says when that is worth doing.
+
+pub mod interface;
+pub mod presence;
+mod program;
+pub mod watch;
+
+use std::{collections::HashMap, sync::Arc};
+
+use aya::programs::{
+    LinkOrder, ProgramError, SchedClassifier, TcAttachType,
+    tc::{NlOptions, SchedClassifierLinkId, TcAttachOptions, TcError, qdisc_add_clsact},
+};
+use flowlog_common::{flow::Direction, interface::Interface};
+
+use crate::config::InterfacePattern;
+use interface::{Layer, Link};
+use presence::Presence;
+pub use program::{MapSizes, Maps, Program};
+
+/// Why packets cannot be captured.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The process lacks a capability.
+    #[error(
+        "no permission to {action}: run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
+    )]
+    Permission {
+        /// What was refused.
+        action: &'static str,
+    },
+    /// The kernel does not take the program.
+    #[error("cannot load the kernel program; `flowlog check` says what this kernel lacks")]
+    Load {
+        /// Why.
+        source: Box<aya::EbpfError>,
+    },
+    /// The kernel does not take one of its entry points.
+    #[error(
+        "cannot load the kernel program's entry point {name}; `flowlog check` says what this kernel lacks"
+    )]
+    LoadProgram {
+        /// The entry point.
+        name: &'static str,
+        /// Why.
+        source: Box<ProgramError>,
+    },
+    /// The object is not the one that this program was built with.
+    #[error("the kernel program has no {name}: it was built from other sources than flowlog")]
+    Missing {
+        /// The map or entry point.
+        name: &'static str,
+    },
+    /// The kernel's list of interfaces cannot be read.
+    #[error("cannot list the network interfaces")]
+    List {
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Changes of interfaces cannot be followed.
+    #[error("cannot follow changes of the network interfaces")]
+    Watch {
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The packets of this kind of device begin neither with an IP nor with an Ethernet header.
+    #[error("interface {interface} is of a kind that flowlog cannot read (ARPHRD {kind})")]
+    Kind {
+        /// Name of the interface.
+        interface: String,
+        /// The kernel's number for its kind.
+        kind: u16,
+    },
+    /// The kernel does not attach the program to an interface.
+    #[error("cannot attach to {interface}")]
+    Attach {
+        /// Name of the interface.
+        interface: String,
+        /// Why.
+        source: Box<ProgramError>,
+    },
+    /// Two interfaces have kernel indexes that agree in the low 16 bits.
+    #[error(
+        "{interface} cannot be counted together with {other}: their kernel indexes collide; recreate one of them"
+    )]
+    Collision {
+        /// Name of the interface.
+        interface: String,
+        /// The interface that is counted already.
+        other: String,
+    },
+    /// More interface names were seen than the totals have room for.
+    #[error("{interface} cannot be counted: more than {limit} interface names were seen")]
+    TooMany {
+        /// Name of the interface.
+        interface: String,
+        /// How many there is room for.
+        limit: u16,
+    },
+    /// A map of the kernel program cannot be written.
+    #[error("cannot write the kernel map {name}")]
+    Map {
+        /// The map.
+        name: &'static str,
+        /// Why.
+        source: Box<aya::maps::MapError>,
+    },
+}
+
+/// How the program is attached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum AttachMode {
+    /// TCX where the kernel has it (6.6), else clsact.
+    #[default]
+    Auto,
+    /// TCX only.
+    Tcx,
+    /// A filter of the clsact queueing discipline.
+    Clsact,
+}
+
+/// What a scan found changed.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Names of the interfaces that are counted from now on.
+    pub attached: Vec<String>,
+    /// Names of the interfaces that are gone.
+    pub detached: Vec<String>,
+    /// Interfaces that match but cannot be counted.
+    pub failed: Vec<Error>,
+}
+
+/// The loaded program and the interfaces that it is attached to.
+pub struct Capture {
+    program: Program,
+    mode: AttachMode,
+    presence: Arc<Presence>,
+    attached: HashMap<String, Attached>,
+    /// Kernel indexes that failed, so that one failure is reported once.
+    refused: HashMap<String, u32>,
+}
+
+struct Attached {
+    kernel_index: u32,
+    layer: Layer,
+    links: Vec<(Direction, SchedClassifierLinkId)>,
+}
+
+impl Capture {
+    /// Takes over a loaded program.
+    #[must_use]
+    pub fn new(program: Program, mode: AttachMode, presence: Arc<Presence>) -> Self {
+        Self { program, mode, presence, attached: HashMap::new(), refused: HashMap::new() }
+    }
+
+    /// Attaches to the interfaces that match and forgets those that are gone.
+    pub fn scan(&mut self, patterns: &[InterfacePattern]) -> Result<Changes, Error> {
+        let links = interface::list().map_err(|source| Error::List { source })?;
+        let mut changes = Changes::default();
+        self.forget_gone(&links, &mut changes);
+        for link in links.iter().filter(|link| patterns.iter().any(|p| p.matches(&link.name))) {
+            if self.attached.contains_key(&link.name)
+                || self.refused.get(&link.name) == Some(&link.kernel_index)
+            {
+                continue;
+            }
+            match self.attach(link) {
+                Ok(()) => changes.attached.push(link.name.clone()),
+                // It may be gone again already.
+                Err(_) if interface::kernel_index(&link.name) != Some(link.kernel_index) => {}
+                Err(error) => {
+                    self.refused.insert(link.name.clone(), link.kernel_index);
+                    changes.failed.push(error);
+                }
+            }
+        }
+        Ok(changes)
+    }
+
+    /// Whether an interface that matches is attached.
+    #[must_use]
+    pub fn is_attached(&self, pattern: &InterfacePattern) -> bool {
+        self.attached.keys().any(|name| pattern.matches(name))
+    }
+
+    fn forget_gone(&mut self, links: &[Link], changes: &mut Changes) {
+        let still_there = |name: &str, kernel_index: u32| {
+            links.iter().any(|link| link.name == name && link.kernel_index == kernel_index)
+        };
+        self.refused.retain(|name, kernel_index| still_there(name, *kernel_index));
+        let gone: Vec<String> = self
+            .attached
+            .iter()
+            .filter(|(name, attached)| !still_there(name, attached.kernel_index))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in gone {
+            self.detach(&name);
+            changes.detached.push(name);
+        }
+    }
+
+    fn attach(&mut self, link: &Link) -> Result<(), Error> {
+        let layer = link.layer()?;
+        let collides = |a: &Attached| {
+            flowlog_common::interface::index(a.kernel_index)
+                == flowlog_common::interface::index(link.kernel_index)
+        };
+        if let Some((other, _)) = self.attached.iter().find(|(_, a)| collides(a)) {
+            return Err(Error::Collision { interface: link.name.clone(), other: other.clone() });
+        }
+        let slot = self.presence.slot(&link.name).ok_or_else(|| Error::TooMany {
+            interface: link.name.clone(),
+            limit: self.presence.limit(),
+        })?;
+        // Counted from the first packet that reaches the program.
+        self.program.count_interface(Interface {
+            kernel_index: link.kernel_index,
+            slot,
+            reserved: 0,
+        })?;
+        let mut links = vec![];
+        for direction in Direction::ALL {
+            match self.attach_one(link, layer, direction) {
+                Ok(id) => links.push((direction, id)),
+                Err(source) => {
+                    self.drop_links(layer, links);
+                    self.program.ignore_interface(link.kernel_index)?;
+                    return Err(attach_error(&link.name, source));
+                }
+            }
+        }
+        self.presence.attached(slot);
+        let attached = Attached { kernel_index: link.kernel_index, layer, links };
+        self.attached.insert(link.name.clone(), attached);
+        Ok(())
+    }
+
+    fn attach_one(
+        &mut self,
+        link: &Link,
+        layer: Layer,
+        direction: Direction,
+    ) -> Result<SchedClassifierLinkId, ProgramError> {
+        // Ingress before anyone else: what a member sent is counted although a filter drops it.
+        // Egress after everyone else: what a filter drops never reached the member.
+        let (hook, order) = match direction {
+            Direction::Up => (TcAttachType::Ingress, LinkOrder::first()),
+            Direction::Down => (TcAttachType::Egress, LinkOrder::last()),
+        };
+        let mode = self.mode;
+        let program = self.program.entry_point(layer, direction)?;
+        if mode != AttachMode::Clsact {
+            match program.attach_with_options(&link.name, hook, TcAttachOptions::TcxOrder(order)) {
+                Err(error) if mode == AttachMode::Auto && lacks_tcx(&error) => {}
+                result => return result,
+            }
+        }
+        match qdisc_add_clsact(&link.name) {
+            Err(error) if !already_there(&error) => return Err(error.into()),
+            _ => {}
+        }
+        program.attach_with_options(
+            &link.name,
+            hook,
+            TcAttachOptions::Netlink(NlOptions::default()),
+        )
+    }
+
+    fn detach(&mut self, name: &str) {
+        let Some(attached) = self.attached.remove(name) else { return };
+        if let Some(slot) = self.presence.slot(name) {
+            self.presence.detached(slot);
+        }
+        if let Err(error) = self.program.ignore_interface(attached.kernel_index) {
+            tracing::warn!("{error}");
+        }
+        self.drop_links(attached.layer, attached.links);
+    }
+
+    fn drop_links(&mut self, layer: Layer, links: Vec<(Direction, SchedClassifierLinkId)>) {
+        for (direction, id) in links {
+            let detached =
+                self.program.entry_point(layer, direction).and_then(|program| program.detach(id));
+            if let Err(error) = detached {
+                // The kernel detaches by itself when the interface goes.
+                tracing::debug!("detaching from an interface that is gone: {error}");
+            }
+        }
+    }
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        let names: Vec<String> = self.attached.keys().cloned().collect();
+        for name in names {
+            self.detach(&name);
+        }
+    }
+}
+
+/// Whether TCX is not known to this kernel: `BPF_LINK_CREATE` says EINVAL for an attach type that
+/// it does not know.
+fn lacks_tcx(error: &ProgramError) -> bool {
+    matches!(error, ProgramError::SyscallError(call)
+        if call.io_error.raw_os_error() == Some(libc::EINVAL))
+}
+
+fn already_there(error: &TcError) -> bool {
+    match error {
+        TcError::AlreadyAttached => true,
+        other => {
+            let mut source: Option<&dyn std::error::Error> = Some(other);
+            while let Some(error) = source {
+                if error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error)
+                    == Some(libc::EEXIST)
+                {
+                    return true;
+                }
+                source = error.source();
+            }
+            false
+        }
+    }
+}
+
+fn attach_error(interface: &str, source: ProgramError) -> Error {
+    match &source {
+        ProgramError::SyscallError(call) if is_permission(&call.io_error) => {
+            Error::Permission { action: "attach to an interface" }
+        }
+        _ => Error::Attach { interface: interface.to_owned(), source: Box::new(source) },
+    }
+}
+
+fn is_permission(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::PermissionDenied
+}
+
+impl Program {
+    fn entry_point(
+        &mut self,
+        layer: Layer,
+        direction: Direction,
+    ) -> Result<&mut SchedClassifier, ProgramError> {
+        self.classifier(match (layer, direction) {
+            (Layer::Ip, Direction::Up) => "up_l3",
+            (Layer::Ip, Direction::Down) => "down_l3",
+            (Layer::Ethernet, Direction::Up) => "up_l2",
+            (Layer::Ethernet, Direction::Down) => "down_l2",
+        })
+    }
+}

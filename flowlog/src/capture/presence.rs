@@ -1,0 +1,171 @@
+//! Which interfaces were counted, and when: the names behind the slots, and the bounds that the
+//! ledger states.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::clock::{self, MonotonicNs};
+
+/// The interfaces that were ever counted; shared by capture, which attaches, and drain, which asks.
+pub struct Presence {
+    limit: u16,
+    slots: Mutex<Vec<Slot>>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    name: String,
+    state: State,
+    /// Since the last question: when it was first counted, last counted, how often it went away.
+    first: Option<MonotonicNs>,
+    last: Option<MonotonicNs>,
+    interruptions: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Attached,
+    Detached,
+}
+
+/// When an interface was counted within an epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observed {
+    /// The slot in keys and totals.
+    pub slot: u16,
+    /// The interface's name.
+    pub name: String,
+    /// From when.
+    pub from: MonotonicNs,
+    /// Until when.
+    pub to: MonotonicNs,
+    /// How often it went away in between.
+    pub interruptions: u32,
+}
+
+impl Presence {
+    /// Room for this many interface names.
+    #[must_use]
+    pub fn new(limit: u16) -> Self {
+        Self { limit, slots: Mutex::new(vec![]) }
+    }
+
+    /// How many interface names there is room for.
+    #[must_use]
+    pub const fn limit(&self) -> u16 {
+        self.limit
+    }
+
+    /// The slot that stands for a name, a new one where it had none; `None` when all are taken.
+    pub fn slot(&self, name: &str) -> Option<u16> {
+        let mut slots = self.lock();
+        let index = match slots.iter().position(|slot| slot.name == name) {
+            Some(index) => index,
+            None if slots.len() < usize::from(self.limit) => {
+                slots.push(Slot {
+                    name: name.to_owned(),
+                    state: State::Detached,
+                    first: None,
+                    last: None,
+                    interruptions: 0,
+                });
+                slots.len() - 1
+            }
+            None => return None,
+        };
+        u16::try_from(index).ok()
+    }
+
+    /// The interface is counted from now on.
+    pub fn attached(&self, slot: u16) {
+        let now = clock::monotonic_coarse();
+        if let Some(slot) = self.lock().get_mut(usize::from(slot)) {
+            slot.state = State::Attached;
+            slot.first.get_or_insert(now);
+        }
+    }
+
+    /// The interface is not counted any more.
+    pub fn detached(&self, slot: u16) {
+        let now = clock::monotonic_coarse();
+        if let Some(slot) = self.lock().get_mut(usize::from(slot)) {
+            slot.state = State::Detached;
+            slot.last = Some(now);
+            slot.interruptions += 1;
+        }
+    }
+
+    /// The interfaces that were counted between two instants, to be asked once per epoch.
+    pub fn between(&self, opened: MonotonicNs, closed: MonotonicNs) -> Vec<Observed> {
+        let mut observed = vec![];
+        for (index, slot) in self.lock().iter_mut().enumerate() {
+            let Ok(number) = u16::try_from(index) else { continue };
+            let is_attached = slot.state == State::Attached;
+            let from = match slot.first.take() {
+                // Attached in the next epoch, which has begun already: wait for it to be asked.
+                Some(first) if first >= closed => {
+                    slot.first = Some(first);
+                    continue;
+                }
+                Some(first) => first.max(opened),
+                None if is_attached || slot.last.is_some() => opened,
+                None => continue,
+            };
+            let to = if is_attached { closed } else { slot.last.unwrap_or(closed).min(closed) };
+            observed.push(Observed {
+                slot: number,
+                name: slot.name.clone(),
+                from,
+                to: to.max(from),
+                interruptions: std::mem::take(&mut slot.interruptions),
+            });
+            slot.last = None;
+        }
+        observed
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Slot>> {
+        // Every change leaves the table sound, so that of a thread that panicked is too.
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_keeps_its_slot() {
+        let presence = Presence::new(2);
+        assert_eq!(presence.slot("wg0"), Some(0));
+        assert_eq!(presence.slot("tun0"), Some(1));
+        assert_eq!(presence.slot("wg0"), Some(0));
+        assert_eq!(presence.slot("wg1"), None);
+    }
+
+    #[test]
+    fn an_interface_is_observed_while_it_is_attached() {
+        let presence = Presence::new(4);
+        let slot = presence.slot("wg0").unwrap();
+        assert_eq!(presence.between(0, 10), []);
+        presence.attached(slot);
+        let far = u64::MAX;
+        let first = presence.between(0, far - 1);
+        assert_eq!(first.len(), 1);
+        assert!(first[0].from > 0 && first[0].to == far - 1);
+        // The whole of the next epoch, too.
+        assert_eq!(presence.between(5, 9)[0].from, 5);
+        presence.detached(slot);
+        let last = presence.between(5, far);
+        assert!(last[0].to < far && last[0].interruptions == 1);
+        assert_eq!(presence.between(5, far), []);
+    }
+
+    #[test]
+    fn what_is_attached_in_the_next_epoch_is_not_in_this_one() {
+        let presence = Presence::new(4);
+        let slot = presence.slot("wg0").unwrap();
+        presence.attached(slot);
+        assert_eq!(presence.between(0, 1), []);
+        assert_eq!(presence.between(1, u64::MAX).len(), 1);
+    }
+}

@@ -1,0 +1,145 @@
+//! The kernel program: the object that is built in, loaded into the kernel.
+
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Array, Map, MapData, MapError, PerCpuArray},
+    programs::{ProgramError, SchedClassifier},
+};
+use flowlog_common::{
+    interface::{self, Interface},
+    total::{Totals, table_size},
+};
+
+use super::{Error, is_permission};
+
+#[cfg(not(feature = "trace"))]
+static OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/ebpf/flowlog.bpf.o"));
+#[cfg(feature = "trace")]
+static OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/ebpf/flowlog-trace.bpf.o"));
+
+/// How many entries the kernel's maps have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MapSizes {
+    /// IPv4 flows of an epoch.
+    pub flows_v4: u32,
+    /// IPv6 flows of an epoch.
+    pub flows_v6: u32,
+    /// Interface names.
+    pub interfaces: u16,
+}
+
+/// The maps that the daemon drains; each pair by epoch.
+pub struct Maps {
+    /// The word that announces the change of epoch.
+    pub epoch: MapData,
+    /// Totals by interface, direction and epoch.
+    pub totals: PerCpuArray<MapData, Totals>,
+    /// IPv4 flows.
+    pub flows_v4: [MapData; 2],
+    /// IPv6 flows.
+    pub flows_v6: [MapData; 2],
+}
+
+/// The program in the kernel; it goes when this is dropped.
+pub struct Program {
+    ebpf: Ebpf,
+    interfaces: Array<MapData, Interface>,
+}
+
+impl Program {
+    /// Loads the program and hands out the maps that it counts in.
+    pub fn load(sizes: MapSizes) -> Result<(Self, Maps), Error> {
+        let mut ebpf = EbpfLoader::new()
+            .map_max_entries("FLOWS_V4_0", sizes.flows_v4)
+            .map_max_entries("FLOWS_V4_1", sizes.flows_v4)
+            .map_max_entries("FLOWS_V6_0", sizes.flows_v6)
+            .map_max_entries("FLOWS_V6_1", sizes.flows_v6)
+            .map_max_entries("TOTALS", table_size(sizes.interfaces))
+            .load(OBJECT)
+            .map_err(load_error)?;
+        for name in ["up_l3", "down_l3", "up_l2", "down_l2", "empty"] {
+            let program: &mut SchedClassifier = ebpf
+                .program_mut(name)
+                .ok_or(Error::Missing { name })?
+                .try_into()
+                .map_err(|_| Error::Missing { name })?;
+            program.load().map_err(|source| program_error(name, source))?;
+        }
+        #[cfg(feature = "trace")]
+        start_logger(&mut ebpf);
+        let maps = Maps {
+            epoch: take_data(&mut ebpf, "EPOCH")?,
+            totals: take(&mut ebpf, "TOTALS")?,
+            flows_v4: [take_data(&mut ebpf, "FLOWS_V4_0")?, take_data(&mut ebpf, "FLOWS_V4_1")?],
+            flows_v6: [take_data(&mut ebpf, "FLOWS_V6_0")?, take_data(&mut ebpf, "FLOWS_V6_1")?],
+        };
+        let interfaces = take(&mut ebpf, "INTERFACES")?;
+        Ok((Self { ebpf, interfaces }, maps))
+    }
+
+    /// An entry point by its name, for attaching and for test runs.
+    pub fn classifier(&mut self, name: &'static str) -> Result<&mut SchedClassifier, ProgramError> {
+        self.ebpf.program_mut(name).ok_or(ProgramError::NotLoaded)?.try_into()
+    }
+
+    /// Counts the packets of an interface from now on.
+    pub fn count_interface(&mut self, counted: Interface) -> Result<(), Error> {
+        self.interfaces
+            .set(interface::index(counted.kernel_index), counted, 0)
+            .map_err(|source| map_error("INTERFACES", source))
+    }
+
+    /// Does not count the packets of an interface any more.
+    pub fn ignore_interface(&mut self, kernel_index: u32) -> Result<(), Error> {
+        self.interfaces
+            .set(interface::index(kernel_index), Interface::default(), 0)
+            .map_err(|source| map_error("INTERFACES", source))
+    }
+}
+
+fn take<T: TryFrom<Map, Error = MapError>>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+) -> Result<T, Error> {
+    let map = ebpf.take_map(name).ok_or(Error::Missing { name })?;
+    map.try_into().map_err(|source| map_error(name, source))
+}
+
+fn take_data(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, Error> {
+    match ebpf.take_map(name) {
+        Some(Map::Array(data) | Map::HashMap(data)) => Ok(data),
+        _ => Err(Error::Missing { name }),
+    }
+}
+
+fn map_error(name: &'static str, source: MapError) -> Error {
+    Error::Map { name, source: Box::new(source) }
+}
+
+fn load_error(source: aya::EbpfError) -> Error {
+    let is_refused = matches!(&source, aya::EbpfError::MapError(MapError::CreateError { io_error, .. })
+        if is_permission(io_error));
+    if is_refused {
+        Error::Permission { action: "create the kernel program's maps" }
+    } else {
+        Error::Load { source: Box::new(source) }
+    }
+}
+
+fn program_error(name: &'static str, source: ProgramError) -> Error {
+    match &source {
+        ProgramError::LoadError { io_error, .. } if is_permission(io_error) => {
+            Error::Permission { action: "load the kernel program" }
+        }
+        _ => Error::LoadProgram { name, source: Box::new(source) },
+    }
+}
+
+#[cfg(feature = "trace")]
+fn start_logger(ebpf: &mut Ebpf) {
+    if let Err(error) = aya_log::EbpfLogger::init(ebpf) {
+        tracing::warn!("the kernel program logs nothing: {error}");
+    }
+}

@@ -1,0 +1,196 @@
+//! The only place that reads time, and the way from the kernel's time to UTC.
+//!
+//! The kernel program stamps packets with its coarse monotonic clock, whose step is a jiffy. The
+//! offset to UTC is read once per epoch; an epoch is converted with the offset of its opening, so
+//! that a change of the wall clock moves none of its packets.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+/// Nanoseconds of the kernel's monotonic clock.
+pub type MonotonicNs = u64;
+
+/// An instant in UTC, to the nanosecond, between the years 1677 and 2262.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Utc(i64);
+
+impl Utc {
+    /// The instant this many nanoseconds after 1970.
+    #[must_use]
+    pub const fn from_ns(ns: i64) -> Self {
+        Self(ns)
+    }
+
+    /// The instant this many milliseconds after 1970; the ends of the range where it has none.
+    #[must_use]
+    pub const fn from_ms(ms: i64) -> Self {
+        Self(ms.saturating_mul(1_000_000))
+    }
+
+    /// Nanoseconds after 1970.
+    #[must_use]
+    pub const fn ns(self) -> i64 {
+        self.0
+    }
+
+    /// Whole milliseconds after 1970.
+    #[must_use]
+    pub const fn ms(self) -> i64 {
+        self.0.div_euclid(1_000_000)
+    }
+
+    /// The multiple of `step` at this instant or before it.
+    #[must_use]
+    pub fn floor(self, step: Duration) -> Self {
+        let step = duration_ns(step).max(1);
+        Self(self.0 - self.0.rem_euclid(step))
+    }
+
+    /// This instant and a duration.
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(duration_ns(duration)))
+    }
+
+    /// This instant less a duration.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(duration_ns(duration)))
+    }
+
+    /// How far apart two instants are.
+    #[must_use]
+    pub fn distance(self, other: Self) -> Duration {
+        Duration::from_nanos(self.0.abs_diff(other.0))
+    }
+}
+
+impl From<Timestamp> for Utc {
+    fn from(timestamp: Timestamp) -> Self {
+        let ns = timestamp.as_nanosecond();
+        Self(i64::try_from(ns).unwrap_or(if ns < 0 { i64::MIN } else { i64::MAX }))
+    }
+}
+
+impl From<Utc> for Timestamp {
+    fn from(utc: Utc) -> Self {
+        // Every instant of `Utc` is in the range of `Timestamp`.
+        Self::from_nanosecond(i128::from(utc.0)).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Display for Utc {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        Timestamp::from(*self).fmt(f)
+    }
+}
+
+/// The distance from the kernel's monotonic clock to UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offset(i64);
+
+impl Offset {
+    /// Reads both clocks.
+    #[must_use]
+    pub fn now() -> Self {
+        let before = read(libc::CLOCK_MONOTONIC);
+        let wall = read(libc::CLOCK_REALTIME);
+        let after = read(libc::CLOCK_MONOTONIC);
+        Self(wall - before.midpoint(after))
+    }
+
+    /// An offset of this many nanoseconds, for tests and benchmarks.
+    #[must_use]
+    pub const fn from_ns(ns: i64) -> Self {
+        Self(ns)
+    }
+
+    /// An instant of the kernel in UTC.
+    #[must_use]
+    pub fn utc(self, monotonic: MonotonicNs) -> Utc {
+        Utc(i64::try_from(monotonic).unwrap_or(i64::MAX).saturating_add(self.0))
+    }
+
+    /// An instant in UTC on the kernel's clock; zero where it was not running yet.
+    #[must_use]
+    pub fn monotonic(self, utc: Utc) -> MonotonicNs {
+        MonotonicNs::try_from(utc.0.saturating_sub(self.0)).unwrap_or(0)
+    }
+}
+
+/// UTC now.
+#[must_use]
+pub fn now() -> Utc {
+    Utc(read(libc::CLOCK_REALTIME))
+}
+
+/// The clock that the kernel program reads: monotonic, in steps of a jiffy.
+#[must_use]
+pub fn monotonic_coarse() -> MonotonicNs {
+    MonotonicNs::try_from(read(libc::CLOCK_MONOTONIC_COARSE)).unwrap_or(0)
+}
+
+/// What the kernel knows of how right its wall clock is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockQuality {
+    /// Whether something (chrony, ntpd, timesyncd) keeps it.
+    pub synchronised: bool,
+    /// The greatest error that it may have; grows while nothing keeps the clock.
+    pub max_error: Duration,
+}
+
+/// Asks the kernel how right its wall clock is (adjtimex).
+#[must_use]
+pub fn quality() -> ClockQuality {
+    // SAFETY: zeroes are a valid request to change nothing.
+    let mut timex: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: the argument outlives the call.
+    let state = unsafe { libc::adjtimex(&raw mut timex) };
+    ClockQuality {
+        synchronised: state != libc::TIME_ERROR && timex.status & libc::STA_UNSYNC == 0,
+        max_error: Duration::from_micros(u64::try_from(timex.maxerror).unwrap_or(0)),
+    }
+}
+
+fn duration_ns(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}
+
+fn read(clock: libc::clockid_t) -> i64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the argument outlives the call, which cannot fail for a clock that exists.
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
+    time.tv_sec * 1_000_000_000 + time.tv_nsec
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instant_goes_to_utc_and_back() {
+        let offset = Offset::from_ns(1_700_000_000_000_000_000);
+        let utc = offset.utc(5_000_000_123);
+        assert_eq!(utc, Utc::from_ns(1_700_000_005_000_000_123));
+        assert_eq!(offset.monotonic(utc), 5_000_000_123);
+        assert_eq!(utc.to_string(), "2023-11-14T22:13:25.000000123Z");
+    }
+
+    #[test]
+    fn windows_begin_at_multiples_of_their_length() {
+        let five_minutes = Duration::from_mins(5);
+        let utc: Timestamp = "2026-11-22T09:57:31.5Z".parse().unwrap();
+        let start = Utc::from(utc).floor(five_minutes);
+        assert_eq!(start.to_string(), "2026-11-22T09:55:00Z");
+        assert_eq!(start.floor(five_minutes), start);
+        assert_eq!(Utc::from_ms(-1).floor(Duration::from_secs(1)), Utc::from_ms(-1000));
+    }
+
+    #[test]
+    fn the_coarse_clock_follows_the_monotonic_one() {
+        let coarse = monotonic_coarse();
+        let fine = u64::try_from(read(libc::CLOCK_MONOTONIC)).unwrap();
+        assert!(fine >= coarse && fine - coarse < 100_000_000);
+    }
+}

@@ -1,0 +1,268 @@
+//! The configuration: a documented TOML file, parsed into types before anything starts.
+
+mod duration;
+mod pattern;
+mod reference;
+
+pub use duration::{Period, parse_duration, parse_period};
+pub use pattern::InterfacePattern;
+pub use reference::reference;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML, has an unknown key, or a value of the wrong kind.
+    #[error("the configuration {} is not valid: {message}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and where.
+        message: String,
+    },
+    /// A value makes no sense.
+    #[error("{key}: {message}")]
+    Value {
+        /// The configuration key, or the option of the command line.
+        key: &'static str,
+        /// What is wrong with its value and what would be right.
+        message: String,
+    },
+}
+
+/// What is collected. Only `flows` exists so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Profile {
+    /// Full conversations: both addresses, both ports.
+    Flows,
+}
+
+/// A configuration file as it is written: every key may be left out but `profile`.
+///
+/// The documentation of the keys is in [`reference()`].
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "documented once, in the reference, which a test compares")]
+pub struct File {
+    pub profile: Profile,
+    pub interfaces: Option<Vec<String>>,
+    pub store: Option<String>,
+    pub gateway: Option<String>,
+    pub window: Option<String>,
+    pub drain_interval: Option<String>,
+    pub shutdown_timeout: Option<String>,
+    pub max_flows_v4: Option<u32>,
+    pub max_flows_v6: Option<u32>,
+    pub retention: Option<RetentionFile>,
+}
+
+/// The `[retention]` table of a configuration file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "documented once, in the reference, which a test compares")]
+pub struct RetentionFile {
+    pub keep: String,
+    pub interval: Option<String>,
+}
+
+impl File {
+    /// Reads a configuration file.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        Self::parse(&text).map_err(|message| Error::Parse { path: path.to_owned(), message })
+    }
+
+    /// Parses the text of a configuration file; the error says what is wrong and in which line.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|error| {
+            let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
+            let message = error.message().replace('\n', " ");
+            line.map_or(message.clone(), |line| format!("line {line}: {message}"))
+        })
+    }
+}
+
+/// Everything that `flowlog run` needs to know, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Interfaces to count, by name or pattern.
+    pub interfaces: Vec<InterfacePattern>,
+    /// Where the files go: a path or a URL.
+    pub store: String,
+    /// Name of this gateway in the store.
+    pub gateway: String,
+    /// What is collected.
+    pub profile: Profile,
+    /// Length of a window; divides an hour.
+    pub window: Duration,
+    /// How often the kernel's maps are drained; divides the window.
+    pub drain_interval: Duration,
+    /// How long a shutdown may take.
+    pub shutdown_timeout: Duration,
+    /// Most IPv4 flows of an epoch.
+    pub max_flows_v4: u32,
+    /// Most IPv6 flows of an epoch.
+    pub max_flows_v6: u32,
+    /// When the store is cleared of what has expired.
+    pub retention: Option<Retention>,
+}
+
+/// The retention loop inside `flowlog run`.
+#[derive(Clone, Debug)]
+pub struct Retention {
+    /// How long data are kept.
+    pub keep: Period,
+    /// How often to look for what has expired.
+    pub interval: Duration,
+}
+
+/// Where the files go when nobody says otherwise.
+pub const DEFAULT_STORE: &str = "/var/lib/flowlog/store";
+pub(crate) const DEFAULT_WINDOW: &str = "5m";
+pub(crate) const DEFAULT_DRAIN_INTERVAL: &str = "10s";
+pub(crate) const DEFAULT_SHUTDOWN_TIMEOUT: &str = "30s";
+pub(crate) const DEFAULT_MAX_FLOWS_V4: u32 = 262_144;
+pub(crate) const DEFAULT_MAX_FLOWS_V6: u32 = 65_536;
+pub(crate) const DEFAULT_RETENTION_INTERVAL: &str = "10m";
+
+const HOUR: Duration = Duration::from_hours(1);
+
+impl Config {
+    /// Checks a configuration; `hostname` is the gateway's name where the file gives none.
+    pub fn from_file(file: File, hostname: &str) -> Result<Self, Error> {
+        let File {
+            profile,
+            interfaces,
+            store,
+            gateway,
+            window,
+            drain_interval,
+            shutdown_timeout,
+            max_flows_v4,
+            max_flows_v6,
+            retention,
+        } = file;
+        let window = duration("window", window.as_deref().unwrap_or(DEFAULT_WINDOW))?;
+        let drain_interval = match drain_interval {
+            Some(text) => duration("drain_interval", &text)?,
+            None => duration("drain_interval", DEFAULT_DRAIN_INTERVAL)?.min(window),
+        };
+        divides("window", window, "an hour", HOUR)?;
+        divides("drain_interval", drain_interval, "the window", window)?;
+        Ok(Self {
+            profile,
+            interfaces: parse_interfaces(&interfaces.unwrap_or_default())?,
+            store: store.unwrap_or_else(|| DEFAULT_STORE.to_owned()),
+            gateway: parse_gateway(gateway.as_deref().unwrap_or(hostname))?,
+            window,
+            drain_interval,
+            shutdown_timeout: duration(
+                "shutdown_timeout",
+                shutdown_timeout.as_deref().unwrap_or(DEFAULT_SHUTDOWN_TIMEOUT),
+            )?,
+            max_flows_v4: at_least_one(
+                "max_flows_v4",
+                max_flows_v4.unwrap_or(DEFAULT_MAX_FLOWS_V4),
+            )?,
+            max_flows_v6: at_least_one(
+                "max_flows_v6",
+                max_flows_v6.unwrap_or(DEFAULT_MAX_FLOWS_V6),
+            )?,
+            retention: retention.map(parse_retention).transpose()?,
+        })
+    }
+
+    /// SHA-256 of what decides which packets are collected and what is kept of them; in every
+    /// file, so that what was never collected can be shown.
+    #[must_use]
+    pub fn policy_hash(&self) -> String {
+        let profile = match self.profile {
+            Profile::Flows => "flows",
+        };
+        format!("{:x}", Sha256::digest(format!("profile={profile}\n")))
+    }
+}
+
+fn parse_interfaces(names: &[String]) -> Result<Vec<InterfacePattern>, Error> {
+    if names.is_empty() {
+        return Err(Error::Value {
+            key: "interfaces",
+            message: "no interface is named; say which one is the VPN's, for example wg0"
+                .to_owned(),
+        });
+    }
+    names
+        .iter()
+        .map(|name| name.parse().map_err(|message| Error::Value { key: "interfaces", message }))
+        .collect()
+}
+
+/// A gateway's name is a folder in the store, so it keeps to what every store can hold.
+fn parse_gateway(name: &str) -> Result<String, Error> {
+    let is_sound = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if name.is_empty() || name.len() > 64 || !name.chars().all(is_sound) || name.starts_with('.') {
+        return Err(Error::Value {
+            key: "gateway",
+            message: format!(
+                "{name:?} is not a gateway name: 1 to 64 letters, digits, '.', '_' or '-', \
+                 not beginning with '.'"
+            ),
+        });
+    }
+    Ok(name.to_owned())
+}
+
+fn parse_retention(file: RetentionFile) -> Result<Retention, Error> {
+    let RetentionFile { keep, interval } = file;
+    Ok(Retention {
+        keep: parse_period(&keep)
+            .map_err(|message| Error::Value { key: "retention.keep", message })?,
+        interval: duration(
+            "retention.interval",
+            interval.as_deref().unwrap_or(DEFAULT_RETENTION_INTERVAL),
+        )?,
+    })
+}
+
+fn duration(key: &'static str, text: &str) -> Result<Duration, Error> {
+    parse_duration(text).map_err(|message| Error::Value { key, message })
+}
+
+fn divides(key: &'static str, part: Duration, name: &str, whole: Duration) -> Result<(), Error> {
+    let is_whole_ms = part.subsec_nanos().is_multiple_of(1_000_000);
+    if part.is_zero() || !is_whole_ms || !whole.as_millis().is_multiple_of(part.as_millis()) {
+        return Err(Error::Value {
+            key,
+            message: format!("{part:?} does not divide {name} ({whole:?}) into equal parts"),
+        });
+    }
+    Ok(())
+}
+
+fn at_least_one(key: &'static str, number: u32) -> Result<u32, Error> {
+    if number == 0 {
+        return Err(Error::Value { key, message: "must be at least 1".to_owned() });
+    }
+    Ok(number)
+}
+
+#[cfg(test)]
+mod tests;

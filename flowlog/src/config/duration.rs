@@ -1,0 +1,76 @@
+//! Durations and calendar periods as people write them.
+
+use std::time::Duration;
+
+use jiff::{Span, Timestamp, tz::TimeZone};
+
+use crate::clock::Utc;
+
+/// A span of the calendar, such as 90 days or 12 months, counted in UTC.
+#[derive(Clone, Copy, Debug)]
+pub struct Period(Span);
+
+impl Period {
+    /// The instant this period before another one; `None` before the calendar begins.
+    #[must_use]
+    pub fn before(&self, instant: Utc) -> Option<Utc> {
+        let zoned = Timestamp::from(instant).to_zoned(TimeZone::UTC);
+        Some(Utc::from(zoned.checked_sub(self.0).ok()?.timestamp()))
+    }
+}
+
+impl std::fmt::Display for Period {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:#}", self.0)
+    }
+}
+
+/// Parses a duration such as `5m`, `10s` or `250ms`.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is not a duration; write for example 5m, 10s or 250ms");
+    let span: Span = text.parse().map_err(|_| wrong())?;
+    let duration = jiff::SignedDuration::try_from(span).map_err(|_| wrong())?;
+    let duration = Duration::try_from(duration).map_err(|_| wrong())?;
+    if duration.is_zero() {
+        return Err(format!("{text:?} is no time at all"));
+    }
+    Ok(duration)
+}
+
+/// Parses a period of the calendar such as `90d`, `12 months` or `1y`.
+pub fn parse_period(text: &str) -> Result<Period, String> {
+    let wrong = || format!("{text:?} is not a period; write for example 90d, \"12 months\" or 1y");
+    let span: Span = text.parse().map_err(|_| wrong())?;
+    if !span.is_positive() {
+        return Err(wrong());
+    }
+    Ok(Period(span))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn utc(text: &str) -> Utc {
+        Utc::from(text.parse::<Timestamp>().unwrap())
+    }
+
+    #[test]
+    fn months_are_those_of_the_calendar() {
+        let year = parse_period("12 months").unwrap();
+        assert_eq!(year.before(utc("2025-03-01T00:00:00Z")), Some(utc("2024-03-01T00:00:00Z")));
+        let days = parse_period("90d").unwrap();
+        assert_eq!(days.before(utc("2026-04-01T00:00:00Z")), Some(utc("2026-01-01T00:00:00Z")));
+    }
+
+    #[test]
+    fn what_is_no_duration_is_refused_with_an_example() {
+        for text in ["", "5", "ten seconds", "-5m", "0s", "1d"] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+        assert!(parse_duration("x").unwrap_err().contains("5m"));
+        for text in ["", "90", "-90d", "0d"] {
+            assert!(parse_period(text).is_err(), "{text}");
+        }
+    }
+}

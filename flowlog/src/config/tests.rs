@@ -1,0 +1,75 @@
+use super::{reference::example, *};
+
+fn config(text: &str) -> Result<Config, String> {
+    let file = File::parse(text)?;
+    Config::from_file(file, "gw1").map_err(|error| error.to_string())
+}
+
+#[test]
+fn the_least_configuration_has_the_documented_defaults() {
+    let config = config("profile = \"flows\"\ninterfaces = [\"wg0\", \"tun*\"]").unwrap();
+    assert_eq!(config.gateway, "gw1");
+    assert_eq!(config.window, Duration::from_mins(5));
+    assert_eq!(config.drain_interval, Duration::from_secs(10));
+    assert_eq!(config.store, DEFAULT_STORE);
+    assert!(config.retention.is_none());
+}
+
+#[test]
+fn the_reference_names_every_key_and_its_example_is_valid() {
+    let file = File::parse(&example()).unwrap();
+    // Fails to compile when a key is added, until it is in the reference and here.
+    let File {
+        profile: _,
+        interfaces,
+        store,
+        gateway,
+        window,
+        drain_interval,
+        shutdown_timeout,
+        max_flows_v4,
+        max_flows_v6,
+        retention,
+    } = file.clone();
+    let RetentionFile { keep: _, interval } = retention.unwrap();
+    assert!(interfaces.is_some() && max_flows_v4.is_some() && max_flows_v6.is_some());
+    assert!(
+        [store, gateway, window, drain_interval, shutdown_timeout, interval]
+            .iter()
+            .all(Option::is_some)
+    );
+    Config::from_file(file, "gw1").unwrap();
+}
+
+#[test]
+fn a_profile_must_be_named() {
+    assert!(config("interfaces = [\"wg0\"]").unwrap_err().contains("profile"));
+}
+
+#[test]
+fn an_unknown_key_is_refused_by_name_and_line() {
+    let error = config("profile = \"flows\"\ninterfaces = [\"wg0\"]\nwindwo = \"5m\"").unwrap_err();
+    assert!(error.contains("windwo") && error.contains("line 3"), "{error}");
+}
+
+#[test]
+fn windows_and_drains_must_divide_what_they_are_part_of() {
+    let with = |rest: &str| config(&format!("profile = \"flows\"\ninterfaces = [\"wg0\"]\n{rest}"));
+    assert!(with("window = \"7m\"").unwrap_err().contains("window"));
+    assert!(
+        with("window = \"5m\"\ndrain_interval = \"7s\"").unwrap_err().contains("drain_interval")
+    );
+    assert!(with("window = \"250ms\"\ndrain_interval = \"50ms\"").is_ok());
+    assert_eq!(with("window = \"1s\"").unwrap().drain_interval, Duration::from_secs(1));
+}
+
+#[test]
+fn a_gateway_name_is_a_folder_of_every_store() {
+    let named = |name: &str| {
+        config(&format!("profile = \"flows\"\ninterfaces = [\"wg0\"]\ngateway = {name:?}"))
+    };
+    assert!(named("gw-1.example").is_ok());
+    for name in ["", "a/b", "..", "a b", "a=b"] {
+        assert!(named(name).unwrap_err().contains("gateway"), "{name}");
+    }
+}

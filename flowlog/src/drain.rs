@@ -1,0 +1,245 @@
+//! Emptying the kernel's maps, epoch by epoch.
+//!
+//! ```text
+//! announce ── the kernel program changes over at the announced instant, by its own clock
+//! settle   ── wait until no program can still hold the old epoch
+//! read     ── the quiet maps, in batches
+//! clear    ── once what was read is safe with whoever needs it
+//! ```
+//!
+//! Deleting from a map in use would not be exact: a program may add to an entry that was just
+//! deleted. The quiet maps have no such program.
+
+mod batch;
+mod epoch;
+
+use std::{sync::Arc, time::Duration};
+
+use aya::maps::{MapError, PerCpuArray, PerCpuValues};
+use flowlog_common::{
+    flow::{Direction, FlowCounters, FlowKeyV4, FlowKeyV6},
+    total::{self, Totals},
+};
+
+use crate::{
+    capture::{
+        Maps,
+        presence::{Observed, Presence},
+    },
+    clock::{self, MonotonicNs, Offset, Utc},
+};
+pub use batch::{Entries, clear, read};
+use epoch::EpochWord;
+
+/// Why the kernel's maps cannot be drained.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The word that announces an epoch cannot be mapped into memory.
+    #[error("cannot map the kernel program's epoch into memory")]
+    MapEpoch {
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The kernel does not say when all programs have left the old epoch.
+    #[error("cannot wait for the kernel program to leave an epoch (membarrier)")]
+    Settle {
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A flow map cannot be read.
+    #[error("cannot read a flow map")]
+    Read {
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A flow map cannot be cleared.
+    #[error("cannot clear a flow map")]
+    Clear {
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The totals cannot be read or cleared.
+    #[error("cannot read or clear the totals")]
+    Totals {
+        /// Why.
+        source: Box<MapError>,
+    },
+}
+
+/// What was counted in one epoch, and between which instants.
+#[derive(Debug)]
+pub struct Epoch {
+    /// When it began.
+    pub opened: Utc,
+    /// When it ended; no packet of it was seen at this instant or later.
+    pub closed: Utc,
+    /// How to convert the times of its flows.
+    pub offset: Offset,
+    /// IPv4 flows.
+    pub flows_v4: Entries<FlowKeyV4, FlowCounters>,
+    /// IPv6 flows.
+    pub flows_v6: Entries<FlowKeyV6, FlowCounters>,
+    /// Totals of the interfaces that were counted.
+    pub totals: Vec<(Observed, [Totals; 2])>,
+}
+
+/// Empties the maps of a kernel program.
+pub struct Drainer {
+    word: EpochWord,
+    totals: PerCpuArray<aya::maps::MapData, Totals>,
+    flows_v4: [aya::maps::MapData; 2],
+    flows_v6: [aya::maps::MapData; 2],
+    presence: Arc<Presence>,
+    open: Open,
+}
+
+/// The epoch that is being counted.
+#[derive(Clone, Copy)]
+struct Open {
+    number: u32,
+    opened: MonotonicNs,
+    opened_utc: Utc,
+    offset: Offset,
+}
+
+impl Drainer {
+    /// Opens the first epoch. Nothing must be attached yet.
+    pub fn new(maps: Maps, presence: Arc<Presence>) -> Result<Self, Error> {
+        let Maps { epoch, totals, flows_v4, flows_v6 } = maps;
+        let word = EpochWord::map(&epoch)?;
+        word.stay(0);
+        let opened = clock::monotonic_coarse();
+        let offset = Offset::now();
+        let open = Open { number: 0, opened, opened_utc: offset.utc(opened), offset };
+        Ok(Self { word, totals, flows_v4, flows_v6, presence, open })
+    }
+
+    /// Announces that the open epoch ends at the next multiple of `interval` in UTC, and returns
+    /// that instant of the kernel's clock.
+    pub fn announce(&self, interval: Duration) -> MonotonicNs {
+        let end = next_boundary(self.open.offset.utc(clock::monotonic_coarse()), interval);
+        let end = self.open.offset.monotonic(end);
+        self.word.switch_at(end, self.open.number);
+        end & !1
+    }
+
+    /// Ends the open epoch: at `end` if it was announced and has passed, else now.
+    ///
+    /// Blocks for less than a jiffy, and for a grace period of the kernel.
+    pub fn close(&mut self, announced: MonotonicNs) -> Result<Closed, Error> {
+        let end = if self.word.has_passed(announced) {
+            announced
+        } else {
+            self.word.switch_now(self.open.number)
+        };
+        let was = self.open;
+        let next = was.number ^ 1;
+        self.word.stay(next);
+        epoch::settle().map_err(|source| Error::Settle { source })?;
+        let end_utc = was.offset.utc(end);
+        let offset = Offset::now();
+        self.open = Open {
+            number: next,
+            opened: end,
+            // The clock is slewed all the time: below a jiffy or so, the end of one epoch is the
+            // beginning of the next. Above, the clock was set, and the new epoch has the new time.
+            opened_utc: Some(offset.utc(end))
+                .filter(|utc| utc.distance(end_utc) > SLEW)
+                .unwrap_or(end_utc),
+            offset,
+        };
+        Ok(Closed { was, end, end_utc })
+    }
+
+    /// Reads the maps of an epoch that was closed.
+    pub fn read(&self, closed: &Closed) -> Result<Epoch, Error> {
+        let Closed { was, end, end_utc } = *closed;
+        let quiet = was.number as usize & 1;
+        let read_error = |source| Error::Read { source };
+        let mut totals = vec![];
+        for observed in self.presence.between(was.opened, end) {
+            let both = [
+                self.totals_of(&observed, Direction::Up, was.number)?,
+                self.totals_of(&observed, Direction::Down, was.number)?,
+            ];
+            totals.push((observed, both));
+        }
+        Ok(Epoch {
+            opened: was.opened_utc,
+            closed: end_utc,
+            offset: was.offset,
+            flows_v4: read(&self.flows_v4[quiet]).map_err(read_error)?,
+            flows_v6: read(&self.flows_v6[quiet]).map_err(read_error)?,
+            totals,
+        })
+    }
+
+    /// Clears the maps of an epoch that was read. Call it when what was read is safe.
+    pub fn clear(&mut self, closed: &Closed, epoch: &Epoch) -> Result<(), Error> {
+        let number = closed.was.number;
+        let quiet = number as usize & 1;
+        let clear_error = |source| Error::Clear { source };
+        clear(&self.flows_v4[quiet], &epoch.flows_v4.keys).map_err(clear_error)?;
+        clear(&self.flows_v6[quiet], &epoch.flows_v6.keys).map_err(clear_error)?;
+        for (observed, _) in &epoch.totals {
+            for direction in Direction::ALL {
+                let index = total::index(observed.slot, direction, number);
+                let cpus = self.totals.get(&index, 0).map_err(totals_error)?.len();
+                let zeroes = PerCpuValues::try_from(vec![Totals::default(); cpus])
+                    .map_err(|source| totals_error(MapError::IoError(source)))?;
+                self.totals.set(index, zeroes, 0).map_err(totals_error)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn totals_of(&self, observed: &Observed, of: Direction, epoch: u32) -> Result<Totals, Error> {
+        let index = total::index(observed.slot, of, epoch);
+        let mut sum = Totals::default();
+        for cpu in self.totals.get(&index, 0).map_err(totals_error)?.iter() {
+            sum.add(cpu);
+        }
+        Ok(sum)
+    }
+}
+
+/// An epoch that no packet goes to any more.
+pub struct Closed {
+    was: Open,
+    end: MonotonicNs,
+    end_utc: Utc,
+}
+
+/// More than the clock is slewed by in a few seconds, less than anyone sets it by.
+const SLEW: Duration = Duration::from_millis(50);
+
+/// The next multiple of `interval` that is not almost there: an epoch of next to nothing would
+/// only follow from the clock having been slewed back over the boundary just passed.
+fn next_boundary(now: Utc, interval: Duration) -> Utc {
+    let slack = (interval / 10).min(SLEW);
+    now.plus(slack).floor(interval).plus(interval)
+}
+
+fn totals_error(source: MapError) -> Error {
+    Error::Totals { source: Box::new(source) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_boundary_is_the_next_multiple() {
+        let interval = Duration::from_secs(10);
+        assert_eq!(next_boundary(Utc::from_ms(12_000), interval), Utc::from_ms(20_000));
+        assert_eq!(next_boundary(Utc::from_ms(20_000), interval), Utc::from_ms(30_000));
+    }
+
+    #[test]
+    fn a_clock_slewed_back_over_a_boundary_does_not_make_an_epoch_of_nothing() {
+        let interval = Duration::from_secs(10);
+        assert_eq!(next_boundary(Utc::from_ms(19_995), interval), Utc::from_ms(30_000));
+        assert_eq!(next_boundary(Utc::from_ms(19_900), interval), Utc::from_ms(20_000));
+    }
+}

@@ -1,0 +1,140 @@
+//! The batch operations of BPF maps (kernel 5.6), for which aya has no wrapper.
+
+use std::{io, os::fd::AsRawFd as _};
+
+use aya::{Pod, maps::MapData};
+
+const BPF_MAP_LOOKUP_BATCH: libc::c_int = 24;
+const BPF_MAP_DELETE_BATCH: libc::c_int = 27;
+
+/// Entries that one call asks for.
+const BATCH: usize = 4096;
+
+/// The entries of a map: the value of a key has its index.
+#[derive(Debug)]
+pub struct Entries<K, V> {
+    /// Keys.
+    pub keys: Vec<K>,
+    /// Values.
+    pub values: Vec<V>,
+}
+
+impl<K, V> Entries<K, V> {
+    /// Keys with their values.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.keys.iter().zip(&self.values)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+}
+
+/// The part of the kernel's `bpf_attr` that batch operations use.
+#[derive(Default)]
+#[repr(C)]
+struct BatchAttr {
+    in_batch: u64,
+    out_batch: u64,
+    keys: u64,
+    values: u64,
+    count: u32,
+    map_fd: u32,
+    elem_flags: u64,
+    flags: u64,
+}
+
+/// Reads a hash map that nothing writes to.
+pub fn read<K: Pod, V: Pod>(map: &MapData) -> io::Result<Entries<K, V>> {
+    let mut entries = Entries { keys: vec![], values: vec![] };
+    // Where the next call goes on: a number of a bucket, opaque to us.
+    let mut position = 0_u32;
+    let mut is_first = true;
+    let mut room = BATCH;
+    loop {
+        entries.keys.reserve(room);
+        entries.values.reserve(room);
+        let next = std::cell::UnsafeCell::new(0_u32);
+        let mut attr = BatchAttr {
+            in_batch: if is_first { 0 } else { address(&raw const position) },
+            out_batch: address(next.get()),
+            keys: address(entries.keys.spare_capacity_mut().as_ptr()),
+            values: address(entries.values.spare_capacity_mut().as_ptr()),
+            count: u32::try_from(room).unwrap_or(u32::MAX),
+            ..BatchAttr::for_map(map)
+        };
+        let outcome = call(BPF_MAP_LOOKUP_BATCH, &mut attr);
+        let is_last = match outcome {
+            Ok(()) => false,
+            Err(ref error) if error.raw_os_error() == Some(libc::ENOENT) => true,
+            // A bucket holds more than there is room for.
+            Err(ref error) if error.raw_os_error() == Some(libc::ENOSPC) => {
+                room *= 2;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let read = attr.count as usize;
+        // SAFETY: the kernel wrote this many keys and values into the spare capacity, and any
+        // bytes are a value of a `Pod`.
+        unsafe {
+            entries.keys.set_len(entries.keys.len() + read);
+            entries.values.set_len(entries.values.len() + read);
+        }
+        if is_last {
+            return Ok(entries);
+        }
+        position = next.into_inner();
+        is_first = false;
+    }
+}
+
+/// Removes entries of a map. Every key must be there.
+pub fn clear<K: Pod>(map: &MapData, keys: &[K]) -> io::Result<()> {
+    for batch in keys.chunks(BATCH) {
+        let mut attr = BatchAttr {
+            keys: address(batch.as_ptr()),
+            count: u32::try_from(batch.len()).unwrap_or(u32::MAX),
+            ..BatchAttr::for_map(map)
+        };
+        call(BPF_MAP_DELETE_BATCH, &mut attr)?;
+    }
+    Ok(())
+}
+
+impl BatchAttr {
+    fn for_map(map: &MapData) -> Self {
+        use std::os::fd::AsFd as _;
+
+        let fd = map.fd().as_fd().as_raw_fd();
+        Self { map_fd: u32::try_from(fd).unwrap_or(u32::MAX), ..Self::default() }
+    }
+}
+
+fn address<T>(pointer: *const T) -> u64 {
+    pointer.expose_provenance() as u64
+}
+
+fn call(command: libc::c_int, attr: &mut BatchAttr) -> io::Result<()> {
+    loop {
+        // SAFETY: the attribute has the size that is said, and its pointers outlive the call.
+        let outcome = unsafe {
+            libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size_of::<BatchAttr>())
+        };
+        if outcome == 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}

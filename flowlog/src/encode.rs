@@ -1,0 +1,41 @@
+//! Windows to Arrow to Parquet.
+//!
+//! The columns are described once, in [`schema`], from which the Arrow schema and the
+//! documentation follow. Files are deterministic: the same window gives the same bytes, so that a
+//! second put of a window is recognised as such.
+
+pub mod address;
+mod flows;
+mod ledger;
+pub mod metadata;
+pub mod schema;
+mod writer;
+
+pub use flows::encode as encode_flows;
+pub use ledger::encode as encode_ledger;
+pub use metadata::Provenance;
+
+/// Why a window cannot be encoded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The columns do not fit the schema.
+    #[error("cannot build the columns of the {dataset} table")]
+    Columns {
+        /// The table.
+        dataset: &'static str,
+        /// Why.
+        source: arrow::error::ArrowError,
+    },
+    /// The Parquet file cannot be written.
+    #[error("cannot write the {dataset} table as Parquet")]
+    Parquet {
+        /// The table.
+        dataset: &'static str,
+        /// Why.
+        source: parquet::errors::ParquetError,
+    },
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,78 @@
+//! The `ledger` table of a window.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{
+        ArrayRef, RecordBatch, StringArray, TimestampMillisecondArray, UInt32Array, UInt64Array,
+    },
+    error::ArrowError,
+};
+use bytes::Bytes;
+use flowlog_common::{flow::Direction, total::Count};
+
+use super::{
+    Error, Provenance,
+    metadata::{self, direction_name},
+    schema, writer,
+};
+use crate::aggregate::{
+    ledger::{Account, LedgerEntry},
+    window::Window,
+};
+
+const DATASET: &str = "ledger";
+
+/// Encodes the ledger of a window.
+pub fn encode(window: &Window, from: &Provenance) -> Result<Bytes, Error> {
+    let rows: Vec<Row<'_>> = window
+        .ledger()
+        .flat_map(|entry| {
+            Direction::ALL.map(|direction| Row {
+                entry,
+                direction,
+                account: entry.account(direction),
+            })
+        })
+        .collect();
+    let batch =
+        columns(&rows, window).map_err(|source| Error::Columns { dataset: DATASET, source })?;
+    writer::write(&batch, metadata::pairs(window, from, rows.len(), None), &[], None)
+        .map_err(|source| Error::Parquet { dataset: DATASET, source })
+}
+
+struct Row<'a> {
+    entry: &'a LedgerEntry,
+    direction: Direction,
+    account: Account,
+}
+
+fn columns(rows: &[Row<'_>], window: &Window) -> Result<RecordBatch, ArrowError> {
+    let time = |of: &dyn Fn(&Row<'_>) -> i64| -> ArrayRef {
+        let times = TimestampMillisecondArray::from_iter_values(rows.iter().map(of));
+        Arc::new(times.with_timezone("UTC"))
+    };
+    let number = |of: fn(&Row<'_>) -> u32| -> ArrayRef {
+        Arc::new(UInt32Array::from_iter_values(rows.iter().map(of)))
+    };
+    let mut columns: Vec<ArrayRef> = vec![
+        time(&|_| window.start().ms()),
+        time(&|_| window.end().ms()),
+        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.entry.interface))),
+        Arc::new(StringArray::from_iter_values(
+            rows.iter().map(|row| direction_name(row.direction)),
+        )),
+        time(&|row| row.entry.observed_start.ms()),
+        time(&|row| row.entry.observed_end.ms()),
+        number(|row| row.entry.interruptions),
+        number(|row| u32::try_from(row.entry.clock_error.as_millis()).unwrap_or(u32::MAX)),
+    ];
+    let terms: Vec<_> = rows.iter().map(|row| row.account.terms()).collect();
+    for term in 0..Account::default().terms().len() {
+        for part in [|count: Count| count.packets, |count: Count| count.bytes] {
+            let values = terms.iter().map(|terms| part(terms[term].1));
+            columns.push(Arc::new(UInt64Array::from_iter_values(values)));
+        }
+    }
+    RecordBatch::try_new(schema::ledger(), columns)
+}

@@ -1,0 +1,45 @@
+//! What contributors and CI run: `cargo xtask --help`.
+
+mod bench;
+mod check;
+mod ebpf;
+mod setup;
+mod shell;
+mod test;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Build, check, test and measure flowlog")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Formatting, lints on both targets, documentation, and that generated files are fresh.
+    Check,
+    /// Run the tests, after installing what they need.
+    Test(test::Arguments),
+    /// Measure, and keep the raw figures under benches/runs/.
+    Bench(bench::Arguments),
+    /// Build the kernel program, or check that the committed object is the sources'.
+    #[command(subcommand)]
+    Ebpf(ebpf::Command),
+    /// Rewrite the generated documentation.
+    Generate,
+    /// Install what the tests need: system packages, the kernel toolchain, DuckDB.
+    Setup(setup::Arguments),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Check => check::run(),
+        Command::Test(arguments) => test::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
+        Command::Ebpf(command) => ebpf::run(&command),
+        Command::Generate => check::generate(),
+        Command::Setup(arguments) => setup::run(&arguments),
+    }
+}

@@ -1,0 +1,109 @@
+//! Installing what the tests need, on Debian and Ubuntu.
+
+use std::process::Command;
+
+use anyhow::bail;
+
+use crate::shell;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Install the kernel toolchain too, with which the kernel program is built.
+    #[arg(long)]
+    kernel: bool,
+}
+
+/// Programs that the tests use, and the packages that they come in.
+const TEST_PROGRAMS: [(&str, &str); 6] = [
+    ("ip", "iproute2"),
+    ("tc", "iproute2"),
+    ("ping", "iputils-ping"),
+    ("wg", "wireguard-tools"),
+    ("wireguard-go", "wireguard-go"),
+    ("python3", "python3-venv"),
+];
+
+const KERNEL_PACKAGES: [&str; 4] =
+    ["rustc-web", "libstd-rust-web-dev-bpf", "llvm-22-dev", "llvm-22"];
+const BPF_LINKER: &str = "0.13.0";
+const DUCKDB: &str = "1.5.5";
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    install_packages(
+        TEST_PROGRAMS
+            .iter()
+            .filter(|(program, _)| !is_installed(program))
+            .map(|(_, package)| *package),
+    )?;
+    install_duckdb()?;
+    if arguments.kernel {
+        install_kernel_toolchain()?;
+    }
+    Ok(())
+}
+
+fn is_installed(program: &str) -> bool {
+    // Root's own programs are not on everybody's search path.
+    shell::which(program).is_some()
+        || ["/usr/sbin", "/sbin"].iter().any(|d| std::path::Path::new(d).join(program).is_file())
+}
+
+fn install_packages<'a>(packages: impl Iterator<Item = &'a str>) -> anyhow::Result<()> {
+    let packages: Vec<_> = packages.collect();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    if shell::which("apt-get").is_none() {
+        bail!("this is not Debian or Ubuntu; install by hand: {}", packages.join(" "));
+    }
+    shell::run(Command::new("apt-get").args(["update", "--quiet"]))?;
+    shell::run(
+        Command::new("apt-get")
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .args(["install", "--yes", "--quiet", "--no-install-recommends"])
+            .args(packages),
+    )
+}
+
+/// DuckDB, module and command line, in a virtual environment of the workspace.
+fn install_duckdb() -> anyhow::Result<()> {
+    let venv = shell::root().join("target/venv");
+    let python = venv.join("bin/python");
+    let wanted = format!("import duckdb; assert duckdb.__version__ == '{DUCKDB}'");
+    let is_present = Command::new(&python)
+        .args(["-c", &wanted])
+        .stderr(std::process::Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    if is_present && venv.join("bin/duckdb").is_file() {
+        return Ok(());
+    }
+    shell::run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
+    shell::run(
+        Command::new(&python)
+            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+            .args([format!("duckdb=={DUCKDB}"), format!("duckdb-cli=={DUCKDB}")]),
+    )
+}
+
+fn install_kernel_toolchain() -> anyhow::Result<()> {
+    install_packages(KERNEL_PACKAGES.into_iter().filter(|package| {
+        !Command::new("dpkg")
+            .args(["--status", package])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
+    }))?;
+    // Does nothing when this version is installed already.
+    shell::run(shell::cargo().env("LLVM_PREFIX", "/usr/lib/llvm-22").args([
+        "install",
+        "bpf-linker",
+        "--version",
+        BPF_LINKER,
+        "--locked",
+        "--no-default-features",
+        "--features",
+        "llvm-22",
+    ]))
+}

@@ -1,0 +1,8 @@
+//! The tests.
+
+#[derive(clap::Args)]
+pub struct Arguments {}
+
+pub fn run(_arguments: &Arguments) -> anyhow::Result<()> {
+    Ok(())
+}
