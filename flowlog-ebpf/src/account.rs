@@ -45,14 +45,29 @@ pub fn layer2(ctx: &TcContext, direction: Direction) {
     };
     let frame = SkbPacket::new(ctx, 0);
     let Some(link) = frame.read::<LinkHeader>(0) else {
-        hook.count_malformed(frame.len());
-        return;
+        return hook.count_malformed(frame.len());
     };
-    let ethertype = link.ethertype();
-    if is_vlan(ethertype) {
-        account_tagged(ctx, &hook, ethertype);
-    } else {
-        account_frame(ctx, &hook, ETHERNET_HEADER, ethertype);
+    let mut ethertype = link.ethertype();
+    let mut base = ETHERNET_HEADER;
+    for _ in 0..MAX_VLAN_TAGS {
+        if !is_vlan(ethertype) {
+            break;
+        }
+        let Some(tag) = frame.read::<VlanTag>(base) else {
+            return hook.count_malformed(SkbPacket::new(ctx, base).len());
+        };
+        ethertype = tag.ethertype();
+        base += VLAN_TAG;
+    }
+    let packet = SkbPacket::new(ctx, base);
+    let version = match ethertype {
+        ETHERTYPE_IPV4 => 4,
+        ETHERTYPE_IPV6 => 6,
+        _ => return hook.count_not_ip(packet.len()),
+    };
+    match packet.read::<FirstByte>(0) {
+        Some(first) if first.version() == version => account_ip(ctx, &hook, &packet, version),
+        _ => hook.count_malformed(packet.len()),
     }
 }
 
@@ -106,40 +121,6 @@ impl Hook {
         let totals = self.totals();
         totals.seen.add(1, u64::from(bytes));
         totals.not_ip.add(1, u64::from(bytes));
-    }
-}
-
-/// Walks the VLAN tags; apart from the hot path, since the offset of the IP header varies.
-#[inline(never)]
-fn account_tagged(ctx: &TcContext, hook: &Hook, outer: u16) {
-    let frame = SkbPacket::new(ctx, 0);
-    let mut ethertype = outer;
-    let mut base = ETHERNET_HEADER;
-    for _ in 0..MAX_VLAN_TAGS {
-        if !is_vlan(ethertype) {
-            break;
-        }
-        let Some(tag) = frame.read::<VlanTag>(base) else {
-            hook.count_malformed(SkbPacket::new(ctx, base).len());
-            return;
-        };
-        ethertype = tag.ethertype();
-        base += VLAN_TAG;
-    }
-    account_frame(ctx, hook, base, ethertype);
-}
-
-#[inline(always)]
-fn account_frame(ctx: &TcContext, hook: &Hook, base: u32, ethertype: u16) {
-    let packet = SkbPacket::new(ctx, base);
-    let version = match ethertype {
-        ETHERTYPE_IPV4 => 4,
-        ETHERTYPE_IPV6 => 6,
-        _ => return hook.count_not_ip(packet.len()),
-    };
-    match packet.read::<FirstByte>(0) {
-        Some(first) if first.version() == version => account_ip(ctx, hook, &packet, version),
-        _ => hook.count_malformed(packet.len()),
     }
 }
 

@@ -18,12 +18,44 @@ impl<'a> SkbPacket<'a> {
     }
 }
 
+/// First and end address of the linear part of the packet.
+///
+/// The context has them as 32 bits, which the kernel rewrites into loads of pointers. Were the
+/// compiler to know, it would compare their lower halves only, and the verifier does not take that
+/// for a check of the bounds. Hence the assembly.
+#[inline(always)]
+fn bounds(ctx: &TcContext) -> (usize, usize) {
+    #[cfg(target_arch = "bpf")]
+    {
+        use aya_ebpf::bindings::__sk_buff;
+
+        let (start, end): (usize, usize);
+        // SAFETY: reads two fields of the context.
+        unsafe {
+            core::arch::asm!(
+                "{start} = *(u32 *)({skb} + {data})",
+                "{end} = *(u32 *)({skb} + {data_end})",
+                skb = in(reg) ctx.skb.skb,
+                start = out(reg) start,
+                end = lateout(reg) end,
+                data = const core::mem::offset_of!(__sk_buff, data),
+                data_end = const core::mem::offset_of!(__sk_buff, data_end),
+                options(pure, readonly, nostack),
+            );
+        }
+        (start, end)
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    (ctx.data(), ctx.data_end())
+}
+
 impl Packet for SkbPacket<'_> {
     #[inline(always)]
     fn read<H: Header>(&self, offset: u32) -> Option<H> {
         let offset = (self.base + offset) as usize;
-        let start = self.ctx.data() + offset;
-        if start + size_of::<H>() <= self.ctx.data_end() {
+        let (start, end) = bounds(self.ctx);
+        let start = start + offset;
+        if start + size_of::<H>() <= end {
             // SAFETY: the header lies inside the linear part of the packet, as the verifier sees.
             // The kernel keeps the IP header aligned to four bytes, and so what follows it.
             return Some(unsafe { *(start as *const H) });

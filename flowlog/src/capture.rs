@@ -339,8 +339,9 @@ fn attach_error(interface: &str, source: ProgramError) -> Error {
     }
 }
 
+/// The kernel says EPERM for a capability that is lacking; EACCES is the verifier's.
 fn is_permission(error: &std::io::Error) -> bool {
-    error.kind() == std::io::ErrorKind::PermissionDenied
+    error.raw_os_error() == Some(libc::EPERM)
 }
 
 impl Program {

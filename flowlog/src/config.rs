@@ -83,6 +83,23 @@ pub struct RetentionFile {
 }
 
 impl File {
+    /// A configuration in which everything else is left out.
+    #[must_use]
+    pub const fn with_profile(profile: Profile) -> Self {
+        Self {
+            profile,
+            interfaces: None,
+            store: None,
+            gateway: None,
+            window: None,
+            drain_interval: None,
+            shutdown_timeout: None,
+            max_flows_v4: None,
+            max_flows_v6: None,
+            retention: None,
+        }
+    }
+
     /// Reads a configuration file.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let text = std::fs::read_to_string(path)

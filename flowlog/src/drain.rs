@@ -211,6 +211,11 @@ pub struct Closed {
     end_utc: Utc,
 }
 
+/// Whether the kernel says when all programs have left an epoch.
+pub fn can_settle() -> Result<(), Error> {
+    epoch::settle().map_err(|source| Error::Settle { source })
+}
+
 /// More than the clock is slewed by in a few seconds, less than anyone sets it by.
 const SLEW: Duration = Duration::from_millis(50);
 

@@ -18,7 +18,7 @@ pub struct LedgerEntry {
     pub observed_start: Utc,
     /// Until when it was counted within the window.
     pub observed_end: Utc,
-    /// How often it went away in between.
+    /// How often it came back after it had gone.
     pub interruptions: u32,
     /// The greatest error of the clock within the window.
     pub clock_error: Duration,

@@ -15,7 +15,8 @@ pub struct Presence {
 struct Slot {
     name: String,
     state: State,
-    /// Since the last question: when it was first counted, last counted, how often it went away.
+    was_attached: bool,
+    /// Since the last question: when it was first counted, last counted, how often it came back.
     first: Option<MonotonicNs>,
     last: Option<MonotonicNs>,
     interruptions: u32,
@@ -38,7 +39,7 @@ pub struct Observed {
     pub from: MonotonicNs,
     /// Until when.
     pub to: MonotonicNs,
-    /// How often it went away in between.
+    /// How often it came back after it had gone.
     pub interruptions: u32,
 }
 
@@ -64,6 +65,7 @@ impl Presence {
                 slots.push(Slot {
                     name: name.to_owned(),
                     state: State::Detached,
+                    was_attached: false,
                     first: None,
                     last: None,
                     interruptions: 0,
@@ -79,6 +81,8 @@ impl Presence {
     pub fn attached(&self, slot: u16) {
         let now = clock::monotonic_coarse();
         if let Some(slot) = self.lock().get_mut(usize::from(slot)) {
+            slot.interruptions += u32::from(slot.was_attached);
+            slot.was_attached = true;
             slot.state = State::Attached;
             slot.first.get_or_insert(now);
         }
@@ -90,7 +94,6 @@ impl Presence {
         if let Some(slot) = self.lock().get_mut(usize::from(slot)) {
             slot.state = State::Detached;
             slot.last = Some(now);
-            slot.interruptions += 1;
         }
     }
 
@@ -156,8 +159,10 @@ mod tests {
         assert_eq!(presence.between(5, 9)[0].from, 5);
         presence.detached(slot);
         let last = presence.between(5, far);
-        assert!(last[0].to < far && last[0].interruptions == 1);
+        assert!(last[0].to < far && last[0].interruptions == 0);
         assert_eq!(presence.between(5, far), []);
+        presence.attached(slot);
+        assert_eq!(presence.between(5, far)[0].interruptions, 1);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use aya::{
     programs::{ProgramError, SchedClassifier},
 };
 use flowlog_common::{
+    flow::{FlowCounters, FlowKeyV4, FlowKeyV6},
     interface::{self, Interface},
     total::{Totals, table_size},
 };
@@ -28,6 +29,20 @@ pub struct MapSizes {
     pub flows_v6: u32,
     /// Interface names.
     pub interfaces: u16,
+}
+
+/// What the kernel keeps beside the key and the value of an entry of a hash map.
+const ENTRY_OVERHEAD: usize = 48;
+
+impl MapSizes {
+    /// Kernel memory of the flow maps, which is taken when they are made.
+    #[must_use]
+    pub fn kernel_bytes(&self) -> u64 {
+        let entry = |key: usize| (key + size_of::<FlowCounters>() + ENTRY_OVERHEAD + 8) as u64;
+        let v4 = u64::from(self.flows_v4) * entry(size_of::<FlowKeyV4>());
+        let v6 = u64::from(self.flows_v6) * entry(size_of::<FlowKeyV6>());
+        2 * (v4 + v6)
+    }
 }
 
 /// The maps that the daemon drains; each pair by epoch.
@@ -133,7 +148,10 @@ fn program_error(name: &'static str, source: ProgramError) -> Error {
         ProgramError::LoadError { io_error, .. } if is_permission(io_error) => {
             Error::Permission { action: "load the kernel program" }
         }
-        _ => Error::LoadProgram { name, source: Box::new(source) },
+        _ => {
+            tracing::debug!("{name}: {source}");
+            Error::LoadProgram { name, source: Box::new(source) }
+        }
     }
 }
 

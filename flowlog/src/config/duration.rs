@@ -11,11 +11,11 @@ use crate::clock::Utc;
 pub struct Period(Span);
 
 impl Period {
-    /// The instant this period before another one; `None` before the calendar begins.
+    /// The instant this period after another one; `None` after the calendar ends.
     #[must_use]
-    pub fn before(&self, instant: Utc) -> Option<Utc> {
+    pub fn after(&self, instant: Utc) -> Option<Utc> {
         let zoned = Timestamp::from(instant).to_zoned(TimeZone::UTC);
-        Some(Utc::from(zoned.checked_sub(self.0).ok()?.timestamp()))
+        Some(Utc::from(zoned.checked_add(self.0).ok()?.timestamp()))
     }
 }
 
@@ -58,9 +58,9 @@ mod tests {
     #[test]
     fn months_are_those_of_the_calendar() {
         let year = parse_period("12 months").unwrap();
-        assert_eq!(year.before(utc("2025-03-01T00:00:00Z")), Some(utc("2024-03-01T00:00:00Z")));
+        assert_eq!(year.after(utc("2024-02-29T00:00:00Z")), Some(utc("2025-02-28T00:00:00Z")));
         let days = parse_period("90d").unwrap();
-        assert_eq!(days.before(utc("2026-04-01T00:00:00Z")), Some(utc("2026-01-01T00:00:00Z")));
+        assert_eq!(days.after(utc("2026-01-01T00:00:00Z")), Some(utc("2026-04-01T00:00:00Z")));
     }
 
     #[test]

@@ -150,7 +150,7 @@ pub static LEDGER: [Column; 22] = [
         Kind::Timestamp,
         "until when the interface was counted within the window",
     ),
-    column("interruptions", Kind::UInt32, "how often the interface went away in between"),
+    column("interruptions", Kind::UInt32, "how often the interface came back after it had gone"),
     column(
         "clock_error_ms",
         Kind::UInt32,

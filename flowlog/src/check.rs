@@ -1,0 +1,242 @@
+//! Whether this machine can do the job: kernel, capabilities, interfaces, store, clock.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::{
+    capture::{MapSizes, Program, interface},
+    clock,
+    config::Config,
+    drain,
+    store::Store,
+    telemetry::with_causes,
+};
+
+/// What was looked at, and how it is.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    /// What was looked at.
+    pub name: &'static str,
+    /// What was found.
+    pub detail: String,
+    /// What to do, where it is not as it must be.
+    pub remedy: Option<String>,
+    /// Whose matter it is: the configuration's, or the machine's.
+    #[serde(skip)]
+    pub at_fault: Fault,
+}
+
+/// Whose matter a failure is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fault {
+    /// The machine's.
+    #[default]
+    Machine,
+    /// The configuration's.
+    Configuration,
+}
+
+impl Finding {
+    /// Whether it is as it must be.
+    #[must_use]
+    pub const fn is_sound(&self) -> bool {
+        self.remedy.is_none()
+    }
+
+    fn sound(name: &'static str, detail: impl Into<String>) -> Self {
+        Self { name, detail: detail.into(), remedy: None, at_fault: Fault::Machine }
+    }
+
+    fn failed(name: &'static str, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { remedy: Some(remedy.into()), ..Self::sound(name, detail) }
+    }
+}
+
+/// Looks at everything that `flowlog run` needs with this configuration.
+pub async fn check(config: &Config) -> Vec<Finding> {
+    let mut findings = vec![kernel(), capabilities(), program(config), attachment()];
+    findings.extend(drain_findings());
+    findings.extend(interfaces(config));
+    findings.push(store(config).await);
+    findings.push(clock_finding(&clock::quality()));
+    findings
+}
+
+/// The oldest kernel that flowlog is meant for: Debian 12's.
+const OLDEST_KERNEL: (u32, u32) = (6, 1);
+const TCX_KERNEL: (u32, u32) = (6, 6);
+
+fn kernel() -> Finding {
+    let release = kernel_release();
+    if kernel_version(&release) >= OLDEST_KERNEL {
+        Finding::sound("kernel", release)
+    } else {
+        let (major, minor) = OLDEST_KERNEL;
+        Finding::failed("kernel", release, format!("boot Linux {major}.{minor} or later"))
+    }
+}
+
+fn kernel_release() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/osrelease")
+        .map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned())
+}
+
+fn kernel_version(release: &str) -> (u32, u32) {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+const CAPABILITIES: [(&str, u32); 3] =
+    [("CAP_NET_ADMIN", 12), ("CAP_PERFMON", 38), ("CAP_BPF", 39)];
+const CAP_SYS_ADMIN: u32 = 21;
+
+fn capabilities() -> Finding {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status
+        .lines()
+        .find_map(|line| u64::from_str_radix(line.strip_prefix("CapEff:")?.trim(), 16).ok())
+        .unwrap_or(0);
+    let has = |bit: u32| effective & (1 << bit) != 0;
+    let missing: Vec<&str> = CAPABILITIES
+        .iter()
+        .filter(|(name, bit)| !has(*bit) && (*name == "CAP_NET_ADMIN" || !has(CAP_SYS_ADMIN)))
+        .map(|(name, _)| *name)
+        .collect();
+    if missing.is_empty() {
+        Finding::sound("capabilities", "CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON")
+    } else {
+        let detail = format!("without {}", missing.join(", "));
+        Finding::failed(
+            "capabilities",
+            detail,
+            "run as root, or give the service these capabilities",
+        )
+    }
+}
+
+fn program(config: &Config) -> Finding {
+    let sizes =
+        MapSizes { flows_v4: config.max_flows_v4, flows_v6: config.max_flows_v6, interfaces: 1 };
+    match Program::load(sizes) {
+        Ok(_) => {
+            let mib = sizes.kernel_bytes() >> 20;
+            Finding::sound("kernel program", format!("loads; its maps take {mib} MiB"))
+        }
+        Err(error) => Finding::failed(
+            "kernel program",
+            with_causes(&error),
+            "see kernel and capabilities above; a kernel built without CONFIG_BPF_SYSCALL cannot run flowlog",
+        ),
+    }
+}
+
+fn attachment() -> Finding {
+    let has_tcx = kernel_version(&kernel_release()) >= TCX_KERNEL;
+    Finding::sound("attachment", if has_tcx { "TCX" } else { "clsact (TCX needs Linux 6.6)" })
+}
+
+fn drain_findings() -> Option<Finding> {
+    let error = drain::can_settle().err()?;
+    Some(Finding::failed(
+        "membarrier",
+        error.to_string(),
+        "boot without nohz_full, and allow membarrier in the seccomp filter",
+    ))
+}
+
+fn interfaces(config: &Config) -> Vec<Finding> {
+    let links = match interface::list() {
+        Ok(links) => links,
+        Err(error) => {
+            let remedy = "allow AF_NETLINK and AF_INET sockets";
+            return vec![Finding::failed("interfaces", error.to_string(), remedy)];
+        }
+    };
+    let mut findings = vec![];
+    for pattern in &config.interfaces {
+        let mut matching = links.iter().filter(|link| pattern.matches(&link.name)).peekable();
+        if matching.peek().is_none() {
+            let none = format!("{pattern}: there is none yet");
+            findings.push(if pattern.is_name() {
+                Finding {
+                    at_fault: Fault::Configuration,
+                    ..Finding::failed(
+                        "interface",
+                        none,
+                        "correct the name (`ip link` lists them), or start with --wait",
+                    )
+                }
+            } else {
+                Finding::sound("interface", none)
+            });
+        }
+        findings.extend(matching.map(|link| match link.layer() {
+            Ok(interface::Layer::Ip) => {
+                Finding::sound("interface", format!("{}: packets begin with IP", link.name))
+            }
+            Ok(interface::Layer::Ethernet) => {
+                Finding::sound("interface", format!("{}: packets begin with Ethernet", link.name))
+            }
+            Err(error) => Finding {
+                at_fault: Fault::Configuration,
+                ..Finding::failed("interface", error.to_string(), "name a VPN interface")
+            },
+        }));
+    }
+    findings
+}
+
+async fn store(config: &Config) -> Finding {
+    let outcome = match Store::create(&config.store) {
+        Ok(store) => store.probe(&config.gateway).await,
+        Err(error) => Err(error),
+    };
+    match outcome {
+        Ok(()) => Finding::sound("store", format!("{} takes files", config.store)),
+        Err(error) => Finding::failed(
+            "store",
+            with_causes(&error),
+            "make the directory writable and free some space, or correct the URL and its credentials",
+        ),
+    }
+}
+
+fn clock_finding(quality: &clock::ClockQuality) -> Finding {
+    let bound = format!("at most {:?} wrong", rounded(quality.max_error));
+    if quality.synchronised {
+        Finding::sound("clock", format!("synchronised, {bound}"))
+    } else {
+        Finding::failed(
+            "clock",
+            format!("nothing keeps it, {bound}"),
+            "install and start chrony: times that are wrong name the wrong subscriber",
+        )
+    }
+}
+
+fn rounded(duration: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernel_versions_compare_by_number() {
+        assert!(kernel_version("6.18.44-generic") > kernel_version("6.6.0"));
+        assert!(kernel_version("6.1.0-18-amd64") >= OLDEST_KERNEL);
+        assert!(kernel_version("5.15.0") < OLDEST_KERNEL);
+        assert_eq!(kernel_version("unknown"), (0, 0));
+    }
+
+    #[test]
+    fn a_clock_that_nothing_keeps_comes_with_a_remedy() {
+        let quality =
+            clock::ClockQuality { synchronised: false, max_error: Duration::from_secs(16) };
+        let finding = clock_finding(&quality);
+        assert!(!finding.is_sound());
+        assert!(finding.remedy.unwrap().contains("chrony"));
+    }
+}

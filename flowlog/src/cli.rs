@@ -1,0 +1,139 @@
+//! Arguments, exit codes, and one file per command.
+
+mod check;
+mod demo;
+mod duckdb;
+mod retention;
+mod run;
+mod size;
+mod verify;
+
+use std::{io::Write as _, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Logs who talked to whom through a VPN interface, as Parquet that expires.
+#[derive(Parser)]
+#[command(name = "flowlog", version, after_help = AFTER_HELP)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    global: Global,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  done
+  1  the answer is none: the ledger does not balance
+  2  usage or configuration: nothing was done
+  3  failed";
+
+#[derive(Args)]
+struct Global {
+    /// How answers are printed.
+    #[arg(long, global = true, value_enum, default_value_t)]
+    format: Format,
+    /// Say what is being done; twice for more
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: one JSON object.
+    Json,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Record the flows of VPN interfaces until SIGTERM or SIGINT.
+    Run(run::Arguments),
+    /// Say whether this machine can do it, and what to do where it cannot.
+    Check(run::Arguments),
+    /// Add every window up again: is each packet that was seen in the store?
+    Verify(verify::Arguments),
+    /// Destroy what has expired.
+    #[command(subcommand)]
+    Retention(retention::Command),
+    /// Print the SQL that makes views and macros for DuckDB.
+    Duckdb(duckdb::Arguments),
+    /// Record real traffic through a tunnel of its own, on a machine without a VPN.
+    Demo(demo::Arguments),
+}
+
+/// How a command ended, when nothing failed.
+enum Outcome {
+    Done,
+    /// The answer is none.
+    None,
+}
+
+/// Why a command did not do what it was asked.
+enum Failure {
+    /// Usage or configuration: nothing was done.
+    Usage(anyhow::Error),
+    /// Anything else.
+    Failed(anyhow::Error),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl Failure {
+    fn usage(error: impl Into<anyhow::Error>) -> Self {
+        Self::Usage(error.into())
+    }
+}
+
+pub fn main() -> ExitCode {
+    let Arguments { command, global } = Arguments::parse();
+    flowlog::telemetry::init(global.verbose);
+    // What is recorded is for its owner alone.
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    let outcome = match command {
+        Command::Run(arguments) => run::run(&arguments, &global),
+        Command::Check(arguments) => check::run(&arguments, &global),
+        Command::Verify(arguments) => verify::run(&arguments, &global),
+        Command::Retention(command) => retention::run(&command, &global),
+        Command::Duckdb(arguments) => duckdb::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments, &global),
+    };
+    match outcome {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::None) => ExitCode::from(1),
+        Err(Failure::Usage(error)) => fail(2, &error),
+        // Who reads our answer has heard enough.
+        Err(Failure::Failed(error)) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(Failure::Failed(error)) => fail(3, &error),
+    }
+}
+
+fn fail(code: u8, error: &anyhow::Error) -> ExitCode {
+    let line = flowlog::telemetry::with_causes(error.as_ref());
+    // Where even this cannot be written, the exit code says it.
+    writeln!(std::io::stderr(), "flowlog: {line}").unwrap_or_default();
+    ExitCode::from(code)
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// A runtime of one thread: the work is in the kernel, the drain thread and the encoder.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}
+
+/// Prints a JSON answer.
+fn print_json(answer: &serde_json::Value) -> anyhow::Result<()> {
+    Ok(writeln!(std::io::stdout(), "{answer}")?)
+}

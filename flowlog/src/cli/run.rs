@@ -1,0 +1,116 @@
+//! `flowlog run`
+
+use std::{io::Write as _, path::PathBuf};
+
+use clap::Args;
+use flowlog::{
+    capture::AttachMode,
+    config::{Config, File, Profile},
+    service::{self, Options, Summary},
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Failure, Format, Global, Outcome};
+
+#[derive(Args)]
+pub struct Arguments {
+    /// VPN interface to record; a name or a pattern (wg*), several separated by commas.
+    #[arg(long, short, value_name = "NAME[,NAME…]", value_delimiter = ',')]
+    interface: Vec<String>,
+    /// Where the files go: a directory, or the URL of a bucket of S3, Google or Azure
+    #[arg(long, short, value_name = "URL")]
+    store: Option<String>,
+    /// Length of a window: a flow gives one row in each window in which it was active.
+    #[arg(long, value_name = "DURATION")]
+    window: Option<String>,
+    /// How often the kernel's maps are emptied.
+    #[arg(long, value_name = "DURATION")]
+    drain_interval: Option<String>,
+    /// Name of this gateway in the store; the host's name where none is given.
+    #[arg(long, value_name = "NAME")]
+    gateway: Option<String>,
+    /// Configuration file (TOML); the options above come before it.
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Start although an interface does not exist yet, and record it when it does.
+    #[arg(long)]
+    wait: bool,
+    /// How the kernel program is attached.
+    #[arg(long, value_enum, default_value_t)]
+    attach: AttachMode,
+}
+
+impl Arguments {
+    /// The configuration that the file and the options make together.
+    pub fn config(&self) -> Result<Config, Failure> {
+        let mut file = match &self.config {
+            Some(path) => File::read(path).map_err(Failure::usage)?,
+            None => File::with_profile(Profile::Flows),
+        };
+        if !self.interface.is_empty() {
+            file.interfaces = Some(self.interface.clone());
+        }
+        let options = [
+            (&mut file.store, &self.store),
+            (&mut file.window, &self.window),
+            (&mut file.drain_interval, &self.drain_interval),
+            (&mut file.gateway, &self.gateway),
+        ];
+        for (key, option) in options {
+            if option.is_some() {
+                key.clone_from(option);
+            }
+        }
+        Config::from_file(file, &hostname()).map_err(Failure::usage)
+    }
+
+    pub fn waits(&self) -> bool {
+        self.wait
+    }
+}
+
+fn hostname() -> String {
+    let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    name.unwrap_or_default()
+}
+
+pub fn run(arguments: &Arguments, global: &Global) -> Result<Outcome, Failure> {
+    let config = arguments.config()?;
+    let options = Options { wait: arguments.wait, attach: arguments.attach };
+    let summary = super::runtime()?.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let shutdown = async {
+            tokio::select! {
+                _ = terminate.recv() => (),
+                _ = interrupt.recv() => (),
+            }
+        };
+        service::run(&config, options, shutdown).await.map_err(classify)
+    })?;
+    print(&summary, global.format)?;
+    Ok(Outcome::Done)
+}
+
+/// What a configuration is to blame for is an error of usage.
+fn classify(error: service::Error) -> Failure {
+    match error {
+        service::Error::NoInterface { .. }
+        | service::Error::Capture(flowlog::capture::Error::Kind { .. })
+        | service::Error::Store { source: flowlog::store::Error::Url { .. }, .. } => {
+            Failure::usage(error)
+        }
+        _ => Failure::Failed(error.into()),
+    }
+}
+
+pub fn print(summary: &Summary, format: Format) -> anyhow::Result<()> {
+    match format {
+        Format::Json => super::print_json(&serde_json::to_value(summary)?),
+        Format::Text => {
+            let Summary { packets, bytes, flows, files } = summary;
+            let line = format!("{packets} packets, {bytes} bytes, {flows} flows, {files} files");
+            Ok(writeln!(std::io::stdout(), "{line}")?)
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! SQL for analysts: views and macros for DuckDB over a store.
+
+pub mod rows;
+
+use crate::{
+    encode::schema::{self, Column},
+    store::{self, Store, layout::Dataset},
+};
+
+/// SQL that makes the views `flows` and `ledger` and the macros of [`MACROS`].
+///
+/// A table that has no file yet becomes an empty view, so that the SQL always runs.
+pub async fn duckdb(store: &Store) -> Result<String, store::Error> {
+    let mut parts = vec![HEAD.to_owned(), access(store).to_owned()];
+    for dataset in Dataset::ALL {
+        let is_empty = store.list_dataset(dataset).await?.is_empty();
+        let select = if is_empty { empty(dataset) } else { files(store, dataset) };
+        parts.push(format!("CREATE OR REPLACE VIEW {} AS {select};\n", dataset.name()));
+    }
+    parts.push(MACROS.to_owned());
+    Ok(parts.concat())
+}
+
+const HEAD: &str = "-- Views and macros over a flowlog store, for DuckDB 1.4 or later.\n";
+
+/// The macros, each with an example. `date` and `hour` are folders: naming them saves reading.
+pub const MACROS: &str = "\
+-- Members by volume:            FROM top_talkers(10);
+CREATE OR REPLACE MACRO top_talkers(n) AS TABLE
+    SELECT member_ip, sum(bytes_up + bytes_down) AS bytes, sum(packets_up + packets_down) AS packets, count(*) AS flows
+    FROM flows GROUP BY member_ip ORDER BY bytes DESC, member_ip LIMIT n;
+-- Who talked to an address:     FROM who_talked_to('192.0.2.1');
+CREATE OR REPLACE MACRO who_talked_to(address) AS TABLE
+    SELECT member_ip, protocol, remote_port, min(flow_start) AS first_seen, max(flow_end) AS last_seen,
+        sum(bytes_up) AS bytes_up, sum(bytes_down) AS bytes_down
+    FROM flows WHERE remote_ip = address GROUP BY ALL ORDER BY first_seen, member_ip;
+-- Who used a remote address and port at an instant, a second either way:
+--                               FROM at_instant('192.0.2.1', 443, TIMESTAMPTZ '2026-11-22 09:57:31+00');
+CREATE OR REPLACE MACRO at_instant(address, port, instant) AS TABLE
+    FROM flows WHERE remote_ip = address AND remote_port = port
+        AND flow_start <= instant + INTERVAL 1 SECOND AND flow_end >= instant - INTERVAL 1 SECOND
+    ORDER BY flow_start, member_ip;
+-- Volume by hour:               FROM volume_per_hour();
+CREATE OR REPLACE MACRO volume_per_hour() AS TABLE
+    SELECT gateway, date, hour, sum(bytes_up) AS bytes_up, sum(bytes_down) AS bytes_down, count(*) AS flows
+    FROM flows GROUP BY ALL ORDER BY ALL;
+-- What was seen and not kept:   FROM losses();
+CREATE OR REPLACE MACRO losses() AS TABLE
+    SELECT gateway, window_start, interface, direction, packets_overflow, packets_not_ip, packets_malformed, packets_excluded
+    FROM ledger WHERE packets_seen <> packets_flows ORDER BY ALL;
+";
+
+/// What DuckDB must load before it can read from the store.
+fn access(store: &Store) -> &'static str {
+    match store.url().scheme() {
+        "file" => "",
+        "az" | "azure" | "abfs" | "abfss" | "adl" => {
+            "INSTALL azure; LOAD azure;\nCREATE OR REPLACE SECRET flowlog (TYPE azure, PROVIDER credential_chain);\n"
+        }
+        "gs" => {
+            "INSTALL httpfs; LOAD httpfs;\n-- Google asks for an HMAC key: CREATE SECRET (TYPE gcs, KEY_ID '…', SECRET '…');\n"
+        }
+        _ => {
+            "INSTALL httpfs; LOAD httpfs; INSTALL aws; LOAD aws;\nCREATE OR REPLACE SECRET flowlog (TYPE s3, PROVIDER credential_chain);\n"
+        }
+    }
+}
+
+fn files(store: &Store, dataset: Dataset) -> String {
+    let url = store.url();
+    let base = match url.to_file_path() {
+        Ok(path) if url.scheme() == "file" => path.display().to_string(),
+        _ => url.to_string(),
+    };
+    let glob = format!("{}/{}/*/*/*/*.parquet", base.trim_end_matches('/'), dataset.name());
+    format!(
+        "SELECT * FROM read_parquet('{}', hive_partitioning = true, union_by_name = true, \
+         hive_types = {{'gateway': VARCHAR, 'date': DATE, 'hour': UTINYINT}})",
+        glob.replace('\'', "''")
+    )
+}
+
+fn empty(dataset: Dataset) -> String {
+    let columns: &[Column] = match dataset {
+        Dataset::Flows => &schema::FLOWS,
+        Dataset::Ledger => &schema::LEDGER,
+    };
+    let null = |name: &str, sql: &str| format!("CAST(NULL AS {sql}) AS {name}");
+    let columns: Vec<String> = columns
+        .iter()
+        .map(|column| null(column.name, column.kind.sql()))
+        .chain(
+            [("gateway", "VARCHAR"), ("date", "DATE"), ("hour", "UTINYINT")]
+                .map(|(n, t)| null(n, t)),
+        )
+        .collect();
+    format!("SELECT {} WHERE false", columns.join(", "))
+}
