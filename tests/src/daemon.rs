@@ -1,0 +1,135 @@
+//! The `flowlog` binary, as a user runs it.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc::{self, Receiver},
+    time::Duration,
+};
+
+use flowlog::demo::Netns;
+
+/// The binary that `cargo build` made.
+pub fn flowlog_binary() -> PathBuf {
+    let mut directory = std::env::current_exe().unwrap();
+    directory.pop();
+    if directory.ends_with("deps") {
+        directory.pop();
+    }
+    let binary = directory.join("flowlog");
+    assert!(binary.is_file(), "{} is missing; run `cargo xtask test`", binary.display());
+    binary
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Runs `flowlog` with these arguments.
+pub fn flowlog(arguments: &[&str]) -> Ended {
+    let output = Command::new(flowlog_binary()).args(arguments).output().unwrap();
+    Ended {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// A running `flowlog run`.
+pub struct Daemon {
+    child: Child,
+    said: Receiver<String>,
+    log: Vec<String>,
+}
+
+impl Daemon {
+    /// Starts it within a namespace; it says what it does, as with `-v`.
+    pub fn start(netns: &Netns, arguments: &[&str]) -> Self {
+        let mut child = netns
+            .command(flowlog_binary())
+            .unwrap()
+            .args(["run", "-v"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (say, said) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                if say.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { child, said, log: vec![] }
+    }
+
+    /// Waits until it says something.
+    pub fn wait_for(&mut self, words: &str) {
+        loop {
+            match self.said.recv_timeout(Duration::from_secs(20)) {
+                Ok(line) => {
+                    let is_it = line.contains(words);
+                    self.log.push(line);
+                    if is_it {
+                        return;
+                    }
+                }
+                Err(_) => panic!("waited in vain for {words:?}; it said {:#?}", self.log),
+            }
+        }
+    }
+
+    /// Starts it and waits until it counts the interface.
+    pub fn attached(netns: &Netns, interface: &str, arguments: &[&str]) -> Self {
+        let mut all = vec!["--interface", interface];
+        all.extend(arguments);
+        let mut daemon = Self::start(netns, &all);
+        daemon.wait_for("attached");
+        daemon
+    }
+
+    /// Its process number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    pub fn terminate(self) -> Ended {
+        self.signal(nix::sys::signal::Signal::SIGTERM);
+        self.end()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+        let id = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        nix::sys::signal::kill(id, signal).unwrap();
+    }
+
+    /// Waits for the end.
+    pub fn end(mut self) -> Ended {
+        let stdout = std::io::read_to_string(self.child.stdout.take().unwrap()).unwrap();
+        let status: ExitStatus = self.child.wait().unwrap();
+        self.log.extend(self.said.iter());
+        Ended {
+            code: status.code().unwrap_or(-1),
+            stdout,
+            stderr: std::mem::take(&mut self.log).join("\n"),
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // After a failed assertion; a daemon that has ended is not there to be killed any more.
+        self.child.kill().unwrap_or_default();
+        self.child.wait().map(|_| ()).unwrap_or_default();
+    }
+}

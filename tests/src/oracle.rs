@@ -1,0 +1,94 @@
+//! The oracle: an independent program that says what a capture file holds.
+
+use std::path::{Path, PathBuf};
+
+use super::{flowlog, python};
+
+/// What the oracle does with the ports of later fragments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fragments {
+    /// They are those of the first fragment.
+    Cache,
+    /// They are unknown.
+    Zero,
+}
+
+/// One-way flows out of the view `flows`, with the names of the oracle.
+pub const FLOWS_AS_THE_ORACLE_SEES_THEM: &str = "
+    SELECT member_ip AS src, remote_ip AS dst, protocol AS proto,
+        coalesce(icmp_type, member_port, 0) AS sport, coalesce(icmp_code, remote_port, 0) AS dport,
+        packets_up AS packets, bytes_up AS bytes, tcp_flags_up AS tcp_flags,
+        epoch_ms(flow_start) AS first_ms, epoch_ms(flow_end) AS last_ms,
+        packets_down > 0 AS both_ways
+    FROM flows WHERE packets_up > 0
+    UNION ALL
+    SELECT remote_ip, member_ip, protocol,
+        coalesce(icmp_type, remote_port, 0), coalesce(icmp_code, member_port, 0),
+        packets_down, bytes_down, tcp_flags_down,
+        epoch_ms(flow_start), epoch_ms(flow_end), packets_up > 0
+    FROM flows WHERE packets_down > 0";
+
+/// Real captures, where there are any: the folder that `FLOWLOG_CAPTURES` names.
+pub fn captures() -> Vec<PathBuf> {
+    let Some(folder) = std::env::var_os("FLOWLOG_CAPTURES") else { return vec![] };
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
+        .unwrap_or_else(|error| panic!("FLOWLOG_CAPTURES {}: {error}", folder.display()))
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e.to_string_lossy().contains("cap")))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty(), "no captures in {}", folder.display());
+    files
+}
+
+/// Cases of our own, for what real captures lack.
+pub fn own_cases(directory: &Path) -> PathBuf {
+    let file = directory.join("own.pcap");
+    let status = python().arg("cases.py").arg(&file).status().unwrap();
+    assert!(status.success());
+    file
+}
+
+/// Puts captures into one file of raw IP packets and one of Ethernet frames, that can be sent.
+pub fn normalise(captures: &[PathBuf], l3: &Path, l2: &Path) {
+    let status = python().arg("normalise.py").arg(l3).arg(l2).args(captures).status().unwrap();
+    assert!(status.success());
+}
+
+/// Fails unless the store holds the flows that the oracle finds in a capture file: keys, packets,
+/// bytes and TCP flags, and first and last times to `within_ms` where that is given.
+pub fn assert_equal_to_oracle(
+    capture: &Path,
+    store: &Path,
+    fragments: Fragments,
+    within_ms: Option<u64>,
+) {
+    let want = store.with_extension("want.jsonl");
+    let mode = match fragments {
+        Fragments::Cache => "cache",
+        Fragments::Zero => "zero",
+    };
+    let oracle = python()
+        .args(["oracle.py", "--mode", "uni", "--frag-mode", mode])
+        .arg(capture)
+        .stdout(std::fs::File::create(&want).unwrap())
+        .status()
+        .unwrap();
+    assert!(oracle.success(), "the oracle's own books do not balance");
+    let views = flowlog(&["duckdb", "--store", store.to_str().unwrap()]);
+    assert_eq!(views.code, 0, "{}", views.stderr);
+    let mut compare = python();
+    compare.args(["compare.py", "--show", "20"]).arg(&want);
+    compare.arg("--sql").arg(format!("{}\n{FLOWS_AS_THE_ORACLE_SEES_THEM}", views.stdout));
+    if let Some(within_ms) = within_ms {
+        compare.args(["--times-within-ms", &within_ms.to_string()]);
+    }
+    let output = compare.output().unwrap();
+    assert!(
+        output.status.success(),
+        "the store differs from what the oracle finds in {}:\n{}{}",
+        capture.display(),
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}

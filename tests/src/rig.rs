@@ -1,0 +1,92 @@
+//! Interfaces to count, and a DuckDB to ask.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use flowlog::demo::Netns;
+use serde_json::Value;
+
+/// Two ends of a cable, each in a namespace of its own; nothing on them speaks by itself.
+pub fn veth_pair(near: &str, far: &str) -> (Netns, Netns) {
+    let (gateway, peer) = (namespace(), namespace());
+    let quiet = |netns: &Netns, name: &str| {
+        silence(netns, name);
+        netns.ip(&["link", "set", name, "mtu", "65535", "arp", "off", "up"]).unwrap();
+    };
+    let pid = std::process::id().to_string();
+    // A namespace without a name is told to `ip` by a process in it.
+    let mut in_peer = peer.command("sleep").unwrap().arg("60").spawn().unwrap();
+    wait_for("the peer's process to enter its namespace", || {
+        let of = |p: String| std::fs::read_link(format!("/proc/{p}/ns/net")).ok();
+        of(in_peer.id().to_string()) != of(pid.clone())
+    });
+    let peer_id = in_peer.id().to_string();
+    let made =
+        gateway.ip(&["link", "add", near, "type", "veth", "peer", "name", far, "netns", &peer_id]);
+    in_peer.kill().unwrap();
+    in_peer.wait().unwrap();
+    made.unwrap();
+    quiet(&gateway, near);
+    quiet(&peer, far);
+    (gateway, peer)
+}
+
+/// Turns IPv6 off on an interface: the kernel would greet its neighbours.
+pub fn silence(netns: &Netns, interface: &str) {
+    set_ipv6(netns, interface, false);
+}
+
+/// Turns IPv6 on or off on an interface.
+pub fn set_ipv6(netns: &Netns, interface: &str, on: bool) {
+    let key = format!("/proc/sys/net/ipv6/conf/{interface}/disable_ipv6");
+    let value = if on { "0" } else { "1" };
+    // The file shows the namespace of the thread that opens it.
+    netns.run(move || std::fs::write(key, value)).unwrap();
+}
+
+fn namespace() -> Netns {
+    Netns::new().expect("cannot make a network namespace; these tests need root")
+}
+
+/// Waits for something that another process does.
+pub fn wait_for(what: &str, mut happened: impl FnMut() -> bool) {
+    let patience = Instant::now() + Duration::from_secs(20);
+    while !happened() {
+        assert!(Instant::now() < patience, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// The Python that has DuckDB (`cargo xtask setup`).
+pub fn python() -> Command {
+    let python = root().join("target/venv/bin/python");
+    assert!(python.is_file(), "{} is missing; run `cargo xtask setup`", python.display());
+    let mut command = Command::new(python);
+    command.env("PYTHONDONTWRITEBYTECODE", "1").current_dir(root().join("tests/oracle"));
+    command
+}
+
+/// The command line of DuckDB.
+pub fn duckdb_cli() -> Command {
+    Command::new(root().join("target/venv/bin/duckdb"))
+}
+
+/// Asks DuckDB about the views and macros of a store, and returns its rows.
+pub fn duckdb(store: &Path, question: &str) -> Vec<Value> {
+    let views = super::flowlog(&["duckdb", "--store", store.to_str().unwrap()]);
+    assert_eq!(views.code, 0, "{}", views.stderr);
+    let output = duckdb_cli()
+        .args(["-json", "-c", &views.stdout, "-c", "SET TimeZone = 'UTC'", "-c", question])
+        .output()
+        .expect("duckdb; run `cargo xtask setup`");
+    let (said, failed) = (String::from_utf8(output.stdout).unwrap(), output.stderr);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&failed));
+    serde_json::from_str(&said).unwrap_or_default()
+}

@@ -1,0 +1,122 @@
+//! Real captures and cases of our own, replayed onto a tun and a veth, against the oracle.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+
+use flowlog::demo::{Netns, Tun};
+use flowlog_tests::{
+    Daemon, Fragments, Replay, assert_equal_to_oracle, captures, duckdb, flowlog, normalise,
+    own_cases, replay_into_interface, replay_into_tun, silence, veth_pair,
+};
+
+/// Packets of a folder of captures, in the two forms in which they can be sent.
+struct Packets {
+    l3: PathBuf,
+    l2: PathBuf,
+}
+
+/// Made once for all tests.
+fn packets() -> &'static Packets {
+    static PACKETS: OnceLock<Packets> = OnceLock::new();
+    PACKETS.get_or_init(|| {
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let (l3, l2) = (directory.join("all.l3.pcap"), directory.join("all.l2.pcap"));
+        let mut files = captures();
+        files.push(own_cases(directory));
+        normalise(&files, &l3, &l2);
+        Packets { l3, l2 }
+    })
+}
+
+/// A tun that says nothing by itself.
+fn quiet_tun() -> (Netns, Tun) {
+    let gateway = Netns::new().expect("these tests need root");
+    let tun = gateway.tun("fltun").unwrap();
+    silence(&gateway, "fltun");
+    gateway.ip(&["link", "set", "fltun", "up"]).unwrap();
+    (gateway, tun)
+}
+
+fn store(directory: &Path) -> PathBuf {
+    directory.join("store")
+}
+
+/// Counts all that `send` sends, and returns how much that was.
+fn record(
+    netns: &Netns,
+    interface: &str,
+    directory: &Path,
+    send: impl FnOnce() -> Replay,
+) -> Replay {
+    let store = store(directory);
+    let arguments =
+        ["--store", store.to_str().unwrap(), "--window", "1m", "--drain-interval", "500ms"];
+    let daemon = Daemon::attached(netns, interface, &arguments);
+    let sent = send();
+    // The last packets may still be on their way up the stack.
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let ended = daemon.terminate();
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    sent
+}
+
+fn assert_balanced(directory: &Path, sent: Replay, direction: &str) {
+    let verified = flowlog(&["verify", "--store", store(directory).to_str().unwrap()]);
+    assert_eq!(verified.code, 0, "{}", verified.stdout);
+    let question = format!(
+        "SELECT sum(packets_seen)::BIGINT AS seen FROM ledger WHERE direction = '{direction}'"
+    );
+    assert_eq!(duckdb(&store(directory), &question)[0]["seen"], sent.packets);
+}
+
+#[test]
+fn packets_written_into_a_tun_are_what_the_oracle_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let packets = packets();
+    let (gateway, tun) = quiet_tun();
+    let send = || replay_into_tun(&tun, &packets.l3);
+    let sent = record(&gateway, "fltun", directory.path(), send);
+    assert_balanced(directory.path(), sent, "up");
+    // Later fragments have no ports yet: the fragment cache is to come.
+    assert_equal_to_oracle(&packets.l3, &store(directory.path()), Fragments::Zero, None);
+}
+
+#[test]
+fn frames_that_arrive_on_a_veth_are_what_the_oracle_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let packets = packets();
+    let (gateway, peer) = veth_pair("flnear", "flfar");
+    let send = || replay_into_interface(&peer, "flfar", &packets.l2);
+    let sent = record(&gateway, "flnear", directory.path(), send);
+    assert_balanced(directory.path(), sent, "up");
+    assert_equal_to_oracle(&packets.l2, &store(directory.path()), Fragments::Zero, None);
+}
+
+#[test]
+fn frames_that_leave_by_a_veth_are_what_the_oracle_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let packets = packets();
+    let (gateway, _peer) = veth_pair("flnear", "flfar");
+    let send = || replay_into_interface(&gateway, "flnear", &packets.l2);
+    let sent = record(&gateway, "flnear", directory.path(), send);
+    assert_balanced(directory.path(), sent, "down");
+    assert_equal_to_oracle(&packets.l2, &store(directory.path()), Fragments::Zero, None);
+}
+
+/// What is expected of the fragment cache (the next step of the kernel program): this test says
+/// how far away it is, and fails when it is there, so that the expectation is raised.
+#[test]
+fn only_later_fragments_differ_from_what_a_fragment_cache_would_say() {
+    let directory = tempfile::tempdir().unwrap();
+    let packets = packets();
+    let (gateway, tun) = quiet_tun();
+    record(&gateway, "fltun", directory.path(), || replay_into_tun(&tun, &packets.l3));
+    let question = "SELECT sum(packets_fragments_without_first)::BIGINT AS later FROM ledger";
+    let later = duckdb(&store(directory.path()), question)[0]["later"].as_u64().unwrap();
+    let partial = "SELECT sum(packets_up)::BIGINT AS later FROM flows \
+         WHERE partial = 'fragment without first'";
+    let rows = duckdb(&store(directory.path()), partial)[0]["later"].as_u64().unwrap();
+    assert!(later > 0 && rows >= later, "{later} later fragments, {rows} packets in their rows");
+}
