@@ -92,6 +92,8 @@ pub struct Drainer {
     flows_v6: [aya::maps::MapData; 2],
     presence: Arc<Presence>,
     open: Open,
+    /// When the open epoch ends, on the kernel's clock and in UTC.
+    announced: Option<(MonotonicNs, Utc)>,
 }
 
 /// The epoch that is being counted.
@@ -112,32 +114,34 @@ impl Drainer {
         let opened = clock::monotonic_coarse();
         let offset = Offset::now();
         let open = Open { number: 0, opened, opened_utc: offset.utc(opened), offset };
-        Ok(Self { word, totals, flows_v4, flows_v6, presence, open })
+        Ok(Self { word, totals, flows_v4, flows_v6, presence, open, announced: None })
     }
 
     /// Announces that the open epoch ends at the next multiple of `interval` in UTC, and returns
     /// that instant of the kernel's clock.
-    pub fn announce(&self, interval: Duration) -> MonotonicNs {
-        let end = next_boundary(self.open.offset.utc(clock::monotonic_coarse()), interval);
-        let end = self.open.offset.monotonic(end);
-        self.word.switch_at(end, self.open.number);
-        end & !1
+    pub fn announce(&mut self, interval: Duration) -> MonotonicNs {
+        let end_utc = next_boundary(self.open.offset.utc(clock::monotonic_coarse()), interval);
+        let end = self.word.switch_at(self.open.offset.monotonic(end_utc), self.open.number);
+        self.announced = Some((end, end_utc));
+        end
     }
 
-    /// Ends the open epoch: at `end` if it was announced and has passed, else now.
+    /// Ends the open epoch: at the announced instant if it has passed, else now.
     ///
     /// Blocks for less than a jiffy, and for a grace period of the kernel.
-    pub fn close(&mut self, announced: MonotonicNs) -> Result<Closed, Error> {
-        let end = if self.word.has_passed(announced) {
-            announced
-        } else {
-            self.word.switch_now(self.open.number)
-        };
+    pub fn close(&mut self) -> Result<Closed, Error> {
         let was = self.open;
+        let (end, end_utc) = match self.announced.take() {
+            // In UTC as it was announced: the kernel's word has no room for the last nanosecond.
+            Some((end, end_utc)) if epoch::has_passed(end) => (end, end_utc),
+            _ => {
+                let end = self.word.switch_now(was.number);
+                (end, was.offset.utc(end))
+            }
+        };
         let next = was.number ^ 1;
         self.word.stay(next);
         epoch::settle().map_err(|source| Error::Settle { source })?;
-        let end_utc = was.offset.utc(end);
         let offset = Offset::now();
         self.open = Open {
             number: next,

@@ -13,4 +13,4 @@ pub use oracle::{
     FLOWS_AS_THE_ORACLE_SEES_THEM, Fragments, assert_equal_to_oracle, captures, normalise,
     own_cases,
 };
-pub use rig::{duckdb, duckdb_cli, python, set_ipv6, silence, veth_pair, wait_for};
+pub use rig::{duckdb, duckdb_cli, python, quiet_tun, set_ipv6, silence, veth_pair, wait_for};

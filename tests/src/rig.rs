@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use flowlog::demo::Netns;
+use flowlog::demo::{Netns, Tun};
 use serde_json::Value;
 
 /// Two ends of a cable, each in a namespace of its own; nothing on them speaks by itself.
@@ -32,6 +32,15 @@ pub fn veth_pair(near: &str, far: &str) -> (Netns, Netns) {
     quiet(&gateway, near);
     quiet(&peer, far);
     (gateway, peer)
+}
+
+/// A tun in a namespace of its own, which says nothing by itself.
+pub fn quiet_tun(name: &str) -> (Netns, Tun) {
+    let gateway = namespace();
+    let tun = gateway.tun(name).unwrap();
+    silence(&gateway, name);
+    gateway.ip(&["link", "set", name, "up"]).unwrap();
+    (gateway, tun)
 }
 
 /// Turns IPv6 off on an interface: the kernel would greet its neighbours.

@@ -5,10 +5,10 @@ use std::{
     sync::OnceLock,
 };
 
-use flowlog::demo::{Netns, Tun};
+use flowlog::demo::Netns;
 use flowlog_tests::{
     Daemon, Fragments, Replay, assert_equal_to_oracle, captures, duckdb, flowlog, normalise,
-    own_cases, replay_into_interface, replay_into_tun, silence, veth_pair,
+    own_cases, quiet_tun, replay_into_interface, replay_into_tun, veth_pair,
 };
 
 /// Packets of a folder of captures, in the two forms in which they can be sent.
@@ -28,15 +28,6 @@ fn packets() -> &'static Packets {
         normalise(&files, &l3, &l2);
         Packets { l3, l2 }
     })
-}
-
-/// A tun that says nothing by itself.
-fn quiet_tun() -> (Netns, Tun) {
-    let gateway = Netns::new().expect("these tests need root");
-    let tun = gateway.tun("fltun").unwrap();
-    silence(&gateway, "fltun");
-    gateway.ip(&["link", "set", "fltun", "up"]).unwrap();
-    (gateway, tun)
 }
 
 fn store(directory: &Path) -> PathBuf {
@@ -75,7 +66,7 @@ fn assert_balanced(directory: &Path, sent: Replay, direction: &str) {
 fn packets_written_into_a_tun_are_what_the_oracle_says() {
     let directory = tempfile::tempdir().unwrap();
     let packets = packets();
-    let (gateway, tun) = quiet_tun();
+    let (gateway, tun) = quiet_tun("fltun");
     let send = || replay_into_tun(&tun, &packets.l3);
     let sent = record(&gateway, "fltun", directory.path(), send);
     assert_balanced(directory.path(), sent, "up");
@@ -111,7 +102,7 @@ fn frames_that_leave_by_a_veth_are_what_the_oracle_says() {
 fn only_later_fragments_differ_from_what_a_fragment_cache_would_say() {
     let directory = tempfile::tempdir().unwrap();
     let packets = packets();
-    let (gateway, tun) = quiet_tun();
+    let (gateway, tun) = quiet_tun("fltun");
     record(&gateway, "fltun", directory.path(), || replay_into_tun(&tun, &packets.l3));
     let question = "SELECT sum(packets_fragments_without_first)::BIGINT AS later FROM ledger";
     let later = duckdb(&store(directory.path()), question)[0]["later"].as_u64().unwrap();

@@ -134,10 +134,10 @@ impl Window {
     pub fn merge(&mut self, epoch: &Epoch, clock_error: Duration) {
         // No packet of the epoch was seen before it opened; the clock having been slewed since
         // must not make it look so.
-        let times = Times { offset: epoch.offset, opened: epoch.opened };
+        let times = Times { offset: epoch.offset, opened: epoch.opened, closed: epoch.closed };
         for (observed, totals) in &epoch.totals {
             let from = times.utc(observed.from);
-            let to = times.utc(observed.to);
+            let to = times.end_utc(observed.to);
             let entry = self
                 .interfaces
                 .entry(observed.slot)
@@ -167,15 +167,25 @@ fn merge_flows<const A: usize>(
     }
 }
 
+/// Less than the clock of the kernel program can tell apart.
+const CLOCK_STEP: Duration = Duration::from_micros(1);
+
 /// Converts the kernel's times of one epoch.
 struct Times {
     offset: Offset,
     opened: Utc,
+    closed: Utc,
 }
 
 impl Times {
     fn utc(&self, monotonic: u64) -> Utc {
         self.offset.utc(monotonic).max(self.opened)
+    }
+
+    /// The end of an epoch in UTC is that of its window, to the nanosecond.
+    fn end_utc(&self, monotonic: u64) -> Utc {
+        let utc = self.utc(monotonic);
+        if utc.distance(self.closed) < CLOCK_STEP { self.closed } else { utc }
     }
 
     fn activity(&self, counters: &FlowCounters) -> Activity {

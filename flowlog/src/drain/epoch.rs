@@ -38,26 +38,21 @@ impl EpochWord {
         self.store(EpochSwitch::never(epoch));
     }
 
-    /// The epoch changes at an instant to come.
-    pub(super) fn switch_at(&self, at: MonotonicNs, epoch: u32) {
-        self.store(EpochSwitch::at(at, epoch));
+    /// The epoch changes at an instant to come, which is returned as the kernel reads it.
+    pub(super) fn switch_at(&self, at: MonotonicNs, epoch: u32) -> MonotonicNs {
+        let switch = EpochSwitch::at(at, epoch);
+        self.store(switch);
+        switch.switch_at_ns()
     }
 
     /// The epoch changes with the next step of the clock; returns when that was.
     pub(super) fn switch_now(&self, epoch: u32) -> MonotonicNs {
         // Packets of the current step may be counted already, hence the next one.
-        let at = (clock::monotonic_coarse() + 2) & !1;
-        self.switch_at(at, epoch);
-        while !self.has_passed(at) {
+        let at = self.switch_at(clock::monotonic_coarse() + 2, epoch);
+        while !has_passed(at) {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
         at
-    }
-
-    /// Whether packets that are seen now belong to the epoch after this instant.
-    #[expect(clippy::unused_self, reason = "a question about the clock of the kernel program")]
-    pub(super) fn has_passed(&self, at: MonotonicNs) -> bool {
-        clock::monotonic_coarse() >= at
     }
 
     fn store(&self, switch: EpochSwitch) {
@@ -74,6 +69,11 @@ impl Drop for EpochWord {
             tracing::warn!("cannot unmap the epoch: {error}");
         }
     }
+}
+
+/// Whether packets that are seen now come after this instant.
+pub(super) fn has_passed(at: MonotonicNs) -> bool {
+    clock::monotonic_coarse() >= at
 }
 
 /// Waits until every program that may have read the epoch before has finished: TC programs run in

@@ -72,7 +72,7 @@ fn drain(
             Err(RecvTimeoutError::Timeout) => false,
             Ok(()) | Err(RecvTimeoutError::Disconnected) => true,
         };
-        let closed = drainer.close(end)?;
+        let closed = drainer.close()?;
         let epoch = drainer.read(&closed)?;
         drainer.clear(&closed, &epoch)?;
         if epochs.blocking_send(epoch).is_err() {

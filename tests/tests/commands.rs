@@ -1,0 +1,266 @@
+//! What a user gets who asks for something impossible: one clear sentence, the documented exit
+//! code, and nothing half-written.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use flowlog_tests::{Daemon, Ended, flowlog, flowlog_binary, quiet_tun, replay_into_tun};
+
+const DONE: i32 = 0;
+const USAGE: i32 = 2;
+const FAILED: i32 = 3;
+
+/// One line, which names what it is about and what to do.
+fn assert_said(ended: &Ended, code: i32, words: &[&str]) {
+    assert_eq!(ended.code, code, "{ended:?}");
+    assert_eq!(ended.stderr.trim_end().lines().count(), 1, "{}", ended.stderr);
+    assert!(ended.stderr.starts_with("flowlog: "), "{}", ended.stderr);
+    assert!(ended.stderr.len() < 400, "{}", ended.stderr);
+    for word in words {
+        assert!(ended.stderr.contains(word), "{word:?} is not in {:?}", ended.stderr);
+    }
+    assert_eq!(ended.stdout, "");
+}
+
+fn run(arguments: &[&str]) -> Ended {
+    let mut all = vec!["run"];
+    all.extend(arguments);
+    flowlog(&all)
+}
+
+struct Scratch(tempfile::TempDir);
+
+impl Scratch {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn file(&self, name: &str, text: &str) -> String {
+        std::fs::write(self.path(name), text).unwrap();
+        self.path(name)
+    }
+}
+
+#[test]
+fn an_interface_that_does_not_exist_is_named_with_the_option_to_wait() {
+    let scratch = Scratch::new();
+    let ended = run(&["--interface", "nosuch0", "--store", &scratch.path("store")]);
+    assert_said(&ended, USAGE, &["nosuch0", "--wait"]);
+    assert_eq!(files_under(Path::new(&scratch.path("store"))), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn no_interface_at_all_is_refused() {
+    let scratch = Scratch::new();
+    assert_said(&run(&["--store", &scratch.path("store")]), USAGE, &["interface", "wg0"]);
+}
+
+#[test]
+fn without_capabilities_it_says_which_are_needed() {
+    let scratch = Scratch::new();
+    let output = Command::new("setpriv")
+        .args(["--bounding-set", "-all", "--"])
+        .arg(flowlog_binary())
+        .args(["run", "--interface", "lo", "--store", &scratch.path("store")])
+        .output()
+        .unwrap();
+    let ended = Ended {
+        code: output.status.code().unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    };
+    assert_said(&ended, FAILED, &["CAP_BPF", "CAP_NET_ADMIN", "root"]);
+}
+
+#[test]
+fn a_store_that_cannot_be_written_is_named_with_the_reason() {
+    let scratch = Scratch::new();
+    let not_a_directory = format!("{}/store", scratch.file("file", ""));
+    let ended = run(&["--interface", "lo", "--store", &not_a_directory]);
+    assert_said(&ended, FAILED, &[&not_a_directory, "Not a directory"]);
+    let disk = SmallDisk::new("ro,size=64k");
+    let ended = run(&["--interface", "lo", "--store", &disk.store()]);
+    assert_said(&ended, FAILED, &[&disk.store(), "Read-only"]);
+    let ended = run(&["--interface", "lo", "--store", "nonsense://x"]);
+    assert_said(&ended, USAGE, &["nonsense://x", "s3://"]);
+}
+
+#[test]
+fn a_configuration_that_is_wrong_is_refused_with_the_line() {
+    let scratch = Scratch::new();
+    let config = |text: &str| {
+        let file = scratch.file("flowlog.toml", text);
+        run(&["--interface", "lo", "--store", &scratch.path("store"), "--config", &file])
+    };
+    assert_said(&config("profile = "), USAGE, &["flowlog.toml", "line 1"]);
+    assert_said(&config("profile = \"flows\"\nwindwo = \"5m\""), USAGE, &["windwo", "line 2"]);
+    assert_said(&config("window = \"5m\""), USAGE, &["profile"]);
+    assert_said(&config("profile = \"everything\""), USAGE, &["everything", "flows"]);
+    assert_said(&config("profile = \"flows\"\nwindow = \"7m\""), USAGE, &["window", "hour"]);
+    let missing = scratch.path("missing.toml");
+    assert_said(&run(&["--interface", "lo", "--config", &missing]), USAGE, &["missing.toml"]);
+    assert!(!Path::new(&scratch.path("store")).exists());
+}
+
+#[test]
+fn a_full_disk_is_said_at_the_start() {
+    let disk = SmallDisk::new("size=64k");
+    disk.fill();
+    let ended = run(&["--interface", "lo", "--store", &disk.store()]);
+    assert_said(&ended, FAILED, &[&disk.store(), "No space left"]);
+}
+
+#[test]
+fn a_disk_that_fills_up_leaves_no_half_written_file_and_is_said_at_the_end() {
+    let disk = SmallDisk::new("size=512k");
+    let scratch = Scratch::new();
+    let config = scratch.file("flowlog.toml", "profile = \"flows\"\nshutdown_timeout = \"1s\"");
+    let (gateway, tun) = quiet_tun("fltun");
+    let arguments = ["--store", &disk.store(), "--config", &config, "--window", "1h"];
+    let daemon = Daemon::attached(&gateway, "fltun", &arguments);
+    replay_into_tun(&tun, &many_flows(&scratch));
+    disk.fill();
+    let ended = daemon.terminate();
+    assert_eq!(ended.code, FAILED, "{}", ended.stderr);
+    let last = ended.stderr.lines().last().unwrap();
+    for word in ["1 windows", "5000 flow rows", "lost", "No space left"] {
+        assert!(last.contains(word), "{word:?} is not in {last:?}");
+    }
+    assert_eq!(files_under(Path::new(&disk.store())), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_disk_with_space_again_gets_what_waited_for_it() {
+    let disk = SmallDisk::new("size=2m");
+    let scratch = Scratch::new();
+    let (gateway, tun) = quiet_tun("fltun");
+    let arguments = ["--store", &disk.store(), "--window", "2s", "--drain-interval", "500ms"];
+    let mut daemon = Daemon::attached(&gateway, "fltun", &arguments);
+    disk.fill();
+    replay_into_tun(&tun, &many_flows(&scratch));
+    daemon.wait_for("No space left");
+    disk.free();
+    let ended = daemon.terminate();
+    assert_eq!(ended.code, DONE, "{}", ended.stderr);
+    assert!(ended.stdout.contains("5000 flows"), "{}", ended.stdout);
+    let verified = flowlog(&["verify", "--store", &disk.store()]);
+    assert!(verified.code == DONE && verified.stdout.contains("5000 packets"), "{verified:?}");
+}
+
+#[test]
+fn a_wrong_option_and_an_instant_without_an_offset_are_refused() {
+    for arguments in [
+        &["run", "--nonsense"][..],
+        &["retention", "plan"],
+        &["retention", "plan", "--keep", "90"],
+        &["retention", "plan", "--keep", "90d", "--at", "2026-11-22T10:00:00"],
+    ] {
+        let ended = flowlog(arguments);
+        assert_eq!(ended.code, USAGE, "{arguments:?}: {ended:?}");
+        assert!(!ended.stderr.is_empty() && ended.stdout.is_empty());
+    }
+}
+
+#[test]
+fn check_says_what_is_wrong_and_what_to_do() {
+    let scratch = Scratch::new();
+    let store = scratch.path("store");
+    let checked = flowlog(&["check", "--interface", "nosuch0", "--store", &store]);
+    assert!([USAGE, FAILED].contains(&checked.code), "{checked:?}");
+    let failed = checked.stdout.lines().skip_while(|line| !line.starts_with("FAIL  interface"));
+    let remedy = failed.take(2).last().unwrap();
+    assert!(remedy.contains('→') && remedy.contains("ip link"), "{}", checked.stdout);
+    for sound in ["ok    kernel ", "ok    capabilities", "ok    kernel program", "ok    store"] {
+        assert!(checked.stdout.contains(sound), "{sound:?} is not in {}", checked.stdout);
+    }
+    assert!(checked.stdout.contains("clock"));
+    let not_a_directory = format!("{}/store", scratch.file("file", ""));
+    let checked = flowlog(&["check", "--interface", "lo", "--store", &not_a_directory]);
+    assert_eq!(checked.code, FAILED);
+    assert!(checked.stdout.contains("FAIL  store"), "{}", checked.stdout);
+}
+
+#[test]
+fn check_answers_programs_too() {
+    let scratch = Scratch::new();
+    let checked =
+        flowlog(&["check", "--interface", "lo", "--store", &scratch.path("s"), "--format", "json"]);
+    let answer: serde_json::Value = serde_json::from_str(&checked.stdout).unwrap();
+    let names: Vec<_> =
+        answer["checks"].as_array().unwrap().iter().map(|c| c["name"].as_str().unwrap()).collect();
+    for name in ["kernel", "capabilities", "interface", "store", "clock"] {
+        assert!(names.contains(&name), "{names:?}");
+    }
+}
+
+/// A capture file of 5,000 flows of one packet each.
+fn many_flows(scratch: &Scratch) -> PathBuf {
+    let mut file = vec![0x4d, 0x3c, 0xb2, 0xa1];
+    file.extend([0; 20]);
+    for flow in 0..5_000_u16 {
+        let [high, low] = flow.to_be_bytes();
+        let packet = [
+            0x45, 0, 0, 28, 0, 1, 0, 0, 64, 17, 0, 0, 10, 0, high, low, 192, 0, 2, 1, high, low, 0,
+            53, 0, 8, 0, 0,
+        ];
+        file.extend([0; 8]);
+        file.extend([28, 0, 0, 0, 28, 0, 0, 0]);
+        file.extend(packet);
+    }
+    let path = PathBuf::from(scratch.path("flows.pcap"));
+    std::fs::write(&path, file).unwrap();
+    path
+}
+
+fn files_under(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(directory) else { return vec![] };
+    entries
+        .flat_map(|entry| {
+            let path = entry.unwrap().path();
+            if path.is_dir() { files_under(&path) } else { vec![path] }
+        })
+        .collect()
+}
+
+/// A file system in memory that is soon full.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn new(options: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let status = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
+            .arg(directory.path())
+            .status()
+            .unwrap();
+        assert!(status.success(), "cannot mount; these tests need root");
+        Self(directory)
+    }
+
+    fn store(&self) -> String {
+        self.0.path().join("store").to_str().unwrap().to_owned()
+    }
+
+    fn fill(&self) {
+        let everything = vec![0; 4 << 20];
+        let full = std::fs::write(self.0.path().join("ballast"), everything).unwrap_err();
+        assert_eq!(full.raw_os_error(), Some(libc::ENOSPC));
+    }
+
+    fn free(&self) {
+        std::fs::remove_file(self.0.path().join("ballast")).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let status = Command::new("umount").arg("-l").arg(self.0.path()).status();
+        assert!(status.is_ok_and(|s| s.success()) || std::thread::panicking());
+    }
+}

@@ -1,0 +1,233 @@
+//! The daemon over time: interfaces that come and go, windows, signals, and who else is there.
+
+use std::{net::UdpSocket, time::Duration};
+
+use flowlog::{
+    clock::Utc,
+    demo::{self, INTERFACE, Netns, Vpn},
+    store::layout::ObjectName,
+};
+use flowlog_tests::{Daemon, Ended, duckdb, flowlog, quiet_tun, veth_pair};
+use nix::sys::signal::Signal;
+use object_store::path::Path;
+
+fn store(directory: &tempfile::TempDir) -> String {
+    directory.path().join("store").to_str().unwrap().to_owned()
+}
+
+fn assert_balanced(store: &str) -> String {
+    let verified = flowlog(&["verify", "--store", store]);
+    assert_eq!(verified.code, 0, "{}", verified.stdout);
+    verified.stdout
+}
+
+fn assert_done(ended: &Ended) {
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+}
+
+/// Sends this many UDP packets of 100 bytes into the tun's interface.
+fn send(netns: &Netns, packets: u16) {
+    netns
+        .run(move || {
+            let socket = UdpSocket::bind("0.0.0.0:0")?;
+            for _ in 0..packets {
+                socket.send_to(&[0; 72], "10.9.0.2:9")?;
+            }
+            Ok(())
+        })
+        .unwrap();
+}
+
+fn with_address(netns: &Netns, interface: &str) {
+    netns.ip(&["address", "add", "10.9.0.1/24", "dev", interface]).unwrap();
+}
+
+#[test]
+fn an_interface_may_come_go_and_return() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = store(&directory);
+    let gateway = Netns::new().expect("these tests need root");
+    let arguments = ["--interface", "flvpn0,fltap*", "--wait", "--store", &store];
+    let mut daemon =
+        Daemon::start(&gateway, &[&arguments[..], &["--drain-interval", "1s"]].concat());
+    for packets in [3, 4] {
+        let tun = gateway.tun("flvpn0").unwrap();
+        daemon.wait_for("attached interface=\"flvpn0\"");
+        gateway.ip(&["link", "set", "flvpn0", "up"]).unwrap();
+        with_address(&gateway, "flvpn0");
+        send(&gateway, packets);
+        drop(tun);
+        daemon.wait_for("gone interface=\"flvpn0\"");
+    }
+    assert_done(&daemon.terminate());
+    assert_balanced(&store);
+    let sent = duckdb(
+        store.as_ref(),
+        "SELECT sum(packets_down)::INT AS packets, sum(bytes_down)::INT AS bytes
+         FROM flows WHERE remote_port IS NOT NULL AND member_port = 9 AND interface = 'flvpn0'",
+    );
+    assert_eq!((&sent[0]["packets"], &sent[0]["bytes"]), (&7.into(), &700.into()));
+    let ledger = duckdb(
+        store.as_ref(),
+        "SELECT max(interruptions)::INT AS interruptions FROM ledger WHERE direction = 'up'",
+    );
+    assert_eq!(ledger[0]["interruptions"], 1);
+}
+
+#[test]
+fn a_name_that_matches_a_pattern_is_counted_and_others_are_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = store(&directory);
+    let (gateway, _tun) = quiet_tun("flother");
+    let mut daemon = Daemon::start(&gateway, &["--interface", "flw*", "--store", &store]);
+    let _matching = gateway.tun("flw7").unwrap();
+    daemon.wait_for("attached interface=\"flw7\"");
+    with_address(&gateway, "flother");
+    send(&gateway, 5);
+    assert_done(&daemon.terminate());
+    let interfaces = duckdb(store.as_ref(), "SELECT DISTINCT interface FROM ledger");
+    assert_eq!(interfaces.len(), 1);
+    assert_eq!(interfaces[0]["interface"], "flw7");
+    assert!(assert_balanced(&store).contains(" 0 packets"));
+}
+
+#[test]
+fn both_signals_store_what_is_open_and_nothing_else_is_said() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let directory = tempfile::tempdir().unwrap();
+        let store = store(&directory);
+        let (gateway, _tun) = quiet_tun("fltun");
+        with_address(&gateway, "fltun");
+        let daemon = Daemon::attached(&gateway, "fltun", &["--store", &store]);
+        send(&gateway, 10);
+        daemon.signal(signal);
+        let ended = daemon.end();
+        assert_done(&ended);
+        assert_eq!(ended.stdout, "10 packets, 1000 bytes, 1 flows, 2 files\n");
+        assert_balanced(&store);
+    }
+}
+
+#[test]
+fn rows_lie_within_their_window_and_windows_follow_one_another() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = store(&directory);
+    let (gateway, _tun) = quiet_tun("fltun");
+    with_address(&gateway, "fltun");
+    let windows = ["--window", "500ms", "--drain-interval", "100ms"];
+    let arguments = [&["--store", store.as_str()][..], &windows].concat();
+    let daemon = Daemon::attached(&gateway, "fltun", &arguments);
+    for _ in 0..30 {
+        send(&gateway, 10);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_done(&daemon.terminate());
+    assert_balanced(&store);
+    let files = duckdb(
+        store.as_ref(),
+        &format!(
+            "SELECT filename, epoch_ms(min(flow_start)) AS first, epoch_ms(max(flow_end)) AS last,
+                sum(packets_down)::INT AS packets
+             FROM read_parquet('{store}/flows/**/*.parquet', filename = true) GROUP BY filename"
+        ),
+    );
+    assert!(files.len() >= 6, "{files:?}");
+    for file in &files {
+        let path = file["filename"].as_str().unwrap().strip_prefix(&store).unwrap();
+        let name = ObjectName::parse(&Path::from(path.trim_start_matches('/'))).unwrap();
+        let (start, end) = (name.window_start, name.window_start.plus(name.window_length));
+        let at = |time: &str| Utc::from_ms(file[time].as_i64().unwrap());
+        assert!(at("first") >= start && at("last") < end && at("first") <= at("last"), "{file}");
+    }
+    let sent: i64 = files.iter().map(|file| file["packets"].as_i64().unwrap()).sum();
+    assert_eq!(sent, 300);
+    let gaps = duckdb(
+        store.as_ref(),
+        "SELECT count(*)::INT AS gaps FROM (
+            SELECT observed_start - lag(observed_end) OVER (ORDER BY window_start) AS gap
+            FROM ledger WHERE direction = 'up') WHERE gap <> INTERVAL 0 SECOND",
+    );
+    assert_eq!(gaps[0]["gaps"], 0);
+}
+
+#[test]
+fn clsact_counts_what_tcx_counts() {
+    let mut counted = vec![];
+    for attach in ["tcx", "clsact"] {
+        let directory = tempfile::tempdir().unwrap();
+        let store = store(&directory);
+        let vpn = Vpn::new().expect("these tests need root");
+        let arguments = ["--store", &store, "--attach", attach];
+        let daemon = Daemon::attached(&vpn.gateway, INTERFACE, &arguments);
+        demo::generate(&vpn).unwrap();
+        let filters = vpn
+            .gateway
+            .command("tc")
+            .unwrap()
+            .args(["filter", "show", "dev", INTERFACE, "ingress"])
+            .output()
+            .unwrap();
+        let has_filter = String::from_utf8_lossy(&filters.stdout).contains("up_l3");
+        assert_eq!(has_filter, attach == "clsact");
+        assert_done(&daemon.terminate());
+        assert_balanced(&store);
+        counted.push(duckdb(
+            store.as_ref(),
+            "SELECT protocol, remote_port, count(*)::INT AS flows, sum(packets_up)::INT AS packets
+             FROM flows WHERE remote_port = 5353 OR icmp_type IN (8, 128) GROUP BY ALL ORDER BY ALL",
+        ));
+    }
+    assert_eq!(counted[0], counted[1]);
+    assert_eq!(counted[0].len(), 3, "{counted:?}");
+}
+
+#[test]
+fn packets_go_on_to_who_comes_next_and_nothing_is_left_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = store(&directory);
+    let (gateway, peer) = veth_pair("flnear", "flfar");
+    let tc = |arguments: &[&str]| {
+        let output = gateway.command("tc").unwrap().args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    tc(&["qdisc", "add", "dev", "flnear", "clsact"]);
+    let everything = "protocol all u32 match u32 0 0 action mirred egress redirect dev lo";
+    let filter = ["filter", "add", "dev", "flnear", "ingress"].into_iter();
+    tc(&filter.chain(everything.split(' ')).collect::<Vec<_>>());
+    let daemon = Daemon::attached(&gateway, "flnear", &["--store", &store]);
+    for (netns, interface, address) in
+        [(&gateway, "flnear", "10.8.0.1/24"), (&peer, "flfar", "10.8.0.2/24")]
+    {
+        netns.ip(&["address", "add", address, "dev", interface]).unwrap();
+    }
+    peer.run(|| {
+        let socket = UdpSocket::bind("10.8.0.2:0")?;
+        (0..20).try_for_each(|_| socket.send_to(&[0; 72], "10.8.0.1:9").map(|_| ()))
+    })
+    .unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    // The filter of somebody else saw them all, and took them away as it does.
+    let statistics = tc(&["-s", "filter", "show", "dev", "flnear", "ingress"]);
+    assert!(statistics.contains("20 pkt"), "{statistics}");
+    let ended = daemon.terminate();
+    assert_done(&ended);
+    assert!(ended.stdout.starts_with("20 packets, 2000 bytes"), "{}", ended.stdout);
+    assert!(!tc(&["filter", "show", "dev", "flnear", "egress"]).contains("bpf"));
+}
+
+#[test]
+fn a_second_run_in_the_same_window_adds_to_the_first() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = store(&directory);
+    let (gateway, _tun) = quiet_tun("fltun");
+    with_address(&gateway, "fltun");
+    for _ in 0..3 {
+        let daemon = Daemon::attached(&gateway, "fltun", &["--store", &store, "--window", "1h"]);
+        send(&gateway, 10);
+        assert_done(&daemon.terminate());
+    }
+    assert_balanced(&store);
+    let flows = duckdb(store.as_ref(), "SELECT sum(packets_down)::INT AS packets FROM flows");
+    assert_eq!(flows[0]["packets"], 30);
+}
