@@ -149,6 +149,15 @@ fn account_flow<const A: usize>(
     let (segments, payload) = unsafe { ((*ctx.skb.skb).gso_segs, (*ctx.skb.skb).gso_size) };
     let headers = datagram.header_bytes + u32::from(datagram.transport.header_bytes);
     let (packets, bytes) = on_the_wire(datagram.bytes, headers, segments, payload);
+    #[cfg(feature = "trace")]
+    aya_log_ebpf::debug!(
+        ctx,
+        "slot {} protocol {} packets {} bytes {}",
+        hook.interface,
+        datagram.transport.protocol,
+        packets,
+        bytes
+    );
     let totals = hook.totals();
     totals.seen.add(packets, bytes);
     if datagram.transport.partial & partial::FRAGMENT_WITHOUT_FIRST != 0 {

@@ -16,6 +16,7 @@
     missing_docs,
     reason = "a program has no public interface; the macros make its entry points public"
 )]
+#![expect(clippy::needless_pass_by_value, reason = "the macros hand the context over by value")]
 
 mod account;
 mod atomic;

@@ -95,10 +95,10 @@ fn check(rebuild: bool) -> anyhow::Result<()> {
     );
     if rebuild {
         let toolchain = Toolchain::find()?;
-        let rebuilt = fs::read(toolchain.build(false)?)?;
+        let again = fs::read(toolchain.build(false)?)?;
         if toolchain.compiler()? != lock.compiler || toolchain.linker()? != lock.linker {
             println!("rebuilt with another toolchain than the lock's: not compared byte for byte");
-        } else if rebuilt != object {
+        } else if again != object {
             bail!("the same toolchain builds another object from the sources than {OBJECT}");
         } else {
             println!("{OBJECT}: built again, byte for byte the same");
@@ -147,7 +147,7 @@ fn rust_files(directory: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> 
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// Removes the debugging sections, but not the BTF that the kernel reads.

@@ -20,6 +20,8 @@ struct Arguments {
 enum Command {
     /// Formatting, lints on both targets, documentation, and that generated files are fresh.
     Check,
+    /// Record real traffic through a tunnel of its own: `flowlog demo`, after installing what it needs.
+    Demo,
     /// Run the tests, after installing what they need.
     Test(test::Arguments),
     /// Measure, and keep the raw figures under benches/runs/.
@@ -36,6 +38,7 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Check => check::run(),
+        Command::Demo => setup::demo(),
         Command::Test(arguments) => test::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Ebpf(command) => ebpf::run(&command),

@@ -10,17 +10,18 @@ use crate::shell;
 pub struct Arguments {
     /// Install the kernel toolchain too, with which the kernel program is built.
     #[arg(long)]
-    kernel: bool,
+    pub kernel: bool,
 }
 
 /// Programs that the tests use, and the packages that they come in.
-const TEST_PROGRAMS: [(&str, &str); 6] = [
+const TEST_PROGRAMS: [(&str, &str); 7] = [
     ("ip", "iproute2"),
     ("tc", "iproute2"),
-    ("ping", "iputils-ping"),
+    ("tcpdump", "tcpdump"),
+    ("setpriv", "util-linux"),
     ("wg", "wireguard-tools"),
     ("wireguard-go", "wireguard-go"),
-    ("python3", "python3-venv"),
+    ("python3", "python3"),
 ];
 
 const KERNEL_PACKAGES: [&str; 4] =
@@ -40,6 +41,20 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         install_kernel_toolchain()?;
     }
     Ok(())
+}
+
+/// Runs `flowlog demo`.
+pub fn demo() -> anyhow::Result<()> {
+    install_packages((!is_installed("ip")).then_some("iproute2").into_iter())?;
+    shell::run(shell::cargo().args([
+        "run",
+        "--quiet",
+        "--locked",
+        "--package",
+        "flowlog",
+        "--",
+        "demo",
+    ]))
 }
 
 fn is_installed(program: &str) -> bool {
@@ -78,7 +93,11 @@ fn install_duckdb() -> anyhow::Result<()> {
     if is_present && venv.join("bin/duckdb").is_file() {
         return Ok(());
     }
-    shell::run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
+    if shell::run(Command::new("python3").args(["-m", "venv"]).arg(&venv)).is_err() {
+        // Debian has this module of Python in a package of its own.
+        install_packages(["python3-venv"].into_iter())?;
+        shell::run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
+    }
     shell::run(
         Command::new(&python)
             .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])

@@ -77,7 +77,7 @@ impl Toolchain {
         cargo.env("CARGO_ENCODED_RUSTFLAGS", rustflags(&root).join("\x1f"));
         cargo.env("PATH", search_path()?);
         shell::run(&mut cargo)?;
-        let built = target.join(TARGET).join("release/flowlog");
+        let built = target.join(TARGET).join("release/flowlog-ebpf");
         let object = built.with_extension("o");
         std::fs::copy(&built, &object)?;
         strip(&object, &objcopy().with_context(|| format!("no llvm-objcopy; run {REMEDY}"))?)?;

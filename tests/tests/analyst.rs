@@ -1,0 +1,218 @@
+//! What an analyst and an officer do with a store: DuckDB, and retention.
+
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use flowlog::demo::{self, INTERFACE, Vpn};
+use flowlog_tests::{Daemon, duckdb, duckdb_cli, flowlog};
+use serde_json::json;
+
+/// A store with the demonstration's traffic in it.
+fn recorded() -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("it's a store");
+    let vpn = Vpn::new().expect("these tests need root");
+    let arguments = ["--store", store.to_str().unwrap(), "--gateway", "gw-1"];
+    let daemon = Daemon::attached(&vpn.gateway, INTERFACE, &arguments);
+    demo::generate(&vpn).unwrap();
+    let ended = daemon.terminate();
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    (directory, store)
+}
+
+#[test]
+fn a_pipe_into_duckdb_makes_the_views_and_macros() {
+    let (_directory, store) = recorded();
+    let views = flowlog(&["duckdb", "--store", store.to_str().unwrap()]);
+    let mut cli =
+        duckdb_cli().args(["-csv"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdin = cli.stdin.take().unwrap();
+    write!(stdin, "{}\nFROM top_talkers(1);", views.stdout).unwrap();
+    drop(stdin);
+    let output = cli.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && said.contains("\nfd66::2,"), "{said}");
+}
+
+#[test]
+fn the_macros_answer_what_an_analyst_asks() {
+    let (_directory, store) = recorded();
+    let talkers = duckdb(&store, "FROM top_talkers(10)");
+    let members: Vec<_> = talkers.iter().map(|row| row["member_ip"].as_str().unwrap()).collect();
+    assert!(members.contains(&"10.66.0.2") && members.contains(&"fd66::2"), "{members:?}");
+    let talked = duckdb(
+        &store,
+        "SELECT member_ip, protocol FROM who_talked_to('10.66.0.1') WHERE remote_port = 5353",
+    );
+    assert_eq!(talked, [json!({"member_ip": "10.66.0.2", "protocol": 17})]);
+    let instant = duckdb(
+        &store,
+        "SELECT DISTINCT member_ip FROM at_instant('fd66::1', 8080,
+            (SELECT min(flow_start) FROM flows WHERE remote_port = 8080 AND remote_ip = 'fd66::1'))",
+    );
+    assert_eq!(instant, [json!({"member_ip": "fd66::2"})]);
+    let volume = duckdb(
+        &store,
+        "SELECT gateway, sum(bytes_up + bytes_down) = (SELECT sum(bytes_seen) FROM ledger) AS whole
+         FROM volume_per_hour() GROUP BY gateway",
+    );
+    assert_eq!(volume, [json!({"gateway": "gw-1", "whole": true})]);
+    assert_eq!(duckdb(&store, "FROM losses()"), Vec::<serde_json::Value>::new());
+}
+
+#[test]
+fn the_columns_have_the_documented_names_and_types() {
+    let (_directory, store) = recorded();
+    let schema =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/schema.md"))
+            .unwrap();
+    for table in ["flows", "ledger"] {
+        let columns = duckdb(&store, &format!("DESCRIBE {table}"));
+        assert!(columns.len() > 15);
+        for column in columns {
+            let (name, kind) =
+                (column["column_name"].as_str().unwrap(), column["column_type"].as_str().unwrap());
+            let documented = schema.contains(&format!("| `{name}` | {kind}"));
+            assert!(
+                documented || ["gateway", "date", "hour"].contains(&name),
+                "{table}.{name} {kind}"
+            );
+        }
+    }
+    let metadata = duckdb(
+        &store,
+        &format!(
+            "SELECT decode(key) AS key, decode(value) AS value FROM parquet_kv_metadata('{}/flows/**/*.parquet')
+             WHERE decode(key) LIKE 'flowlog.%' ORDER BY key",
+            store.to_str().unwrap().replace('\'', "''")
+        ),
+    );
+    let keys: Vec<_> = metadata.iter().map(|row| row["key"].as_str().unwrap()).collect();
+    for key in ["schema_version", "gateway", "window_start", "policy_sha256", "rows", "ledger"] {
+        assert!(keys.contains(&format!("flowlog.{key}").as_str()), "{keys:?}");
+    }
+}
+
+#[test]
+fn an_empty_store_has_empty_views() {
+    let directory = tempfile::tempdir().unwrap();
+    assert_eq!(duckdb(directory.path(), "FROM top_talkers(1)"), Vec::<serde_json::Value>::new());
+    assert_eq!(duckdb(directory.path(), "SELECT count(*)::INT AS n FROM ledger")[0]["n"], 0);
+}
+
+#[test]
+fn a_hundred_days_lose_exactly_what_has_expired() {
+    let (_directory, recorded) = recorded();
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path();
+    let file = std::fs::read(files_under(&recorded.join("flows")).pop().unwrap()).unwrap();
+    for day in 0..100 {
+        for (hour, dataset) in [(0, "flows"), (0, "ledger"), (23, "flows"), (23, "ledger")] {
+            write_window(store, dataset, day, hour, &file);
+        }
+    }
+    let note = "flows/gateway=gw1/date=2026-01-01/hour=00/note.txt";
+    std::fs::write(store.join(note), "not flowlog's").unwrap();
+    let store_argument = store.to_str().unwrap();
+    // On the 5th of April at noon, what ended before the 5th of January at noon is 90 days old.
+    let arguments = ["--keep", "90d", "--at", "2026-04-05T12:00:00Z", "--store", store_argument];
+    let retention = |verb: &[&str]| {
+        let ended = flowlog(&[&["retention"][..], verb, &arguments].concat());
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        ended.stdout
+    };
+    let expired = |said: &str| {
+        let lines = said.lines().filter_map(|line| line.strip_prefix("expired  "));
+        lines.map(|line| line.split("  ").next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let mut expected = vec![];
+    for day in 1..=5 {
+        for (hour, dataset) in
+            [("00", "flows"), ("00", "ledger"), ("23", "flows"), ("23", "ledger")]
+        {
+            expected.push(format!("{dataset}/gateway=gw1/date=2026-01-{day:02}/hour={hour}"));
+        }
+    }
+    expected.truncate(4 * 4 + 2);
+
+    let plan = retention(&["plan"]);
+    assert_eq!(expired(&plan), expected);
+    assert!(plan.contains(&format!("kept     {note}")), "{plan}");
+    assert!(plan.contains("to be deleted: 18 partitions, 18 files"), "{plan}");
+    assert_eq!(retention(&["run", "--dry-run"]), plan);
+    let before = files_under(store);
+    let run = retention(&["run"]);
+    assert_eq!(expired(&run), expected);
+    assert!(run.contains("deleted: 18 partitions"), "{run}");
+    let left = files_under(store);
+    let gone: Vec<_> = before.iter().filter(|file| !left.contains(file)).collect();
+    assert_eq!(gone.len(), 18);
+    let is_expired =
+        |file: &PathBuf| expected.iter().any(|folder| file.starts_with(store.join(folder)));
+    assert!(gone.into_iter().all(is_expired) && store.join(note).exists());
+    assert!(!left.iter().filter(|file| !file.ends_with("note.txt")).any(is_expired));
+
+    let again = retention(&["run"]);
+    assert_eq!(expired(&again), Vec::<String>::new());
+    assert_eq!(files_under(store), left);
+}
+
+#[test]
+fn the_daemon_deletes_what_has_expired_when_it_is_configured_to() {
+    let (_directory, store) = recorded();
+    let file = std::fs::read(files_under(&store.join("flows")).pop().unwrap()).unwrap();
+    let own = write_window(&store, "flows", 0, 0, &file);
+    let others = own.to_str().unwrap().replace("gw1", "gw2");
+    std::fs::create_dir_all(Path::new(&others).parent().unwrap()).unwrap();
+    std::fs::write(&others, &file).unwrap();
+    let config = store.with_extension("toml");
+    std::fs::write(&config, "profile = \"flows\"\n[retention]\nkeep = \"30d\"").unwrap();
+    let (gateway, _tun) = flowlog_tests::quiet_tun("fltun");
+    let arguments = [
+        "--store",
+        store.to_str().unwrap(),
+        "--config",
+        config.to_str().unwrap(),
+        "--gateway",
+        "gw1",
+    ];
+    let daemon = Daemon::attached(&gateway, "fltun", &arguments);
+    flowlog_tests::wait_for("retention", || !own.exists());
+    assert_eq!(daemon.terminate().code, 0);
+    assert!(Path::new(&others).exists(), "another gateway's files are not this one's to delete");
+}
+
+fn write_window(store: &Path, dataset: &str, day: u32, hour: u32, file: &[u8]) -> PathBuf {
+    let date = (31_u32..).zip([31, 28, 31, 30]);
+    let mut rest = day;
+    let mut month = 1;
+    for (_, days) in date {
+        if rest < days {
+            break;
+        }
+        rest -= days;
+        month += 1;
+    }
+    let day = rest + 1;
+    let folder =
+        store.join(format!("{dataset}/gateway=gw1/date=2026-{month:02}-{day:02}/hour={hour:02}"));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join(format!("2026{month:02}{day:02}T{hour:02}5500Z-300s-0.parquet"));
+    std::fs::write(&path, file).unwrap();
+    path
+}
+
+fn files_under(directory: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<_> = std::fs::read_dir(directory)
+        .unwrap()
+        .flat_map(|entry| {
+            let path = entry.unwrap().path();
+            if path.is_dir() { files_under(&path) } else { vec![path] }
+        })
+        .collect();
+    files.sort();
+    files
+}

@@ -1,0 +1,255 @@
+//! The kernel program as it is loaded, given packets by the kernel's own test run.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use aya::{TestRunOptions, programs::TestRun as _};
+use flowlog::{
+    capture::{MapSizes, Program, presence::Presence},
+    drain::{Drainer, Epoch},
+};
+use flowlog_common::{flow::Direction, interface::Interface, total::Count};
+
+/// Test runs come from the loopback interface of their namespace.
+const LOOPBACK: u32 = 1;
+const FRAME_BYTES: usize = 14 + 28 + 22;
+const PACKET_BYTES: u64 = 28 + 22;
+
+struct Loaded {
+    program: Program,
+    drainer: Drainer,
+}
+
+fn load(flows_v4: u32) -> Loaded {
+    let sizes = MapSizes { flows_v4, flows_v6: 16, interfaces: 4 };
+    let (mut program, maps) = Program::load(sizes).expect("these tests need root");
+    let presence = Arc::new(Presence::new(4));
+    let slot = presence.slot("lo").unwrap();
+    let drainer = Drainer::new(maps, Arc::clone(&presence)).unwrap();
+    presence.attached(slot);
+    program.count_interface(Interface { kernel_index: LOOPBACK, slot, reserved: 0 }).unwrap();
+    Loaded { program, drainer }
+}
+
+/// A UDP packet from a member, in an Ethernet frame.
+fn frame(member: u16) -> [u8; FRAME_BYTES] {
+    let mut frame = [0; FRAME_BYTES];
+    frame[12] = 8;
+    let [high, low] = member.to_be_bytes();
+    let headers = [
+        0x45, 0, 0, 50, 0, 1, 0, 0, 64, 17, 0, 0, 10, 0, high, low, 192, 0, 2, 1, 0x9c, 0x40, 0,
+        53, 0, 30, 0, 0,
+    ];
+    frame[14..42].copy_from_slice(&headers);
+    frame
+}
+
+fn run(program: &mut Program, entry_point: &'static str, frame: &[u8], repeat: u32) -> i32 {
+    let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::default() };
+    let result = program.classifier(entry_point).unwrap().test_run(options).unwrap();
+    result.return_value.cast_signed()
+}
+
+fn drain(drainer: &mut Drainer) -> Epoch {
+    let closed = drainer.close().unwrap();
+    let epoch = drainer.read(&closed).unwrap();
+    drainer.clear(&closed, &epoch).unwrap();
+    epoch
+}
+
+fn up(epoch: &Epoch) -> (Count, Count) {
+    let totals = &epoch.totals[0].1[Direction::Up as usize];
+    (totals.seen, totals.overflow)
+}
+
+fn in_flows(epoch: &Epoch) -> Count {
+    let mut sum = Count::default();
+    for (_, counters) in epoch.flows_v4.iter() {
+        sum.add(counters.packets_up, counters.bytes_up);
+    }
+    sum
+}
+
+#[test]
+fn every_packet_goes_on_its_way_whatever_it_is() {
+    let Loaded { mut program, drainer: _drainer } = load(16);
+    let mut malformed = frame(1);
+    malformed[14] = 0x44;
+    let mut not_ip = frame(1);
+    not_ip[12..14].copy_from_slice(&[8, 6]);
+    for entry_point in ["up_l2", "down_l2", "up_l3", "down_l3", "empty"] {
+        for frame in [&frame(1), &malformed, &not_ip] {
+            // TCX_NEXT and TC_ACT_UNSPEC.
+            assert_eq!(run(&mut program, entry_point, frame, 1), -1, "{entry_point}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_flow_is_counted_by_its_reason() {
+    let Loaded { mut program, mut drainer } = load(16);
+    let mut malformed = frame(1);
+    malformed[14] = 0x44;
+    let mut not_ip = frame(1);
+    not_ip[12..14].copy_from_slice(&[8, 6]);
+    run(&mut program, "up_l2", &malformed, 3);
+    run(&mut program, "up_l2", &not_ip, 5);
+    let epoch = drain(&mut drainer);
+    let totals = &epoch.totals[0].1[Direction::Up as usize];
+    assert_eq!(totals.seen, Count { packets: 8, bytes: 8 * PACKET_BYTES });
+    assert_eq!(totals.malformed, Count { packets: 3, bytes: 3 * PACKET_BYTES });
+    assert_eq!(totals.not_ip, Count { packets: 5, bytes: 5 * PACKET_BYTES });
+    assert!(epoch.flows_v4.is_empty());
+}
+
+#[test]
+fn an_interface_that_is_not_counted_leaves_no_trace() {
+    let Loaded { mut program, mut drainer } = load(16);
+    program.ignore_interface(LOOPBACK).unwrap();
+    run(&mut program, "up_l2", &frame(1), 10);
+    let epoch = drain(&mut drainer);
+    assert_eq!(up(&epoch), (Count::default(), Count::default()));
+    assert!(epoch.flows_v4.is_empty());
+}
+
+#[test]
+fn a_drained_epoch_is_empty_when_it_comes_round_again() {
+    let Loaded { mut program, mut drainer } = load(4096);
+    for round in 1..=4 {
+        for member in 0..round * 100 {
+            run(&mut program, "up_l2", &frame(member), 2);
+        }
+        let epoch = drain(&mut drainer);
+        let packets = u64::from(round) * 200;
+        assert_eq!(epoch.flows_v4.len(), usize::from(round) * 100);
+        assert_eq!(in_flows(&epoch), Count { packets, bytes: packets * PACKET_BYTES });
+        assert_eq!(up(&epoch).0, in_flows(&epoch));
+    }
+}
+
+#[test]
+fn a_full_map_costs_detail_but_no_packet_goes_uncounted() {
+    let Loaded { mut program, mut drainer } = load(64);
+    for member in 0..1_000 {
+        run(&mut program, "up_l2", &frame(member), 1);
+    }
+    let epoch = drain(&mut drainer);
+    let (seen, overflow) = up(&epoch);
+    assert_eq!(seen, Count { packets: 1_000, bytes: 1_000 * PACKET_BYTES });
+    assert_eq!(in_flows(&epoch).packets + overflow.packets, seen.packets);
+    assert_eq!(in_flows(&epoch).bytes + overflow.bytes, seen.bytes);
+    assert!(overflow.packets >= 1_000 - 64 - 64, "{overflow:?}");
+}
+
+/// Two CPUs on one flow, while the epoch changes as fast as it can.
+#[test]
+fn no_packet_is_lost_between_epochs_or_between_cpus() {
+    const REPEAT: u32 = 20_000;
+    const ROUNDS: u64 = 100;
+    let Loaded { program, mut drainer } = load(64);
+    let program = std::sync::Mutex::new(program);
+    // Test runs go by file descriptor: they need the program only to look it up.
+    let descriptor = {
+        let mut program = program.lock().unwrap();
+        program.classifier("up_l2").unwrap().fd().unwrap().try_clone().unwrap()
+    };
+    let done = AtomicBool::new(false);
+    let mut sums = (Count::default(), Count::default());
+    let mut epochs = 0_u32;
+    std::thread::scope(|scope| {
+        let senders: Vec<_> = (0..2)
+            .map(|cpu| {
+                let descriptor = &descriptor;
+                scope.spawn(move || {
+                    pin(cpu);
+                    for _ in 0..ROUNDS {
+                        test_run(descriptor, &frame(7), REPEAT);
+                    }
+                })
+            })
+            .collect();
+        scope.spawn(|| {
+            for sender in senders {
+                sender.join().unwrap();
+            }
+            done.store(true, Ordering::SeqCst);
+        });
+        loop {
+            let was_done = done.load(Ordering::SeqCst);
+            let epoch = drain(&mut drainer);
+            let (seen, flows) = (up(&epoch).0, in_flows(&epoch));
+            assert_eq!(seen, flows, "an epoch does not balance");
+            sums.0.add(seen.packets, seen.bytes);
+            sums.1.add(flows.packets, flows.bytes);
+            epochs += 1;
+            if was_done {
+                break;
+            }
+        }
+    });
+    let packets = 2 * u64::from(REPEAT) * ROUNDS;
+    assert_eq!(sums.0, Count { packets, bytes: packets * PACKET_BYTES });
+    assert_eq!(sums.1, sums.0);
+    assert!(epochs > 10, "the epoch changed {epochs} times only");
+}
+
+#[test]
+fn an_announced_epoch_ends_at_its_instant_although_nobody_looks() {
+    let Loaded { mut program, mut drainer } = load(64);
+    run(&mut program, "up_l2", &frame(1), 1);
+    let end = drainer.announce(Duration::from_millis(100));
+    while flowlog::clock::monotonic_coarse() < end {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // The daemon is late; the packet belongs to the next epoch all the same.
+    run(&mut program, "up_l2", &frame(2), 1);
+    let first = drain(&mut drainer);
+    assert_eq!(first.flows_v4.keys.len(), 1);
+    assert_eq!(first.flows_v4.keys[0].member, [10, 0, 0, 1]);
+    assert_eq!(first.closed.ns().rem_euclid(100_000_000), 0);
+    let second = drain(&mut drainer);
+    assert_eq!(second.opened, first.closed);
+    assert_eq!(second.flows_v4.keys[0].member, [10, 0, 0, 2]);
+}
+
+fn pin(cpu: usize) {
+    let mut cpus = nix::sched::CpuSet::new();
+    cpus.set(cpu).unwrap();
+    nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &cpus).unwrap();
+}
+
+/// `BPF_PROG_TEST_RUN` by file descriptor, so that several threads can run one program at once.
+fn test_run(program: &aya::programs::ProgramFd, frame: &[u8], repeat: u32) {
+    use std::os::fd::{AsFd as _, AsRawFd as _};
+
+    #[derive(Default)]
+    #[repr(C)]
+    struct TestAttr {
+        prog_fd: u32,
+        retval: u32,
+        data_size_in: u32,
+        data_size_out: u32,
+        data_in: u64,
+        data_out: u64,
+        repeat: u32,
+        duration: u32,
+        unused: [u64; 4],
+    }
+    const BPF_PROG_TEST_RUN: libc::c_int = 10;
+    let mut attr = TestAttr {
+        prog_fd: program.as_fd().as_raw_fd().cast_unsigned(),
+        data_size_in: u32::try_from(frame.len()).unwrap(),
+        data_in: frame.as_ptr().expose_provenance() as u64,
+        repeat,
+        ..TestAttr::default()
+    };
+    let size = size_of::<TestAttr>();
+    // SAFETY: the attribute has the size that is said, and its pointers outlive the call.
+    let outcome = unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_TEST_RUN, &raw mut attr, size) };
+    assert_eq!(outcome, 0, "{}", std::io::Error::last_os_error());
+}
