@@ -73,3 +73,15 @@ fn a_gateway_name_is_a_folder_of_every_store() {
         assert!(named(name).unwrap_err().contains("gateway"), "{name}");
     }
 }
+
+#[test]
+fn the_examples_are_valid() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/configs");
+    let mut examples = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let file = File::read(&entry.unwrap().path()).unwrap();
+        Config::from_file(file, "gw1").unwrap();
+        examples += 1;
+    }
+    assert!(examples > 0);
+}
