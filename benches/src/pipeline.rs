@@ -10,7 +10,7 @@ use flowlog::{
     encode::{self, Provenance},
 };
 use flowlog_common::{
-    flow::{Direction, FlowCounters, FlowKeyV4, FlowKeyV6, marks},
+    flow::{Direction, FlowCounters, FlowKey, marks},
     total::Totals,
 };
 
@@ -58,40 +58,28 @@ fn synthetic_epoch() -> Epoch {
         let member_port = [0x80 | low_bytes(random.below(128))[3], low_bytes(random.below(256))[3]];
         let remote_port = if is_udp { [0, 53] } else { [1, 0xbb] };
         let protocol = if is_udp { 17 } else { 6 };
+        let ports = (member_port, remote_port, protocol);
         if random.below(7) == 0 {
             let mut addresses = [[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]; 2];
             addresses[0][12..].copy_from_slice(&member);
             addresses[1][4..8].copy_from_slice(&remote);
-            let [member, remote] = addresses;
-            let key = FlowKeyV6 {
-                member,
-                remote,
-                member_port,
-                remote_port,
-                interface: 0,
-                protocol,
-                reserved: 0,
-            };
-            v6.keys.push(key);
+            v6.keys.push(key(addresses[0], addresses[1], ports));
             v6.values.push(counters);
         } else {
-            let member = [10, member[1], member[2], member[3]];
-            let key = FlowKeyV4 {
-                member,
-                remote,
-                member_port,
-                remote_port,
-                interface: 0,
-                protocol,
-                reserved: 0,
-            };
-            v4.keys.push(key);
+            v4.keys.push(key([10, member[1], member[2], member[3]], remote, ports));
             v4.values.push(counters);
         }
     }
     let opened = Utc::from_ms(1_790_000_100_000);
     let end = u64::try_from(WINDOW.as_nanos()).unwrap_or(u64::MAX);
-    let observed = Observed { slot: 0, name: "wg0".to_owned(), from: 0, to: end, interruptions: 0 };
+    let observed = Observed {
+        slot: 0,
+        name: "wg0".to_owned(),
+        from: 0,
+        to: end,
+        interruptions: 0,
+        was_counted: true,
+    };
     Epoch {
         opened,
         closed: opened.plus(WINDOW),
@@ -100,6 +88,14 @@ fn synthetic_epoch() -> Epoch {
         flows_v6: v6,
         totals: vec![(observed, [Totals::default(); 2])],
     }
+}
+
+fn key<const A: usize>(
+    member: [u8; A],
+    remote: [u8; A],
+    (member_port, remote_port, protocol): ([u8; 2], [u8; 2], u8),
+) -> FlowKey<A> {
+    FlowKey { member, remote, member_port, remote_port, interface: 0, protocol, reserved: 0 }
 }
 
 const WINDOW: Duration = Duration::from_mins(5);

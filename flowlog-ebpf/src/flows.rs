@@ -6,7 +6,7 @@ use flowlog_common::{
     packet::Datagram,
 };
 
-use crate::{account::Hook, atomic};
+use crate::{atomic, hook::Hook};
 
 /// What became of a packet's counts.
 pub enum Stored {

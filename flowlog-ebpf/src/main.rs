@@ -21,6 +21,7 @@
 mod account;
 mod atomic;
 mod flows;
+mod hook;
 mod maps;
 mod skb;
 

@@ -5,6 +5,7 @@
 //! and goes: [`Capture::scan`] compares the interfaces that exist with those that are attached, and
 //! [`watch::LinkWatch`] says when that is worth doing.
 
+mod error;
 pub mod interface;
 pub mod presence;
 mod program;
@@ -19,99 +20,11 @@ use aya::programs::{
 use flowlog_common::{flow::Direction, interface::Interface};
 
 use crate::config::InterfacePattern;
+pub use error::Error;
+use error::is_permission;
 use interface::{Layer, Link};
 use presence::Presence;
 pub use program::{MapSizes, Maps, Program};
-
-/// Why packets cannot be captured.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// The process lacks a capability.
-    #[error(
-        "no permission to {action}: run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
-    )]
-    Permission {
-        /// What was refused.
-        action: &'static str,
-    },
-    /// The kernel does not take the program.
-    #[error("cannot load the kernel program; `flowlog check` says what this kernel lacks")]
-    Load {
-        /// Why.
-        source: Box<aya::EbpfError>,
-    },
-    /// The kernel does not take one of its entry points.
-    #[error(
-        "cannot load the kernel program's entry point {name}; `flowlog check` says what this kernel lacks"
-    )]
-    LoadProgram {
-        /// The entry point.
-        name: &'static str,
-        /// Why.
-        source: Box<ProgramError>,
-    },
-    /// The object is not the one that this program was built with.
-    #[error("the kernel program has no {name}: it was built from other sources than flowlog")]
-    Missing {
-        /// The map or entry point.
-        name: &'static str,
-    },
-    /// The kernel's list of interfaces cannot be read.
-    #[error("cannot list the network interfaces")]
-    List {
-        /// Why.
-        source: std::io::Error,
-    },
-    /// Changes of interfaces cannot be followed.
-    #[error("cannot follow changes of the network interfaces")]
-    Watch {
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The packets of this kind of device begin neither with an IP nor with an Ethernet header.
-    #[error("interface {interface} is of a kind that flowlog cannot read (ARPHRD {kind})")]
-    Kind {
-        /// Name of the interface.
-        interface: String,
-        /// The kernel's number for its kind.
-        kind: u16,
-    },
-    /// The kernel does not attach the program to an interface.
-    #[error("cannot attach to {interface}")]
-    Attach {
-        /// Name of the interface.
-        interface: String,
-        /// Why.
-        source: Box<ProgramError>,
-    },
-    /// Two interfaces have kernel indexes that agree in the low 16 bits.
-    #[error(
-        "{interface} cannot be counted together with {other}: their kernel indexes collide; recreate one of them"
-    )]
-    Collision {
-        /// Name of the interface.
-        interface: String,
-        /// The interface that is counted already.
-        other: String,
-    },
-    /// More interface names were seen than the totals have room for.
-    #[error("{interface} cannot be counted: more than {limit} interface names were seen")]
-    TooMany {
-        /// Name of the interface.
-        interface: String,
-        /// How many there is room for.
-        limit: u16,
-    },
-    /// A map of the kernel program cannot be written.
-    #[error("cannot write the kernel map {name}")]
-    Map {
-        /// The map.
-        name: &'static str,
-        /// Why.
-        source: Box<aya::maps::MapError>,
-    },
-}
 
 /// How the program is attached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -219,7 +132,8 @@ impl Capture {
             interface: link.name.clone(),
             limit: self.presence.limit(),
         })?;
-        // Counted from the first packet that reaches the program.
+        // Known as counted before the first packet that reaches the program.
+        self.presence.attached(slot);
         self.program.count_interface(Interface {
             kernel_index: link.kernel_index,
             slot,
@@ -232,11 +146,11 @@ impl Capture {
                 Err(source) => {
                     self.drop_links(layer, links);
                     self.program.ignore_interface(link.kernel_index)?;
+                    self.presence.detached(slot);
                     return Err(attach_error(&link.name, source));
                 }
             }
         }
-        self.presence.attached(slot);
         let attached = Attached { kernel_index: link.kernel_index, layer, links };
         self.attached.insert(link.name.clone(), attached);
         Ok(())
@@ -275,13 +189,13 @@ impl Capture {
 
     fn detach(&mut self, name: &str) {
         let Some(attached) = self.attached.remove(name) else { return };
-        if let Some(slot) = self.presence.slot(name) {
-            self.presence.detached(slot);
-        }
+        self.drop_links(attached.layer, attached.links);
         if let Err(error) = self.program.ignore_interface(attached.kernel_index) {
             tracing::warn!("{error}");
         }
-        self.drop_links(attached.layer, attached.links);
+        if let Some(slot) = self.presence.slot(name) {
+            self.presence.detached(slot);
+        }
     }
 
     fn drop_links(&mut self, layer: Layer, links: Vec<(Direction, SchedClassifierLinkId)>) {
@@ -337,11 +251,6 @@ fn attach_error(interface: &str, source: ProgramError) -> Error {
         }
         _ => Error::Attach { interface: interface.to_owned(), source: Box::new(source) },
     }
-}
-
-/// The kernel says EPERM for a capability that is lacking; EACCES is the verifier's.
-fn is_permission(error: &std::io::Error) -> bool {
-    error.raw_os_error() == Some(libc::EPERM)
 }
 
 impl Program {

@@ -167,7 +167,9 @@ impl Drainer {
                 self.totals_of(&observed, Direction::Up, was.number)?,
                 self.totals_of(&observed, Direction::Down, was.number)?,
             ];
-            totals.push((observed, both));
+            if observed.was_counted || both != <[Totals; 2]>::default() {
+                totals.push((observed, both));
+            }
         }
         Ok(Epoch {
             opened: was.opened_utc,

@@ -8,12 +8,14 @@ pub mod address;
 mod flows;
 mod ledger;
 pub mod metadata;
+mod reference;
 pub mod schema;
 mod writer;
 
 pub use flows::encode as encode_flows;
 pub use ledger::encode as encode_ledger;
 pub use metadata::Provenance;
+pub use reference::reference;
 
 /// Why a window cannot be encoded.
 #[derive(Debug, thiserror::Error)]

@@ -45,6 +45,7 @@ fn epoch(opened: u64, closed: u64, flows: &[(FlowKeyV4, u64, Direction)]) -> Epo
         from: opened * SECOND,
         to: closed * SECOND,
         interruptions: 0,
+        was_counted: true,
     };
     Epoch {
         opened: utc(opened),

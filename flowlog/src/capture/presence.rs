@@ -41,6 +41,8 @@ pub struct Observed {
     pub to: MonotonicNs,
     /// How often it came back after it had gone.
     pub interruptions: u32,
+    /// Whether it was counted at all in the epoch.
+    pub was_counted: bool,
 }
 
 impl Presence {
@@ -97,31 +99,33 @@ impl Presence {
         }
     }
 
-    /// The interfaces that were counted between two instants, to be asked once per epoch.
+    /// When each interface was counted between two instants; to be asked once per epoch.
+    ///
+    /// Those that were not counted are told too: a packet that was on its way through the kernel
+    /// program when its interface went may still be in this epoch.
     pub fn between(&self, opened: MonotonicNs, closed: MonotonicNs) -> Vec<Observed> {
         let mut observed = vec![];
         for (index, slot) in self.lock().iter_mut().enumerate() {
             let Ok(number) = u16::try_from(index) else { continue };
             let is_attached = slot.state == State::Attached;
-            let from = match slot.first.take() {
-                // Attached in the next epoch, which has begun already: wait for it to be asked.
-                Some(first) if first >= closed => {
-                    slot.first = Some(first);
-                    continue;
-                }
-                Some(first) => first.max(opened),
-                None if is_attached || slot.last.is_some() => opened,
-                None => continue,
-            };
-            let to = if is_attached { closed } else { slot.last.unwrap_or(closed).min(closed) };
-            observed.push(Observed {
+            // Attached in the next epoch, which has begun already, says nothing of this one.
+            let is_of_next = slot.first.is_some_and(|first| first >= closed);
+            let was_counted = !is_of_next && (is_attached || slot.last.is_some());
+            let mut entry = Observed {
                 slot: number,
                 name: slot.name.clone(),
-                from,
-                to: to.max(from),
-                interruptions: std::mem::take(&mut slot.interruptions),
-            });
-            slot.last = None;
+                from: opened,
+                to: opened,
+                interruptions: 0,
+                was_counted,
+            };
+            if was_counted {
+                entry.from = slot.first.take().map_or(opened, |first| first.max(opened));
+                let last = slot.last.take().filter(|_| !is_attached);
+                entry.to = last.unwrap_or(closed).clamp(entry.from, closed);
+                entry.interruptions = std::mem::take(&mut slot.interruptions);
+            }
+            observed.push(entry);
         }
         observed
     }
@@ -149,20 +153,24 @@ mod tests {
     fn an_interface_is_observed_while_it_is_attached() {
         let presence = Presence::new(4);
         let slot = presence.slot("wg0").unwrap();
-        assert_eq!(presence.between(0, 10), []);
+        let counted = |opened, closed| {
+            let observed = presence.between(opened, closed);
+            observed.into_iter().filter(|o| o.was_counted).collect::<Vec<_>>()
+        };
+        assert_eq!(counted(0, 10), []);
         presence.attached(slot);
         let far = u64::MAX;
-        let first = presence.between(0, far - 1);
+        let first = counted(0, far - 1);
         assert_eq!(first.len(), 1);
         assert!(first[0].from > 0 && first[0].to == far - 1);
         // The whole of the next epoch, too.
-        assert_eq!(presence.between(5, 9)[0].from, 5);
+        assert_eq!(counted(5, 9)[0].from, 5);
         presence.detached(slot);
-        let last = presence.between(5, far);
+        let last = counted(5, far);
         assert!(last[0].to < far && last[0].interruptions == 0);
-        assert_eq!(presence.between(5, far), []);
+        assert_eq!(counted(5, far), []);
         presence.attached(slot);
-        assert_eq!(presence.between(5, far)[0].interruptions, 1);
+        assert_eq!(counted(5, far)[0].interruptions, 1);
     }
 
     #[test]
@@ -170,7 +178,7 @@ mod tests {
         let presence = Presence::new(4);
         let slot = presence.slot("wg0").unwrap();
         presence.attached(slot);
-        assert_eq!(presence.between(0, 1), []);
-        assert_eq!(presence.between(1, u64::MAX).len(), 1);
+        assert!(!presence.between(0, 1)[0].was_counted);
+        assert!(presence.between(1, u64::MAX)[0].was_counted);
     }
 }

@@ -11,7 +11,7 @@ use flowlog_common::{
     total::{Totals, table_size},
 };
 
-use super::{Error, is_permission};
+use super::error::{Error, is_permission};
 
 #[cfg(not(feature = "trace"))]
 static OBJECT: &[u8] =

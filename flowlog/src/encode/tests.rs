@@ -10,7 +10,7 @@ fn check_generated(path: &str, text: &str) {
 
 #[test]
 fn generated_schema_page_is_fresh() {
-    check_generated("docs/schema.md", &super::schema::reference());
+    check_generated("docs/schema.md", &super::reference());
 }
 
 #[test]

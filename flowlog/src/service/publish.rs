@@ -94,16 +94,11 @@ async fn publish_all(
         };
         let rows = window.flow_count();
         let seen = seen(&window);
-        let name =
-            |dataset| ObjectName::new(dataset, &from.gateway, window.start(), window.length());
-        let mut files = vec![];
-        // The ledger goes last: a window that has one is complete.
-        if rows > 0 {
-            files.push((name(Dataset::Flows), encode::encode_flows(&window, &from)?));
-        }
-        if window.ledger().next().is_some() {
-            files.push((name(Dataset::Ledger), encode::encode_ledger(&window, &from)?));
-        }
+        let from = from.clone();
+        // On a thread of its own: interfaces that appear meanwhile are not to wait for it.
+        let files = tokio::task::spawn_blocking(move || encode(&window, &from))
+            .await
+            .map_err(|_| Error::Ended { part: "encoding" })??;
         let count = files.len();
         for (name, file) in files {
             put_until_taken(&store, &name, &file, &progress).await;
@@ -114,6 +109,19 @@ async fn publish_all(
         progress.summary.packets += seen.0;
         progress.summary.bytes += seen.1;
     }
+}
+
+/// The files of a window. The ledger goes last: a window that has one is complete.
+fn encode(window: &Window, from: &Provenance) -> Result<Vec<(ObjectName, Bytes)>, Error> {
+    let name = |dataset| ObjectName::new(dataset, &from.gateway, window.start(), window.length());
+    let mut files = vec![];
+    if window.flow_count() > 0 {
+        files.push((name(Dataset::Flows), encode::encode_flows(window, from)?));
+    }
+    if window.ledger().next().is_some() {
+        files.push((name(Dataset::Ledger), encode::encode_ledger(window, from)?));
+    }
+    Ok(files)
 }
 
 async fn put_until_taken(

@@ -18,8 +18,14 @@ use crate::{
 fn window(seen: u64) -> Window {
     let mut totals = [Totals::default(); 2];
     totals[0].seen.add(seen, seen * 100);
-    let observed =
-        Observed { slot: 0, name: "wg0".to_owned(), from: 0, to: 1_000, interruptions: 0 };
+    let observed = Observed {
+        slot: 0,
+        name: "wg0".to_owned(),
+        from: 0,
+        to: 1_000,
+        interruptions: 0,
+        was_counted: true,
+    };
     let key = FlowKeyV4 {
         member: [10, 0, 0, 7],
         remote: [192, 0, 2, 1],

@@ -1,0 +1,98 @@
+//! What can go wrong between the kernel program and an interface.
+
+use aya::programs::ProgramError;
+
+/// Why packets cannot be captured.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The process lacks a capability.
+    #[error(
+        "no permission to {action}: run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
+    )]
+    Permission {
+        /// What was refused.
+        action: &'static str,
+    },
+    /// The kernel does not take the program.
+    #[error("cannot load the kernel program; `flowlog check` says what this kernel lacks")]
+    Load {
+        /// Why.
+        source: Box<aya::EbpfError>,
+    },
+    /// The kernel does not take one of its entry points.
+    #[error(
+        "cannot load the kernel program's entry point {name}; `flowlog check` says what this kernel lacks"
+    )]
+    LoadProgram {
+        /// The entry point.
+        name: &'static str,
+        /// Why.
+        source: Box<ProgramError>,
+    },
+    /// The object is not the one that this program was built with.
+    #[error("the kernel program has no {name}: it was built from other sources than flowlog")]
+    Missing {
+        /// The map or entry point.
+        name: &'static str,
+    },
+    /// The kernel's list of interfaces cannot be read.
+    #[error("cannot list the network interfaces")]
+    List {
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Changes of interfaces cannot be followed.
+    #[error("cannot follow changes of the network interfaces")]
+    Watch {
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The packets of this kind of device begin neither with an IP nor with an Ethernet header.
+    #[error("interface {interface} is of a kind that flowlog cannot read (ARPHRD {kind})")]
+    Kind {
+        /// Name of the interface.
+        interface: String,
+        /// The kernel's number for its kind.
+        kind: u16,
+    },
+    /// The kernel does not attach the program to an interface.
+    #[error("cannot attach to {interface}")]
+    Attach {
+        /// Name of the interface.
+        interface: String,
+        /// Why.
+        source: Box<ProgramError>,
+    },
+    /// Two interfaces have kernel indexes that agree in the low 16 bits.
+    #[error(
+        "{interface} cannot be counted together with {other}: their kernel indexes collide; recreate one of them"
+    )]
+    Collision {
+        /// Name of the interface.
+        interface: String,
+        /// The interface that is counted already.
+        other: String,
+    },
+    /// More interface names were seen than the totals have room for.
+    #[error("{interface} cannot be counted: more than {limit} interface names were seen")]
+    TooMany {
+        /// Name of the interface.
+        interface: String,
+        /// How many there is room for.
+        limit: u16,
+    },
+    /// A map of the kernel program cannot be written.
+    #[error("cannot write the kernel map {name}")]
+    Map {
+        /// The map.
+        name: &'static str,
+        /// Why.
+        source: Box<aya::maps::MapError>,
+    },
+}
+
+/// The kernel says EPERM for a capability that is lacking; EACCES is the verifier's.
+pub(super) fn is_permission(error: &std::io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EPERM)
+}
