@@ -8,9 +8,13 @@ mod run;
 mod size;
 mod verify;
 
-use std::{io::Write as _, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Logs who talked to whom through a VPN interface, as Parquet that expires.
 #[derive(Parser)]
@@ -118,14 +122,12 @@ pub fn main() -> ExitCode {
 fn fail(code: u8, error: &anyhow::Error) -> ExitCode {
     let line = flowlog::telemetry::with_causes(error.as_ref());
     // Where even this cannot be written, the exit code says it.
-    writeln!(std::io::stderr(), "flowlog: {line}").unwrap_or_default();
+    writeln!(io::stderr(), "flowlog: {line}").unwrap_or_default();
     ExitCode::from(code)
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<std::io::Error>()
-        .is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+    error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// A runtime of one thread: the work is in the kernel, the drain thread and the encoder.
@@ -135,5 +137,25 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 
 /// Prints a JSON answer.
 fn print_json(answer: &serde_json::Value) -> anyhow::Result<()> {
-    Ok(writeln!(std::io::stdout(), "{answer}")?)
+    Ok(writeln!(io::stdout(), "{answer}")?)
+}
+
+/// SIGTERM and SIGINT, from when this is made.
+struct Interruption {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Interruption {
+    fn new() -> io::Result<Self> {
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => (),
+            _ = self.interrupt.recv() => (),
+        }
+    }
 }

@@ -231,3 +231,28 @@ fn a_second_run_in_the_same_window_adds_to_the_first() {
     let flows = duckdb(store.as_ref(), "SELECT sum(packets_down)::INT AS packets FROM flows");
     assert_eq!(flows[0]["packets"], 30);
 }
+
+#[test]
+fn a_demonstration_that_is_interrupted_cleans_up_after_itself() {
+    use std::io::{BufRead as _, BufReader};
+
+    for (signal, after) in [(Signal::SIGINT, 0), (Signal::SIGTERM, 50), (Signal::SIGINT, 150)] {
+        let mut demo = std::process::Command::new(flowlog_tests::flowlog_binary())
+            .arg("demo")
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let id = demo.id();
+        let mut said = BufReader::new(demo.stdout.take().unwrap());
+        said.read_line(&mut String::new()).unwrap();
+        std::thread::sleep(Duration::from_millis(after));
+        let process = nix::unistd::Pid::from_raw(i32::try_from(id).unwrap());
+        nix::sys::signal::kill(process, signal).unwrap();
+        let output = demo.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(3), "{output:?}");
+        let reason = String::from_utf8(output.stderr).unwrap();
+        assert!(reason.contains("interrupted; everything is cleaned up"), "{reason}");
+        assert!(!std::env::temp_dir().join(format!("flowlog-demo-{id}")).exists());
+    }
+}

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::shell;
-use toolchain::Toolchain;
+pub use toolchain::Toolchain;
 
 #[derive(Subcommand)]
 pub enum Command {

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::bail;
 
-use crate::shell;
+use crate::{ebpf, shell};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -106,6 +106,9 @@ fn install_duckdb() -> anyhow::Result<()> {
 }
 
 fn install_kernel_toolchain() -> anyhow::Result<()> {
+    if ebpf::Toolchain::find().is_ok() {
+        return Ok(());
+    }
     install_packages(KERNEL_PACKAGES.into_iter().filter(|package| {
         !Command::new("dpkg")
             .args(["--status", package])

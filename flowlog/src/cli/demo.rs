@@ -15,12 +15,8 @@ use flowlog::{
     store::Store,
     verify::verify,
 };
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::oneshot,
-};
 
-use super::{Failure, Format, Global, Outcome, run, size};
+use super::{Failure, Format, Global, Interruption, Outcome, run, size};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -30,46 +26,47 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, global: &Global) -> Result<Outcome, Failure> {
-    let temporary = TemporaryStore::new(arguments.store.as_deref())?;
-    let mut out = io::stdout();
+    super::runtime()?.block_on(async {
+        // Before anything is made that an interruption would have to clean up.
+        let interruption = Interruption::new()?;
+        let directory = StoreDirectory::new(arguments.store.as_deref())?;
+        demonstrate(&directory.path, interruption, global).await
+    })
+}
+
+async fn demonstrate(
+    directory: &Path,
+    interruption: Interruption,
+    global: &Global,
+) -> Result<Outcome, Failure> {
     let says = global.format == Format::Text;
+    let mut out = io::stdout();
     if says {
         writeln!(out, "A VPN of its own: two network namespaces and a tunnel between them.")?;
     }
-    let vpn = Vpn::new().context("cannot make a VPN of its own; run as root")?;
-    let summary = record(&vpn, &temporary.0)?;
-    drop(vpn);
-
-    let store = Store::open(&temporary.0.display().to_string())?;
-    let runtime = super::runtime()?;
-    let rows = runtime.block_on(rows::read(&store))?;
-    let report = runtime.block_on(verify(&store, |_, _| ()))?;
+    let summary = record(directory, interruption).await?;
+    let store = Store::open(&directory.display().to_string())?;
+    let rows = rows::read(&store).await?;
+    let report = verify(&store, |_, _| ()).await?;
+    let is_balanced = report.differences.is_empty();
     if says {
         print(&rows)?;
         run::print(&summary, global.format)?;
-        let verdict = if report.differences.is_empty() {
-            "Every packet is accounted for"
-        } else {
-            "NOT BALANCED"
-        };
-        writeln!(
-            out,
-            "{verdict}: `flowlog verify` added up {} in {} files.",
-            size::bytes(report.bytes),
-            report.files
-        )?;
+        let verdict = if is_balanced { "Every packet is accounted for" } else { "NOT BALANCED" };
+        let (bytes, files) = (size::bytes(report.bytes), report.files);
+        writeln!(out, "{verdict}: `flowlog verify` added up {bytes} in {files} files.")?;
     } else {
         super::print_json(&serde_json::json!({
             "summary": summary,
-            "balanced": report.differences.is_empty(),
+            "balanced": is_balanced,
             "flows": rows,
         }))?;
     }
-    Ok(if report.differences.is_empty() { Outcome::Done } else { Outcome::None })
+    Ok(if is_balanced { Outcome::Done } else { Outcome::None })
 }
 
-/// Records the traffic of the demonstration within the gateway.
-fn record(vpn: &Vpn, store: &Path) -> anyhow::Result<Summary> {
+/// Records the traffic of the demonstration within the gateway, which this thread enters.
+async fn record(store: &Path, mut interruption: Interruption) -> anyhow::Result<Summary> {
     let file = File {
         interfaces: Some(vec![demo::INTERFACE.to_owned()]),
         store: Some(store.display().to_string()),
@@ -77,35 +74,21 @@ fn record(vpn: &Vpn, store: &Path) -> anyhow::Result<Summary> {
         ..File::with_profile(Profile::Flows)
     };
     let config = Config::from_file(file, "demo")?;
-    let (attached, is_attached) = std::sync::mpsc::channel();
-    let (stop, stopped) = oneshot::channel::<()>();
-    let daemon = vpn.gateway.spawn(move || {
-        super::runtime().map_err(io::Error::other)?.block_on(async {
-            let mut terminate = signal(SignalKind::terminate())?;
-            let mut interrupt = signal(SignalKind::interrupt())?;
-            let shutdown = async {
-                // Polled for the first time when the interface is attached.
-                attached.send(()).unwrap_or_default();
-                tokio::select! {
-                    _ = stopped => false,
-                    _ = terminate.recv() => true,
-                    _ = interrupt.recv() => true,
-                }
-            };
-            let mut interrupted = false;
-            let shutdown = async { interrupted = shutdown.await };
-            let outcome = service::run(&config, Options::default(), shutdown).await;
-            Ok((outcome, interrupted))
-        })
-    })?;
-    // Fails when the daemon ended before it was attached, which it will say below.
-    let traffic = is_attached.recv().map(|()| demo::generate(vpn));
-    drop(stop);
-    let (outcome, interrupted) =
-        daemon.join().map_err(|_| anyhow::anyhow!("the daemon panicked"))??;
-    let summary = outcome?;
-    anyhow::ensure!(!interrupted, "interrupted; everything is cleaned up");
-    traffic?.context("cannot send traffic through the tunnel")?;
+    let vpn = Vpn::new().context("cannot make a VPN of its own; run as root")?;
+    vpn.gateway.enter()?;
+    let mut traffic = None;
+    let shutdown = async {
+        // Polled for the first time when the interface is attached.
+        let sent = tokio::task::spawn_blocking(move || demo::generate(&vpn));
+        tokio::select! {
+            outcome = sent => traffic = Some(outcome),
+            () = interruption.wait() => (),
+        }
+    };
+    let summary = service::run(&config, Options::default(), shutdown).await?;
+    let sent = traffic.context("interrupted; everything is cleaned up")?;
+    sent.context("the traffic ended unexpectedly")?
+        .context("cannot send traffic through the tunnel")?;
     Ok(summary)
 }
 
@@ -135,26 +118,29 @@ fn print(rows: &[Row]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A directory of its own, deleted at the end; or the one that was asked for.
-struct TemporaryStore(PathBuf, bool);
+/// The directory that was asked for, or one of its own that is deleted at the end.
+struct StoreDirectory {
+    path: PathBuf,
+    is_temporary: bool,
+}
 
-impl TemporaryStore {
+impl StoreDirectory {
     fn new(wanted: Option<&Path>) -> anyhow::Result<Self> {
         if let Some(wanted) = wanted {
-            return Ok(Self(wanted.to_owned(), false));
+            return Ok(Self { path: wanted.to_owned(), is_temporary: false });
         }
         let path = std::env::temp_dir().join(format!("flowlog-demo-{}", std::process::id()));
         std::fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
-        Ok(Self(path, true))
+        Ok(Self { path, is_temporary: true })
     }
 }
 
-impl Drop for TemporaryStore {
+impl Drop for StoreDirectory {
     fn drop(&mut self) {
-        if self.1
-            && let Err(error) = std::fs::remove_dir_all(&self.0)
+        if self.is_temporary
+            && let Err(error) = std::fs::remove_dir_all(&self.path)
         {
-            tracing::warn!("cannot delete {}: {error}", self.0.display());
+            tracing::warn!("cannot delete {}: {error}", self.path.display());
         }
     }
 }

@@ -2,15 +2,13 @@
 
 use std::{io::Write as _, path::PathBuf};
 
+use super::{Failure, Format, Global, Interruption, Outcome};
 use clap::Args;
 use flowlog::{
     capture::AttachMode,
     config::{Config, File, Profile},
     service::{self, Options, Summary},
 };
-use tokio::signal::unix::{SignalKind, signal};
-
-use super::{Failure, Format, Global, Outcome};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -78,15 +76,8 @@ pub fn run(arguments: &Arguments, global: &Global) -> Result<Outcome, Failure> {
     let config = arguments.config()?;
     let options = Options { wait: arguments.wait, attach: arguments.attach };
     let summary = super::runtime()?.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let shutdown = async {
-            tokio::select! {
-                _ = terminate.recv() => (),
-                _ = interrupt.recv() => (),
-            }
-        };
-        service::run(&config, options, shutdown).await.map_err(classify)
+        let mut interruption = Interruption::new()?;
+        service::run(&config, options, interruption.wait()).await.map_err(classify)
     })?;
     print(&summary, global.format)?;
     Ok(Outcome::Done)

@@ -25,22 +25,19 @@ impl Netns {
         join(std::thread::spawn(make))
     }
 
+    /// Moves the calling thread, and the threads that it starts from now on, into the namespace.
+    pub fn enter(&self) -> io::Result<()> {
+        Ok(setns(&self.0, CloneFlags::CLONE_NEWNET)?)
+    }
+
     /// Runs something within the namespace, on a thread of its own.
     pub fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
-        join(self.spawn(work)?)
-    }
-
-    /// Starts something within the namespace, on a thread of its own.
-    pub fn spawn<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> io::Result<T> + Send + 'static,
-    ) -> io::Result<std::thread::JoinHandle<io::Result<T>>> {
-        let namespace = self.0.try_clone()?;
-        Ok(std::thread::spawn(move || {
-            setns(&namespace, CloneFlags::CLONE_NEWNET)?;
+        let namespace = Self(self.0.try_clone()?);
+        join(std::thread::spawn(move || {
+            namespace.enter()?;
             work()
         }))
     }
