@@ -8,6 +8,7 @@
 //! ```
 //!
 //! * [`flow`]: keys and values of the flow maps.
+//! * [`fragment`]: what is remembered of a packet's first fragment.
 //! * [`total`]: the per-interface totals that every packet is in.
 //! * [`epoch`]: which of the two sets of maps a packet goes to.
 //! * [`interface`]: which network interfaces are counted.
@@ -20,6 +21,7 @@
 
 pub mod epoch;
 pub mod flow;
+pub mod fragment;
 pub mod interface;
 mod layout;
 pub mod packet;

@@ -53,6 +53,36 @@ pub struct Datagram<const A: usize> {
     pub header_bytes: u32,
     /// What follows the IP header.
     pub transport: Transport,
+    /// Whether it is a part of a packet.
+    pub fragment: Fragment,
+}
+
+/// Whether a datagram is a part of a packet.
+///
+/// A struct, since the verifier wants every byte of it written whatever the part is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fragment {
+    /// Which part it is.
+    pub part: Part,
+    /// Common to all parts of a packet, network order; zero where it is whole.
+    pub identification: [u8; 4],
+}
+
+/// Which part of a packet a datagram is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Part {
+    /// All of it.
+    Whole = 0,
+    /// The part that has the transport header.
+    First = 1,
+    /// A part without a transport header.
+    Later = 2,
+}
+
+impl Fragment {
+    /// No fragment.
+    const WHOLE: Self = Self { part: Part::Whole, identification: [0; 4] };
 }
 
 /// What a flow row says of the transport header.

@@ -11,8 +11,9 @@ use flowlog_common::{
 
 use crate::{
     flows::{self, Stored},
+    fragments,
     hook::Hook,
-    maps::{FLOWS_V4_0, FLOWS_V4_1, FLOWS_V6_0, FLOWS_V6_1},
+    maps::{FLOWS_V4_0, FLOWS_V4_1, FLOWS_V6_0, FLOWS_V6_1, FRAGMENTS_V4, FRAGMENTS_V6},
     skb::SkbPacket,
 };
 
@@ -72,10 +73,14 @@ pub fn layer2(ctx: &TcContext, direction: Direction) {
 #[inline(always)]
 fn account_ip(ctx: &TcContext, hook: &Hook, packet: &SkbPacket<'_>, version: u8) {
     let counted = match version {
-        4 => parse_ipv4(packet)
-            .map(|datagram| account_flow(ctx, hook, &datagram, [&FLOWS_V4_0, &FLOWS_V4_1])),
-        6 => parse_ipv6(packet)
-            .map(|datagram| account_flow(ctx, hook, &datagram, [&FLOWS_V6_0, &FLOWS_V6_1])),
+        4 => parse_ipv4(packet).map(|mut datagram| {
+            fragments::follow(hook, &mut datagram, &FRAGMENTS_V4);
+            account_flow(ctx, hook, &datagram, [&FLOWS_V4_0, &FLOWS_V4_1]);
+        }),
+        6 => parse_ipv6(packet).map(|mut datagram| {
+            fragments::follow(hook, &mut datagram, &FRAGMENTS_V6);
+            account_flow(ctx, hook, &datagram, [&FLOWS_V6_0, &FLOWS_V6_1]);
+        }),
         _ => Err(Malformed),
     };
     if counted.is_err() {

@@ -21,6 +21,7 @@
 mod account;
 mod atomic;
 mod flows;
+mod fragments;
 mod hook;
 mod maps;
 mod skb;

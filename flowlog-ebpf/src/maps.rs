@@ -3,10 +3,11 @@
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
     macros::map,
-    maps::{Array, HashMap, PerCpuArray},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray},
 };
 use flowlog_common::{
     flow::{FlowCounters, FlowKeyV4, FlowKeyV6},
+    fragment::{FirstFragment, FragmentKeyV4, FragmentKeyV6},
     interface::{Interface, TABLE_SIZE},
     total::{Totals, table_size},
 };
@@ -22,6 +23,15 @@ pub static INTERFACES: Array<Interface> = Array::with_max_entries(TABLE_SIZE, 0)
 /// Totals by interface, direction and epoch.
 #[map]
 pub static TOTALS: PerCpuArray<Totals> = PerCpuArray::with_max_entries(table_size(256), 0);
+
+/// First fragments of IPv4 packets.
+#[map]
+pub static FRAGMENTS_V4: LruHashMap<FragmentKeyV4, FirstFragment> =
+    LruHashMap::with_max_entries(1 << 14, 0);
+/// First fragments of IPv6 packets.
+#[map]
+pub static FRAGMENTS_V6: LruHashMap<FragmentKeyV6, FirstFragment> =
+    LruHashMap::with_max_entries(1 << 14, 0);
 
 #[map]
 pub static FLOWS_V4_0: HashMap<FlowKeyV4, FlowCounters> = HashMap::with_max_entries(1 << 16, 0);

@@ -10,7 +10,6 @@ mod rig;
 pub use capture::{Capture, Replay, replay_into_interface, replay_into_tun};
 pub use daemon::{Daemon, Ended, flowlog, flowlog_binary};
 pub use oracle::{
-    FLOWS_AS_THE_ORACLE_SEES_THEM, Fragments, assert_equal_to_oracle, captures, normalise,
-    own_cases,
+    FLOWS_AS_THE_ORACLE_SEES_THEM, assert_equal_to_oracle, captures, normalise, own_cases,
 };
 pub use rig::{duckdb, duckdb_cli, python, quiet_tun, set_ipv6, silence, veth_pair, wait_for};

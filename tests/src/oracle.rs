@@ -4,15 +4,6 @@ use std::path::{Path, PathBuf};
 
 use super::{flowlog, python};
 
-/// What the oracle does with the ports of later fragments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fragments {
-    /// They are those of the first fragment.
-    Cache,
-    /// They are unknown.
-    Zero,
-}
-
 /// One-way flows out of the view `flows`, with the names of the oracle.
 pub const FLOWS_AS_THE_ORACLE_SEES_THEM: &str = "
     SELECT member_ip AS src, remote_ip AS dst, protocol AS proto,
@@ -57,19 +48,10 @@ pub fn normalise(captures: &[PathBuf], l3: &Path, l2: &Path) {
 
 /// Fails unless the store holds the flows that the oracle finds in a capture file: keys, packets,
 /// bytes and TCP flags, and first and last times to `within_ms` where that is given.
-pub fn assert_equal_to_oracle(
-    capture: &Path,
-    store: &Path,
-    fragments: Fragments,
-    within_ms: Option<u64>,
-) {
+pub fn assert_equal_to_oracle(capture: &Path, store: &Path, within_ms: Option<u64>) {
     let want = store.with_extension("want.jsonl");
-    let mode = match fragments {
-        Fragments::Cache => "cache",
-        Fragments::Zero => "zero",
-    };
     let oracle = python()
-        .args(["oracle.py", "--mode", "uni", "--frag-mode", mode])
+        .args(["oracle.py", "--mode", "uni"])
         .arg(capture)
         .stdout(std::fs::File::create(&want).unwrap())
         .status()

@@ -7,8 +7,7 @@ use std::{
 
 use flowlog::demo::{self, GATEWAY, MEMBER, Netns, Vpn};
 use flowlog_tests::{
-    Capture, Daemon, Fragments, assert_equal_to_oracle, duckdb, flowlog, set_ipv6, silence,
-    wait_for,
+    Capture, Daemon, assert_equal_to_oracle, duckdb, flowlog, set_ipv6, silence, wait_for,
 };
 use serde_json::Value;
 
@@ -39,7 +38,7 @@ fn every_flow_through_wireguard_is_what_an_independent_capture_says() {
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     let pcap = capture.stop();
 
-    assert_equal_to_oracle(&pcap, &store, Fragments::Zero, Some(JIFFY_MS));
+    assert_equal_to_oracle(&pcap, &store, Some(JIFFY_MS));
     let verified = flowlog(&["verify", "--store", store.to_str().unwrap()]);
     assert_eq!(verified.code, 0, "{}", verified.stdout);
     let totals = duckdb(

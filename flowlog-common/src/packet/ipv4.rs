@@ -1,13 +1,14 @@
 //! IPv4 (RFC 791).
 
 use super::{
-    Datagram, Malformed, Packet, Transport,
+    Datagram, Fragment, Malformed, Packet, Part, Transport,
     header::Ipv4,
     transport::{self, ICMP},
 };
 use crate::flow::partial;
 
 const OFFSET_MASK: u16 = 0x1fff;
+const MORE_FRAGMENTS: u16 = 0x2000;
 
 /// Reads an IPv4 packet whose version nibble was already checked.
 #[inline(always)]
@@ -23,10 +24,11 @@ pub fn parse(packet: &impl Packet) -> Result<Datagram<4>, Malformed> {
         said if said < header_bytes => return Err(Malformed),
         said => said.min(there),
     };
-    let transport = if u16::from_be(header.fragment) & OFFSET_MASK == 0 {
-        transport::parse(packet, header.protocol, header_bytes, bytes, ICMP)
-    } else {
+    let fragment = fragment(&header);
+    let transport = if fragment.part == Part::Later {
         Transport::bare(header.protocol, partial::FRAGMENT_WITHOUT_FIRST)
+    } else {
+        transport::parse(packet, header.protocol, header_bytes, bytes, ICMP)
     };
     Ok(Datagram {
         source: header.source.to_ne_bytes(),
@@ -34,5 +36,17 @@ pub fn parse(packet: &impl Packet) -> Result<Datagram<4>, Malformed> {
         bytes,
         header_bytes,
         transport,
+        fragment,
     })
+}
+
+#[inline(always)]
+fn fragment(header: &Ipv4) -> Fragment {
+    let flags_and_offset = u16::from_be(header.fragment);
+    if flags_and_offset & (OFFSET_MASK | MORE_FRAGMENTS) == 0 {
+        return Fragment::WHOLE;
+    }
+    let [a, b] = header.identification.to_ne_bytes();
+    let part = if flags_and_offset & OFFSET_MASK == 0 { Part::First } else { Part::Later };
+    Fragment { part, identification: [0, 0, a, b] }
 }

@@ -1,7 +1,7 @@
 //! IPv6 (RFC 8200) and the walk over its extension headers.
 
 use super::{
-    Datagram, Malformed, Packet, Transport,
+    Datagram, Fragment, Malformed, Packet, Part, Transport,
     header::{Extension, Ipv6},
     transport::{self, ICMPV6},
 };
@@ -20,24 +20,26 @@ const DESTINATION_OPTIONS: u8 = 60;
 const MOBILITY: u8 = 135;
 
 const FRAGMENT_OFFSET_MASK: u16 = 0xfff8;
+const MORE_FRAGMENTS: u16 = 1;
 
 /// Reads an IPv6 packet whose version nibble was already checked.
 #[inline(always)]
 pub fn parse(packet: &impl Packet) -> Result<Datagram<16>, Malformed> {
     let header = packet.read::<Ipv6>(0).ok_or(Malformed)?;
     let bytes = datagram_bytes(&header, packet.len());
-    let (transport, header_bytes) = if is_extension(header.next_header) {
+    let chain = if is_extension(header.next_header) {
         behind_extensions(packet, header.next_header, bytes)
     } else {
         let transport = transport::parse(packet, header.next_header, HEADER_BYTES, bytes, ICMPV6);
-        (transport, HEADER_BYTES)
+        Chain { transport, header_bytes: HEADER_BYTES, fragment: Fragment::WHOLE }
     };
     Ok(Datagram {
         source: address(header.source),
         destination: address(header.destination),
         bytes,
-        header_bytes,
-        transport,
+        header_bytes: chain.header_bytes,
+        transport: chain.transport,
+        fragment: chain.fragment,
     })
 }
 
@@ -53,18 +55,26 @@ fn datagram_bytes(header: &Ipv6, there: u32) -> u32 {
     }
 }
 
-/// Finds the transport header behind extension headers, and says where it begins.
+/// What the chain of headers behind the IP header says.
+struct Chain {
+    transport: Transport,
+    /// Where the transport header begins.
+    header_bytes: u32,
+    fragment: Fragment,
+}
+
+/// Finds the transport header behind extension headers.
 ///
 /// Apart from the hot path: few packets have extension headers, and the walk is long.
 #[inline(never)]
-fn behind_extensions(packet: &impl Packet, first: u8, end: u32) -> (Transport, u32) {
+fn behind_extensions(packet: &impl Packet, first: u8, end: u32) -> Chain {
     let walk = walk_extensions(packet, first, end);
     let transport = if walk.partial == 0 && walk.protocol != MOBILITY {
         transport::parse(packet, walk.protocol, walk.offset, end, ICMPV6)
     } else {
         Transport::bare(walk.protocol, walk.partial)
     };
-    (transport, walk.offset)
+    Chain { transport, header_bytes: walk.offset, fragment: walk.fragment }
 }
 
 /// Where the walk over the extension headers ended.
@@ -75,11 +85,13 @@ struct EndOfWalk {
     offset: u32,
     /// Reasons of [`partial`] to look no further.
     partial: u8,
+    fragment: Fragment,
 }
 
 #[inline(always)]
 fn walk_extensions(packet: &impl Packet, first: u8, end: u32) -> EndOfWalk {
-    let mut walk = EndOfWalk { protocol: first, offset: HEADER_BYTES, partial: 0 };
+    let mut walk =
+        EndOfWalk { protocol: first, offset: HEADER_BYTES, partial: 0, fragment: Fragment::WHOLE };
     for _ in 0..MAX_EXTENSIONS {
         if !is_extension(walk.protocol) {
             return walk;
@@ -99,11 +111,12 @@ fn walk_extensions(packet: &impl Packet, first: u8, end: u32) -> EndOfWalk {
             walk.partial = partial::TRANSPORT_HEADER_CUT;
             return walk;
         }
-        let is_later_fragment = walk.protocol == FRAGMENT
-            && u16::from_be(extension.fragment) & FRAGMENT_OFFSET_MASK != 0;
+        if walk.protocol == FRAGMENT {
+            walk.fragment = fragment(&extension, walk.fragment);
+        }
         walk.protocol = extension.next_header;
         walk.offset += length;
-        if is_later_fragment {
+        if walk.fragment.part == Part::Later {
             walk.partial = partial::FRAGMENT_WITHOUT_FIRST;
             return walk;
         }
@@ -112,6 +125,21 @@ fn walk_extensions(packet: &impl Packet, first: u8, end: u32) -> EndOfWalk {
         walk.partial = partial::TRANSPORT_HEADER_CUT;
     }
     walk
+}
+
+/// What a fragment header says; one that neither cuts nor continues a packet says nothing
+/// (RFC 6946).
+#[inline(always)]
+fn fragment(header: &Extension, otherwise: Fragment) -> Fragment {
+    let offset_and_flag = u16::from_be(header.fragment);
+    let identification = header.identification.to_ne_bytes();
+    if offset_and_flag & FRAGMENT_OFFSET_MASK != 0 {
+        Fragment { part: Part::Later, identification }
+    } else if offset_and_flag & MORE_FRAGMENTS != 0 {
+        Fragment { part: Part::First, identification }
+    } else {
+        otherwise
+    }
 }
 
 #[inline(always)]

@@ -117,8 +117,29 @@ fn a_later_fragment_has_no_ports_and_says_so() {
     let datagram = parse_ipv4(&Bytes(&v4(17, 0, 2, &UDP_1000_TO_53))).unwrap();
     assert_eq!(datagram.transport.source_port, [0, 0]);
     assert_eq!(datagram.transport.partial, partial::FRAGMENT_WITHOUT_FIRST);
+    let identification = [0, 0, 0, 7];
+    assert_eq!(datagram.fragment, Fragment { part: Part::Later, identification });
     let first = parse_ipv4(&Bytes(&v4(17, 0, 0x2000, &UDP_1000_TO_53))).unwrap();
     assert_eq!(first.transport.source_port, 1000_u16.to_be_bytes());
+    assert_eq!(first.fragment, Fragment { part: Part::First, identification });
+    let whole = parse_ipv4(&Bytes(&v4(17, 0, 0x4000, &UDP_1000_TO_53))).unwrap();
+    assert_eq!(whole.fragment, Fragment::WHOLE);
+}
+
+#[test]
+fn an_atomic_fragment_is_a_whole_packet() {
+    let fragment = |offset_and_flag: u16| {
+        let [high, low] = offset_and_flag.to_be_bytes();
+        let mut payload = vec![17, 0, high, low, 0, 0, 0, 9];
+        payload.extend(UDP_1000_TO_53);
+        parse_ipv6(&Bytes(&v6(44, &payload))).unwrap()
+    };
+    let identification = [0, 0, 0, 9];
+    assert_eq!(fragment(0).fragment, Fragment::WHOLE);
+    assert_eq!(fragment(0).transport.source_port, 1000_u16.to_be_bytes());
+    assert_eq!(fragment(1).fragment, Fragment { part: Part::First, identification });
+    assert_eq!(fragment(8).fragment, Fragment { part: Part::Later, identification });
+    assert_eq!(fragment(8).transport.protocol, 17);
 }
 
 #[test]
