@@ -114,10 +114,10 @@ fn rows_lie_within_their_window_and_windows_follow_one_another() {
     let store = store(&directory);
     let (gateway, _tun) = quiet_tun("fltun");
     with_address(&gateway, "fltun");
-    let windows = ["--window", "500ms", "--drain-interval", "100ms"];
+    let windows = ["--window", "1s", "--drain-interval", "500ms"];
     let arguments = [&["--store", store.as_str()][..], &windows].concat();
     let daemon = Daemon::attached(&gateway, "fltun", &arguments);
-    for _ in 0..30 {
+    for _ in 0..40 {
         send(&gateway, 10);
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -131,7 +131,7 @@ fn rows_lie_within_their_window_and_windows_follow_one_another() {
              FROM read_parquet('{store}/flows/**/*.parquet', filename = true) GROUP BY filename"
         ),
     );
-    assert!(files.len() >= 6, "{files:?}");
+    assert!(files.len() >= 4, "{files:?}");
     for file in &files {
         let path = file["filename"].as_str().unwrap().strip_prefix(&store).unwrap();
         let name = ObjectName::parse(&Path::from(path.trim_start_matches('/'))).unwrap();
@@ -140,7 +140,7 @@ fn rows_lie_within_their_window_and_windows_follow_one_another() {
         assert!(at("first") >= start && at("last") < end && at("first") <= at("last"), "{file}");
     }
     let sent: i64 = files.iter().map(|file| file["packets"].as_i64().unwrap()).sum();
-    assert_eq!(sent, 300);
+    assert_eq!(sent, 400);
     let gaps = duckdb(
         store.as_ref(),
         "SELECT count(*)::INT AS gaps FROM (
@@ -236,7 +236,7 @@ fn a_second_run_in_the_same_window_adds_to_the_first() {
 fn a_demonstration_that_is_interrupted_cleans_up_after_itself() {
     use std::io::{BufRead as _, BufReader};
 
-    for (signal, after) in [(Signal::SIGINT, 0), (Signal::SIGTERM, 50), (Signal::SIGINT, 150)] {
+    for (signal, after) in [(Signal::SIGINT, 0), (Signal::SIGTERM, 30), (Signal::SIGINT, 80)] {
         let mut demo = std::process::Command::new(flowlog_tests::flowlog_binary())
             .arg("demo")
             .stdout(std::process::Stdio::piped())
