@@ -19,7 +19,7 @@ const NEW_FLOWS: u32 = 100_000;
 const LOOPBACK: u32 = 1;
 
 pub fn measure() -> anyhow::Result<Vec<Measurement>> {
-    let sizes = MapSizes { flows_v4: 1 << 20, flows_v6: 1 << 17, interfaces: 4 };
+    let sizes = MapSizes { flows_v4: 1 << 20, flows_v6: 1 << 17, overflow: 1 << 10, interfaces: 4 };
     let (mut program, maps) = Program::load(sizes).context("the kernel benchmarks need root")?;
     let presence = Arc::new(Presence::new(4));
     let slot = presence.slot("lo").context("slot")?;

@@ -10,7 +10,7 @@ use flowlog::{
     encode::{self, Provenance},
 };
 use flowlog_common::{
-    flow::{Direction, FlowCounters, FlowKey, marks},
+    flow::{Direction, FlowCounters, FlowKey, detail, marks},
     total::Totals,
 };
 
@@ -47,8 +47,8 @@ pub fn measure() -> anyhow::Result<Vec<Measurement>> {
 /// IPv6, counters and times spread as on a busy gateway. Always the same.
 fn synthetic_epoch() -> Epoch {
     let mut random = Random(42);
-    let mut v4 = Entries { keys: vec![], values: vec![] };
-    let mut v6 = Entries { keys: vec![], values: vec![] };
+    let mut v4 = Entries::default();
+    let mut v6 = Entries::default();
     for _ in 0..FLOWS {
         let member = low_bytes(random.uneven(MEMBERS));
         // Addresses of remotes are scattered over the whole space.
@@ -86,6 +86,8 @@ fn synthetic_epoch() -> Epoch {
         offset: Offset::from_ns(opened.ns()),
         flows_v4: v4,
         flows_v6: v6,
+        overflow_v4: Entries::default(),
+        overflow_v6: Entries::default(),
         totals: vec![(observed, [Totals::default(); 2])],
     }
 }
@@ -95,7 +97,15 @@ fn key<const A: usize>(
     remote: [u8; A],
     (member_port, remote_port, protocol): ([u8; 2], [u8; 2], u8),
 ) -> FlowKey<A> {
-    FlowKey { member, remote, member_port, remote_port, interface: 0, protocol, reserved: 0 }
+    FlowKey {
+        member,
+        remote,
+        member_port,
+        remote_port,
+        interface: 0,
+        protocol,
+        detail: detail::FULL,
+    }
 }
 
 const WINDOW: Duration = Duration::from_mins(5);

@@ -37,8 +37,17 @@ pub struct FlowKey<const A: usize> {
     pub interface: u16,
     /// IP protocol number after extension headers.
     pub protocol: u8,
-    /// Zero.
-    pub reserved: u8,
+    /// How much the entry tells apart, see [`detail`].
+    pub detail: u8,
+}
+
+/// How much an entry tells apart.
+pub mod detail {
+    /// One conversation.
+    pub const FULL: u8 = 0;
+    /// All that a member did by one protocol and that had no room; remote address and ports are
+    /// zero.
+    pub const OVERFLOW: u8 = 1;
 }
 
 /// Key of an IPv4 flow.
@@ -53,7 +62,7 @@ assert_layout!(FlowKeyV4, size 16, {
     remote_port: [u8; 2] => 10,
     interface: u16 => 12,
     protocol: u8 => 14,
-    reserved: u8 => 15,
+    detail: u8 => 15,
 });
 
 assert_layout!(FlowKeyV6, size 40, {
@@ -63,7 +72,7 @@ assert_layout!(FlowKeyV6, size 40, {
     remote_port: [u8; 2] => 34,
     interface: u16 => 36,
     protocol: u8 => 38,
-    reserved: u8 => 39,
+    detail: u8 => 39,
 });
 
 /// What was counted for one flow in one epoch.
@@ -176,7 +185,7 @@ mod tests {
             remote_port: 443_u16.to_be_bytes(),
             interface: 1,
             protocol: 6,
-            reserved: 0,
+            detail: detail::FULL,
         };
         // SAFETY: the layout assertion leaves no padding.
         let bytes: [u8; 16] = unsafe { core::mem::transmute(key) };

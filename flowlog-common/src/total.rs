@@ -1,7 +1,8 @@
 //! Totals: the counters that every packet of an interface is in, whatever became of it.
 //!
 //! They are the left-hand side of the conservation law that the ledger keeps:
-//! `seen = flow rows + overflow + not IP + malformed + excluded`, for packets and for bytes.
+//! `seen = flow rows + overflow rows + remainder + not IP + malformed + excluded`, for packets and for
+//! bytes.
 
 use crate::{flow::Direction, layout::assert_layout};
 
@@ -41,8 +42,8 @@ pub struct Totals {
     pub malformed: Count,
     /// Left out by the capture policy.
     pub excluded: Count,
-    /// The flow map was full.
-    pub overflow: Count,
+    /// Neither the flow map nor the overflow map had room.
+    pub remainder: Count,
     /// Later fragments whose first one was not seen; they are in flow rows too.
     pub fragments_without_first: Count,
 }
@@ -52,7 +53,7 @@ assert_layout!(Totals, size 96, {
     not_ip: Count => 16,
     malformed: Count => 32,
     excluded: Count => 48,
-    overflow: Count => 64,
+    remainder: Count => 64,
     fragments_without_first: Count => 80,
 });
 
@@ -60,12 +61,12 @@ impl Totals {
     /// Adds the totals of another CPU or epoch to these.
     pub const fn add(&mut self, other: &Self) {
         // Destructured, so that a new counter cannot be forgotten.
-        let Self { seen, not_ip, malformed, excluded, overflow, fragments_without_first } = other;
+        let Self { seen, not_ip, malformed, excluded, remainder, fragments_without_first } = other;
         self.seen.add(seen.packets, seen.bytes);
         self.not_ip.add(not_ip.packets, not_ip.bytes);
         self.malformed.add(malformed.packets, malformed.bytes);
         self.excluded.add(excluded.packets, excluded.bytes);
-        self.overflow.add(overflow.packets, overflow.bytes);
+        self.remainder.add(remainder.packets, remainder.bytes);
         self.fragments_without_first
             .add(fragments_without_first.packets, fragments_without_first.bytes);
     }

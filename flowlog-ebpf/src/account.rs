@@ -1,8 +1,8 @@
 //! From a packet at a hook to the counters that it belongs in.
 
-use aya_ebpf::{maps::HashMap, programs::TcContext};
+use aya_ebpf::programs::TcContext;
 use flowlog_common::{
-    flow::{Direction, FlowCounters, FlowKey, partial},
+    flow::{Direction, partial},
     packet::{
         Datagram, FirstByte, LinkHeader, Malformed, Packet, VlanTag, on_the_wire, parse_ipv4,
         parse_ipv6,
@@ -10,10 +10,13 @@ use flowlog_common::{
 };
 
 use crate::{
-    flows::{self, Stored},
+    flows::{self, Epochs, Stored},
     fragments,
     hook::Hook,
-    maps::{FLOWS_V4_0, FLOWS_V4_1, FLOWS_V6_0, FLOWS_V6_1, FRAGMENTS_V4, FRAGMENTS_V6},
+    maps::{
+        FLOWS_V4_0, FLOWS_V4_1, FLOWS_V6_0, FLOWS_V6_1, FRAGMENTS_V4, FRAGMENTS_V6, OVERFLOW_V4_0,
+        OVERFLOW_V4_1, OVERFLOW_V6_0, OVERFLOW_V6_1,
+    },
     skb::SkbPacket,
 };
 
@@ -72,19 +75,25 @@ pub fn layer2(ctx: &TcContext, direction: Direction) {
 
 #[inline(always)]
 fn account_ip(ctx: &TcContext, hook: &Hook, packet: &SkbPacket<'_>, version: u8) {
-    let counted = match version {
-        4 => parse_ipv4(packet).map(|mut datagram| {
-            fragments::follow(hook, &mut datagram, &FRAGMENTS_V4);
-            account_flow(ctx, hook, &datagram, [&FLOWS_V4_0, &FLOWS_V4_1]);
-        }),
-        6 => parse_ipv6(packet).map(|mut datagram| {
-            fragments::follow(hook, &mut datagram, &FRAGMENTS_V6);
-            account_flow(ctx, hook, &datagram, [&FLOWS_V6_0, &FLOWS_V6_1]);
-        }),
-        _ => Err(Malformed),
-    };
-    if counted.is_err() {
-        hook.count_malformed(packet.len());
+    // No closures here: only functions can be told to be inlined.
+    match version {
+        4 => match parse_ipv4(packet) {
+            Ok(mut datagram) => {
+                fragments::follow(hook, &mut datagram, &FRAGMENTS_V4);
+                let overflow = [&OVERFLOW_V4_0, &OVERFLOW_V4_1];
+                account_flow(ctx, hook, &datagram, [&FLOWS_V4_0, &FLOWS_V4_1], overflow);
+            }
+            Err(Malformed) => hook.count_malformed(packet.len()),
+        },
+        6 => match parse_ipv6(packet) {
+            Ok(mut datagram) => {
+                fragments::follow(hook, &mut datagram, &FRAGMENTS_V6);
+                let overflow = [&OVERFLOW_V6_0, &OVERFLOW_V6_1];
+                account_flow(ctx, hook, &datagram, [&FLOWS_V6_0, &FLOWS_V6_1], overflow);
+            }
+            Err(Malformed) => hook.count_malformed(packet.len()),
+        },
+        _ => hook.count_malformed(packet.len()),
     }
 }
 
@@ -93,7 +102,8 @@ fn account_flow<const A: usize>(
     ctx: &TcContext,
     hook: &Hook,
     datagram: &Datagram<A>,
-    epochs: [&HashMap<FlowKey<A>, FlowCounters>; 2],
+    flows: Epochs<A>,
+    overflow: Epochs<A>,
 ) {
     // SAFETY: the context of a TC program is a valid `__sk_buff`.
     let (segments, payload) = unsafe { ((*ctx.skb.skb).gso_segs, (*ctx.skb.skb).gso_size) };
@@ -113,8 +123,8 @@ fn account_flow<const A: usize>(
     if datagram.transport.partial & partial::FRAGMENT_WITHOUT_FIRST != 0 {
         totals.fragments_without_first.add(packets, bytes);
     }
-    if matches!(flows::store(hook, datagram, (packets, bytes), epochs), Stored::MapFull) {
-        totals.overflow.add(packets, bytes);
+    if let Stored::MapFull = flows::store(hook, datagram, (packets, bytes), flows, overflow) {
+        totals.remainder.add(packets, bytes);
     }
 }
 

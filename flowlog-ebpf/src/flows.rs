@@ -2,32 +2,69 @@
 
 use aya_ebpf::{bindings::BPF_NOEXIST, maps::HashMap};
 use flowlog_common::{
-    flow::{Direction, FlowCounters, FlowKey, marks},
+    flow::{Direction, FlowCounters, FlowKey, detail, marks, partial},
     packet::Datagram,
 };
 
 use crate::{atomic, hook::Hook};
 
 /// What became of a packet's counts.
+#[derive(Clone, Copy)]
 pub enum Stored {
-    /// They are in a flow.
-    InFlow,
-    /// There was no room for another flow.
+    /// They are in an entry.
+    InEntry,
+    /// There was no room for another entry.
     MapFull,
 }
 
-/// Adds a packet, which is `wire` packets and bytes on the wire, to its flow in one of `epochs`.
+/// A pair of maps, by epoch.
+pub type Epochs<const A: usize> = [&'static HashMap<FlowKey<A>, FlowCounters>; 2];
+
+/// Adds a packet, which is `wire` packets and bytes on the wire, to its flow; or, where the flow
+/// map is full, to what its member did by the same protocol.
 #[inline(always)]
 pub fn store<const A: usize>(
     hook: &Hook,
     datagram: &Datagram<A>,
     wire: (u64, u64),
-    epochs: [&HashMap<FlowKey<A>, FlowCounters>; 2],
+    flows: Epochs<A>,
+    overflow: Epochs<A>,
 ) -> Stored {
     let key = key(hook, datagram);
     let added = Added::of(hook, datagram, wire);
     // Each branch calls the helpers with a map that the verifier knows, so that it inlines them.
-    if hook.epoch == 0 { added.store(epochs[0], &key) } else { added.store(epochs[1], &key) }
+    let stored =
+        if hook.epoch == 0 { added.store(flows[0], &key) } else { added.store(flows[1], &key) };
+    match stored {
+        Stored::InEntry => Stored::InEntry,
+        Stored::MapFull => {
+            // Copies have an address without the packets that have room paying for it.
+            let (key, added) = (key, added);
+            if hook.epoch == 0 {
+                store_overflow(&key, &added, overflow[0])
+            } else {
+                store_overflow(&key, &added, overflow[1])
+            }
+        }
+    }
+}
+
+/// Apart from the hot path, and with a stack of its own.
+#[inline(never)]
+fn store_overflow<const A: usize>(
+    flow: &FlowKey<A>,
+    added: &Added,
+    overflow: &HashMap<FlowKey<A>, FlowCounters>,
+) -> Stored {
+    let key = FlowKey {
+        remote: [0; A],
+        member_port: [0; 2],
+        remote_port: [0; 2],
+        detail: detail::OVERFLOW,
+        ..*flow
+    };
+    let marks = added.marks | marks::of_packet(added.direction, 0, partial::OVERFLOW);
+    Added { marks, ..*added }.store(overflow, &key)
 }
 
 /// Which side is the member follows from the direction alone.
@@ -47,11 +84,12 @@ fn key<const A: usize>(hook: &Hook, datagram: &Datagram<A>) -> FlowKey<A> {
         remote_port,
         interface: hook.interface,
         protocol: transport.protocol,
-        reserved: 0,
+        detail: detail::FULL,
     }
 }
 
 /// What one packet adds to its flow.
+#[derive(Clone, Copy)]
 struct Added {
     direction: Direction,
     packets: u64,
@@ -77,16 +115,16 @@ impl Added {
     fn store<K>(&self, flows: &HashMap<K, FlowCounters>, key: &K) -> Stored {
         if let Some(counters) = flows.get_ptr_mut(key) {
             self.add_to(counters);
-            return Stored::InFlow;
+            return Stored::InEntry;
         }
         if flows.insert(key, self.first(), u64::from(BPF_NOEXIST)).is_ok() {
-            return Stored::InFlow;
+            return Stored::InEntry;
         }
         // Another CPU may have created the flow in the meantime.
         match flows.get_ptr_mut(key) {
             Some(counters) => {
                 self.add_to(counters);
-                Stored::InFlow
+                Stored::InEntry
             }
             None => Stored::MapFull,
         }

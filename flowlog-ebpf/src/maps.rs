@@ -41,3 +41,13 @@ pub static FLOWS_V4_1: HashMap<FlowKeyV4, FlowCounters> = HashMap::with_max_entr
 pub static FLOWS_V6_0: HashMap<FlowKeyV6, FlowCounters> = HashMap::with_max_entries(1 << 16, 0);
 #[map]
 pub static FLOWS_V6_1: HashMap<FlowKeyV6, FlowCounters> = HashMap::with_max_entries(1 << 16, 0);
+
+// What had no room in the flow maps: an entry per member, protocol and interface.
+#[map]
+pub static OVERFLOW_V4_0: HashMap<FlowKeyV4, FlowCounters> = HashMap::with_max_entries(1 << 12, 0);
+#[map]
+pub static OVERFLOW_V4_1: HashMap<FlowKeyV4, FlowCounters> = HashMap::with_max_entries(1 << 12, 0);
+#[map]
+pub static OVERFLOW_V6_0: HashMap<FlowKeyV6, FlowCounters> = HashMap::with_max_entries(1 << 12, 0);
+#[map]
+pub static OVERFLOW_V6_1: HashMap<FlowKeyV6, FlowCounters> = HashMap::with_max_entries(1 << 12, 0);

@@ -116,8 +116,12 @@ fn capabilities() -> Finding {
 }
 
 fn program(config: &Config) -> Finding {
-    let sizes =
-        MapSizes { flows_v4: config.max_flows_v4, flows_v6: config.max_flows_v6, interfaces: 1 };
+    let sizes = MapSizes {
+        flows_v4: config.max_flows_v4,
+        flows_v6: config.max_flows_v6,
+        overflow: config.max_overflow,
+        interfaces: 1,
+    };
     match Program::load(sizes) {
         Ok(_) => {
             let mib = sizes.kernel_bytes() >> 20;

@@ -70,6 +70,7 @@ pub struct File {
     pub shutdown_timeout: Option<String>,
     pub max_flows_v4: Option<u32>,
     pub max_flows_v6: Option<u32>,
+    pub max_overflow: Option<u32>,
     pub retention: Option<RetentionFile>,
 }
 
@@ -96,6 +97,7 @@ impl File {
             shutdown_timeout: None,
             max_flows_v4: None,
             max_flows_v6: None,
+            max_overflow: None,
             retention: None,
         }
     }
@@ -138,6 +140,8 @@ pub struct Config {
     pub max_flows_v4: u32,
     /// Most IPv6 flows of an epoch.
     pub max_flows_v6: u32,
+    /// Most members with a protocol, of each family, told apart when those are full.
+    pub max_overflow: u32,
     /// When the store is cleared of what has expired.
     pub retention: Option<Retention>,
 }
@@ -158,6 +162,7 @@ pub(crate) const DEFAULT_DRAIN_INTERVAL: &str = "10s";
 pub(crate) const DEFAULT_SHUTDOWN_TIMEOUT: &str = "30s";
 pub(crate) const DEFAULT_MAX_FLOWS_V4: u32 = 262_144;
 pub(crate) const DEFAULT_MAX_FLOWS_V6: u32 = 65_536;
+pub(crate) const DEFAULT_MAX_OVERFLOW: u32 = 16_384;
 pub(crate) const DEFAULT_RETENTION_INTERVAL: &str = "10m";
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -175,6 +180,7 @@ impl Config {
             shutdown_timeout,
             max_flows_v4,
             max_flows_v6,
+            max_overflow,
             retention,
         } = file;
         let window = duration("window", window.as_deref().unwrap_or(DEFAULT_WINDOW))?;
@@ -202,6 +208,10 @@ impl Config {
             max_flows_v6: at_least_one(
                 "max_flows_v6",
                 max_flows_v6.unwrap_or(DEFAULT_MAX_FLOWS_V6),
+            )?,
+            max_overflow: at_least_one(
+                "max_overflow",
+                max_overflow.unwrap_or(DEFAULT_MAX_OVERFLOW),
             )?,
             retention: retention.map(parse_retention).transpose()?,
         })

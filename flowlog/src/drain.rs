@@ -15,7 +15,7 @@ mod epoch;
 
 use std::{sync::Arc, time::Duration};
 
-use aya::maps::{MapError, PerCpuArray, PerCpuValues};
+use aya::maps::{MapData, MapError, PerCpuArray, PerCpuValues};
 use flowlog_common::{
     flow::{Direction, FlowCounters, FlowKeyV4, FlowKeyV6},
     total::{self, Totals},
@@ -80,6 +80,10 @@ pub struct Epoch {
     pub flows_v4: Entries<FlowKeyV4, FlowCounters>,
     /// IPv6 flows.
     pub flows_v6: Entries<FlowKeyV6, FlowCounters>,
+    /// What had no room among the IPv4 flows, by member and protocol.
+    pub overflow_v4: Entries<FlowKeyV4, FlowCounters>,
+    /// What had no room among the IPv6 flows, by member and protocol.
+    pub overflow_v6: Entries<FlowKeyV6, FlowCounters>,
     /// Totals of the interfaces that were counted.
     pub totals: Vec<(Observed, [Totals; 2])>,
 }
@@ -87,9 +91,11 @@ pub struct Epoch {
 /// Empties the maps of a kernel program.
 pub struct Drainer {
     word: EpochWord,
-    totals: PerCpuArray<aya::maps::MapData, Totals>,
-    flows_v4: [aya::maps::MapData; 2],
-    flows_v6: [aya::maps::MapData; 2],
+    totals: PerCpuArray<MapData, Totals>,
+    flows_v4: [MapData; 2],
+    flows_v6: [MapData; 2],
+    overflow_v4: [MapData; 2],
+    overflow_v6: [MapData; 2],
     presence: Arc<Presence>,
     open: Open,
     /// When the open epoch ends, on the kernel's clock and in UTC.
@@ -108,13 +114,23 @@ struct Open {
 impl Drainer {
     /// Opens the first epoch. Nothing must be attached yet.
     pub fn new(maps: Maps, presence: Arc<Presence>) -> Result<Self, Error> {
-        let Maps { epoch, totals, flows_v4, flows_v6 } = maps;
+        let Maps { epoch, totals, flows_v4, flows_v6, overflow_v4, overflow_v6 } = maps;
         let word = EpochWord::map(&epoch)?;
         word.stay(0);
         let opened = clock::monotonic_coarse();
         let offset = Offset::now();
         let open = Open { number: 0, opened, opened_utc: offset.utc(opened), offset };
-        Ok(Self { word, totals, flows_v4, flows_v6, presence, open, announced: None })
+        Ok(Self {
+            word,
+            totals,
+            flows_v4,
+            flows_v6,
+            overflow_v4,
+            overflow_v6,
+            presence,
+            open,
+            announced: None,
+        })
     }
 
     /// Announces that the open epoch ends at the next multiple of `interval` in UTC, and returns
@@ -177,6 +193,8 @@ impl Drainer {
             offset: was.offset,
             flows_v4: read(&self.flows_v4[quiet]).map_err(read_error)?,
             flows_v6: read(&self.flows_v6[quiet]).map_err(read_error)?,
+            overflow_v4: read(&self.overflow_v4[quiet]).map_err(read_error)?,
+            overflow_v6: read(&self.overflow_v6[quiet]).map_err(read_error)?,
             totals,
         })
     }
@@ -188,6 +206,8 @@ impl Drainer {
         let clear_error = |source| Error::Clear { source };
         clear(&self.flows_v4[quiet], &epoch.flows_v4.keys).map_err(clear_error)?;
         clear(&self.flows_v6[quiet], &epoch.flows_v6.keys).map_err(clear_error)?;
+        clear(&self.overflow_v4[quiet], &epoch.overflow_v4.keys).map_err(clear_error)?;
+        clear(&self.overflow_v6[quiet], &epoch.overflow_v6.keys).map_err(clear_error)?;
         for (observed, _) in &epoch.totals {
             for direction in Direction::ALL {
                 let index = total::index(observed.slot, direction, number);

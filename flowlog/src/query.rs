@@ -46,7 +46,7 @@ CREATE OR REPLACE MACRO volume_per_hour() AS TABLE
     FROM flows GROUP BY ALL ORDER BY ALL;
 -- What was seen and not kept:   FROM losses();
 CREATE OR REPLACE MACRO losses() AS TABLE
-    SELECT gateway, window_start, interface, direction, packets_overflow, packets_not_ip, packets_malformed, packets_excluded
+    SELECT gateway, window_start, interface, direction, packets_overflow, packets_remainder, packets_not_ip, packets_malformed, packets_excluded
     FROM ledger WHERE packets_seen <> packets_flows ORDER BY ALL;
 ";
 

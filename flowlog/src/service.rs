@@ -126,6 +126,7 @@ pub async fn run(
     let sizes = MapSizes {
         flows_v4: config.max_flows_v4,
         flows_v6: config.max_flows_v6,
+        overflow: config.max_overflow,
         interfaces: MAX_INTERFACES,
     };
     let (program, maps) = Program::load(sizes)?;

@@ -114,7 +114,7 @@ pub async fn verify(
             }),
             Dataset::Ledger => read::ledger(file, |interface, direction, account| {
                 let sums = sums.entry((interface.to_owned(), direction)).or_default();
-                add_account(&mut sums.account, account);
+                sums.account.add(account);
             }),
         };
         if let Err(error) = outcome {
@@ -148,26 +148,11 @@ pub async fn verify(
 
 impl Sums {
     fn missing_rows(&self) -> (i128, i128) {
-        let Count { packets, bytes } = self.account.flows;
-        (
-            i128::from(packets) - i128::from(self.rows.packets),
-            i128::from(bytes) - i128::from(self.rows.bytes),
-        )
-    }
-}
-
-fn add_account(sum: &mut Account, other: &Account) {
-    let terms = [
-        (&mut sum.seen, other.seen),
-        (&mut sum.flows, other.flows),
-        (&mut sum.overflow, other.overflow),
-        (&mut sum.not_ip, other.not_ip),
-        (&mut sum.malformed, other.malformed),
-        (&mut sum.excluded, other.excluded),
-        (&mut sum.fragments_without_first, other.fragments_without_first),
-    ];
-    for (sum, count) in terms {
-        sum.add(count.packets, count.bytes);
+        let Account { flows, overflow, .. } = self.account;
+        let missing = |of: fn(&Count) -> u64| {
+            i128::from(of(&flows)) + i128::from(of(&overflow)) - i128::from(of(&self.rows))
+        };
+        (missing(|count| count.packets), missing(|count| count.bytes))
     }
 }
 

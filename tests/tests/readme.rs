@@ -64,7 +64,8 @@ fn every_command_does_what_it_says() {
             }
             ["cargo", "build", ..] => {
                 // The tests have the same binary of the profile for development.
-                let build = command.replace("cargo build --release", "build --locked");
+                let build = command
+                    .replace("cargo build --release --package", "build --locked --workspace --bin");
                 succeed(Command::new("cargo").args(build.split(' ')).current_dir(root()));
                 "build"
             }

@@ -1,5 +1,7 @@
 //! Formatting, lints, documentation and generated files.
 
+use std::process::Command;
+
 use crate::{ebpf, shell};
 
 pub fn run() -> anyhow::Result<()> {
@@ -19,23 +21,17 @@ pub fn run() -> anyhow::Result<()> {
         "--quiet",
     ]))?;
     // Fails when a generated file is not what the sources say.
-    shell::run(shell::cargo().args([
-        "test",
-        "--quiet",
-        "--locked",
-        "--package",
-        "flowlog",
-        "generated",
-    ]))
+    shell::run(&mut generated())
 }
 
 /// Rewrites the generated files.
 pub fn generate() -> anyhow::Result<()> {
-    shell::run(shell::cargo().env("FLOWLOG_GENERATE", "1").args([
-        "test",
-        "--quiet",
-        "--package",
-        "flowlog",
-        "generated",
-    ]))
+    shell::run(generated().env("FLOWLOG_GENERATE", "1"))
+}
+
+/// The tests that compare the generated files with the sources, or rewrite them.
+fn generated() -> Command {
+    let mut cargo = shell::cargo();
+    cargo.args(["test", "--quiet", "--locked", "--workspace", "--lib", "generated"]);
+    cargo
 }

@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Subcommand;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::shell;
@@ -53,7 +53,7 @@ const LOCK: &str = "flowlog/ebpf/flowlog.bpf.lock";
 const TRACE_OBJECT: &str = "flowlog/ebpf/flowlog-trace.bpf.o";
 
 /// What the committed object was made of and by.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Deserialize)]
 struct Lock {
     compiler: String,
     linker: String,
@@ -74,9 +74,13 @@ fn build_committed() -> anyhow::Result<()> {
     };
     let root = shell::root();
     fs::write(root.join(OBJECT), &object)?;
-    let text = format!("# Written by `cargo xtask ebpf build`.\n{}", toml::to_string(&lock)?);
+    let Lock { compiler, linker, sources, object: hash } = lock;
+    let text = format!(
+        "# Written by `cargo xtask ebpf build`.\ncompiler = {compiler:?}\nlinker = {linker:?}\n\
+         sources = {sources:?}\nobject = {hash:?}\n"
+    );
     fs::write(root.join(LOCK), text)?;
-    println!("{OBJECT}: {} bytes, {}", object.len(), lock.compiler);
+    println!("{OBJECT}: {} bytes, {compiler}", object.len());
     Ok(())
 }
 

@@ -46,15 +46,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 /// Runs `flowlog demo`.
 pub fn demo() -> anyhow::Result<()> {
     install_packages((!is_installed("ip")).then_some("iproute2").into_iter())?;
-    shell::run(shell::cargo().args([
-        "run",
-        "--quiet",
-        "--locked",
-        "--package",
-        "flowlog",
-        "--",
-        "demo",
-    ]))
+    shell::run(Command::new(shell::build_flowlog()?).arg("demo"))
 }
 
 fn is_installed(program: &str) -> bool {

@@ -20,6 +20,12 @@ pub fn cargo() -> Command {
     command
 }
 
+/// Builds the `flowlog` binary, and returns where it is: beside this program.
+pub fn build_flowlog() -> anyhow::Result<PathBuf> {
+    run(cargo().args(["build", "--locked", "--workspace", "--bin", "flowlog"]))?;
+    Ok(std::env::current_exe()?.with_file_name("flowlog"))
+}
+
 /// Shows a command, runs it, and fails when it does.
 pub fn run(command: &mut Command) -> anyhow::Result<()> {
     eprintln!("+ {}", shown(command));

@@ -29,13 +29,20 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         ebpf::run(&ebpf::Command::Check { rebuild: true })?;
         check::run()?;
     }
+    // The whole workspace is selected each time: another selection has other features of the
+    // dependencies, which would be built again.
+    let test = || {
+        let mut cargo = shell::cargo();
+        cargo.args(["test", "--locked", "--workspace"]);
+        cargo
+    };
     if *level != Level::System {
-        shell::run(shell::cargo().args(["test", "--locked"]))?;
+        shell::run(test().args(["--lib", "--bins"]))?;
     }
     if *level != Level::Unit {
         setup::run(&setup::Arguments { kernel: false })?;
-        shell::run(shell::cargo().args(["build", "--locked", "--package", "flowlog"]))?;
-        shell::run(shell::cargo().args(["test", "--locked", "--package", "flowlog-tests"]))?;
+        shell::build_flowlog()?;
+        shell::run(test().args(["--test", "*"]))?;
     }
     Ok(())
 }

@@ -26,6 +26,8 @@ pub struct LedgerEntry {
     pub totals: [Totals; 2],
     /// The sum of the flow rows, by [`Direction`].
     pub in_flows: [Count; 2],
+    /// The sum of the overflow rows, by [`Direction`].
+    pub in_overflow: [Count; 2],
 }
 
 impl LedgerEntry {
@@ -38,6 +40,7 @@ impl LedgerEntry {
             clock_error: Duration::ZERO,
             totals: Default::default(),
             in_flows: Default::default(),
+            in_overflow: Default::default(),
         }
     }
 
@@ -61,12 +64,13 @@ impl LedgerEntry {
     /// The account of one direction.
     #[must_use]
     pub fn account(&self, direction: Direction) -> Account {
-        let Totals { seen, not_ip, malformed, excluded, overflow, fragments_without_first } =
+        let Totals { seen, not_ip, malformed, excluded, remainder, fragments_without_first } =
             self.totals[direction as usize];
         Account {
             seen,
             flows: self.in_flows[direction as usize],
-            overflow,
+            overflow: self.in_overflow[direction as usize],
+            remainder,
             not_ip,
             malformed,
             excluded,
@@ -76,15 +80,17 @@ impl LedgerEntry {
 }
 
 /// The conservation law, for one interface, direction and window:
-/// `seen = flows + overflow + not_ip + malformed + excluded`.
+/// `seen = flows + overflow + remainder + not_ip + malformed + excluded`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Account {
     /// Every packet that the kernel program saw.
     pub seen: Count,
     /// In flow rows.
     pub flows: Count,
-    /// In no flow row, since the flow map was full.
+    /// In rows that tell only member and protocol, since the flow map was full.
     pub overflow: Count,
+    /// In no row at all, since the overflow map was full too.
+    pub remainder: Count,
     /// Neither IPv4 nor IPv6.
     pub not_ip: Count,
     /// Without a readable IP header.
@@ -98,14 +104,23 @@ pub struct Account {
 impl Account {
     /// Every count with its name, in the order of the ledger's columns.
     #[must_use]
-    pub const fn terms(&self) -> [(&'static str, Count); 7] {
+    pub const fn terms(&self) -> [(&'static str, Count); 8] {
         // Destructured, so that a new term cannot be forgotten.
-        let Self { seen, flows, overflow, not_ip, malformed, excluded, fragments_without_first } =
-            *self;
+        let Self {
+            seen,
+            flows,
+            overflow,
+            remainder,
+            not_ip,
+            malformed,
+            excluded,
+            fragments_without_first,
+        } = *self;
         [
             ("seen", seen),
             ("flows", flows),
             ("overflow", overflow),
+            ("remainder", remainder),
             ("not_ip", not_ip),
             ("malformed", malformed),
             ("excluded", excluded),
@@ -113,10 +128,39 @@ impl Account {
         ]
     }
 
+    /// Adds another account to this one.
+    pub fn add(&mut self, other: &Self) {
+        // Destructured, so that a new term cannot be forgotten.
+        let Self {
+            seen,
+            flows,
+            overflow,
+            remainder,
+            not_ip,
+            malformed,
+            excluded,
+            fragments_without_first,
+        } = self;
+        let sums = [
+            seen,
+            flows,
+            overflow,
+            remainder,
+            not_ip,
+            malformed,
+            excluded,
+            fragments_without_first,
+        ];
+        for (sum, (_, count)) in sums.into_iter().zip(other.terms()) {
+            sum.add(count.packets, count.bytes);
+        }
+    }
+
     /// What is seen but in none of the other terms, packets and bytes; both zero when it balances.
     #[must_use]
     pub fn missing(&self) -> (i128, i128) {
-        let terms = [self.flows, self.overflow, self.not_ip, self.malformed, self.excluded];
+        let terms =
+            [self.flows, self.overflow, self.remainder, self.not_ip, self.malformed, self.excluded];
         let sum = |of: fn(&Count) -> u64| terms.iter().map(|t| i128::from(of(t))).sum::<i128>();
         (
             i128::from(self.seen.packets) - sum(|count| count.packets),

@@ -1,5 +1,5 @@
 use flowlog_common::{
-    flow::{Direction, FlowCounters, FlowKeyV4, marks},
+    flow::{Direction, FlowCounters, FlowKeyV4, detail, marks},
     total::{Count, Totals},
 };
 
@@ -16,7 +16,7 @@ fn key(last_octet: u8) -> FlowKeyV4 {
         remote_port: [1, 0xbb],
         interface: 0,
         protocol: 6,
-        reserved: 0,
+        detail: detail::FULL,
     }
 }
 
@@ -52,7 +52,9 @@ fn epoch(opened: u64, closed: u64, flows: &[(FlowKeyV4, u64, Direction)]) -> Epo
         closed: utc(closed),
         offset: Offset::from_ns(0),
         flows_v4: entries,
-        flows_v6: Entries { keys: vec![], values: vec![] },
+        flows_v6: Entries::default(),
+        overflow_v4: Entries::default(),
+        overflow_v6: Entries::default(),
         totals: vec![(observed, totals)],
     }
 }
@@ -114,7 +116,8 @@ fn an_account_says_what_is_missing() {
     let account = Account {
         seen: Count { packets: 10, bytes: 1_000 },
         flows: Count { packets: 6, bytes: 700 },
-        overflow: Count { packets: 1, bytes: 100 },
+        overflow: Count { packets: 1, bytes: 60 },
+        remainder: Count { packets: 0, bytes: 40 },
         not_ip: Count { packets: 1, bytes: 50 },
         malformed: Count { packets: 1, bytes: 50 },
         excluded: Count { packets: 1, bytes: 100 },

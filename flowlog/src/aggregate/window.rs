@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
-use flowlog_common::flow::{Direction, FlowCounters, FlowKey};
+use flowlog_common::flow::{Direction, FlowCounters, FlowKey, detail};
 use hashbrown::HashMap;
 
 use super::ledger::LedgerEntry;
@@ -54,8 +54,8 @@ pub struct FlowRecord<'a> {
     pub interface: &'a str,
     /// Address behind the interface.
     pub member: IpAddr,
-    /// Address on the other side.
-    pub remote: IpAddr,
+    /// Address on the other side; `None` in a row of what had no room among the flows.
+    pub remote: Option<IpAddr>,
     /// Port of the member; ICMP: type and code.
     pub member_port: u16,
     /// Port of the remote side; ICMP: type and code.
@@ -122,7 +122,7 @@ impl Window {
         FlowRecord {
             interface: self.interfaces.get(&key.interface).map_or("", |entry| &entry.interface),
             member: IpAddr::from(key.member),
-            remote: IpAddr::from(key.remote),
+            remote: (key.detail == detail::FULL).then(|| IpAddr::from(key.remote)),
             member_port: u16::from_be_bytes(key.member_port),
             remote_port: u16::from_be_bytes(key.remote_port),
             protocol: key.protocol,
@@ -145,8 +145,12 @@ impl Window {
             entry.observe(from, to, observed.interruptions, totals, clock_error);
         }
         let Self { interfaces, flows_v4, flows_v6, .. } = self;
-        merge_flows(flows_v4, interfaces, &epoch.flows_v4, &times);
-        merge_flows(flows_v6, interfaces, &epoch.flows_v6, &times);
+        for drained in [&epoch.flows_v4, &epoch.overflow_v4] {
+            merge_flows(flows_v4, interfaces, drained, &times);
+        }
+        for drained in [&epoch.flows_v6, &epoch.overflow_v6] {
+            merge_flows(flows_v6, interfaces, drained, &times);
+        }
     }
 }
 
@@ -160,8 +164,12 @@ fn merge_flows<const A: usize>(
     for (key, counters) in drained.iter() {
         let activity = times.activity(counters);
         if let Some(entry) = interfaces.get_mut(&key.interface) {
-            entry.in_flows[0].add(activity.packets_up, activity.bytes_up);
-            entry.in_flows[1].add(activity.packets_down, activity.bytes_down);
+            let [up, down] = match key.detail {
+                detail::FULL => &mut entry.in_flows,
+                _ => &mut entry.in_overflow,
+            };
+            up.add(activity.packets_up, activity.bytes_up);
+            down.add(activity.packets_down, activity.bytes_down);
         }
         flows.entry(*key).and_modify(|known| known.merge(&activity)).or_insert(activity);
     }

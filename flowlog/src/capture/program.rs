@@ -27,6 +27,8 @@ pub struct MapSizes {
     pub flows_v4: u32,
     /// IPv6 flows of an epoch.
     pub flows_v6: u32,
+    /// Members with a protocol, of each family, that are told apart when those are full.
+    pub overflow: u32,
     /// Interface names.
     pub interfaces: u16,
 }
@@ -39,8 +41,8 @@ impl MapSizes {
     #[must_use]
     pub fn kernel_bytes(&self) -> u64 {
         let entry = |key: usize| (key + size_of::<FlowCounters>() + ENTRY_OVERHEAD + 8) as u64;
-        let v4 = u64::from(self.flows_v4) * entry(size_of::<FlowKeyV4>());
-        let v6 = u64::from(self.flows_v6) * entry(size_of::<FlowKeyV6>());
+        let v4 = u64::from(self.flows_v4 + self.overflow) * entry(size_of::<FlowKeyV4>());
+        let v6 = u64::from(self.flows_v6 + self.overflow) * entry(size_of::<FlowKeyV6>());
         2 * (v4 + v6)
     }
 }
@@ -55,6 +57,10 @@ pub struct Maps {
     pub flows_v4: [MapData; 2],
     /// IPv6 flows.
     pub flows_v6: [MapData; 2],
+    /// What had no room among the IPv4 flows.
+    pub overflow_v4: [MapData; 2],
+    /// What had no room among the IPv6 flows.
+    pub overflow_v6: [MapData; 2],
 }
 
 /// The program in the kernel; it goes when this is dropped.
@@ -71,6 +77,10 @@ impl Program {
             .map_max_entries("FLOWS_V4_1", sizes.flows_v4)
             .map_max_entries("FLOWS_V6_0", sizes.flows_v6)
             .map_max_entries("FLOWS_V6_1", sizes.flows_v6)
+            .map_max_entries("OVERFLOW_V4_0", sizes.overflow)
+            .map_max_entries("OVERFLOW_V4_1", sizes.overflow)
+            .map_max_entries("OVERFLOW_V6_0", sizes.overflow)
+            .map_max_entries("OVERFLOW_V6_1", sizes.overflow)
             .map_max_entries("TOTALS", table_size(sizes.interfaces))
             .load(OBJECT)
             .map_err(load_error)?;
@@ -87,8 +97,10 @@ impl Program {
         let maps = Maps {
             epoch: take_data(&mut ebpf, "EPOCH")?,
             totals: take(&mut ebpf, "TOTALS")?,
-            flows_v4: [take_data(&mut ebpf, "FLOWS_V4_0")?, take_data(&mut ebpf, "FLOWS_V4_1")?],
-            flows_v6: [take_data(&mut ebpf, "FLOWS_V6_0")?, take_data(&mut ebpf, "FLOWS_V6_1")?],
+            flows_v4: take_pair(&mut ebpf, ["FLOWS_V4_0", "FLOWS_V4_1"])?,
+            flows_v6: take_pair(&mut ebpf, ["FLOWS_V6_0", "FLOWS_V6_1"])?,
+            overflow_v4: take_pair(&mut ebpf, ["OVERFLOW_V4_0", "OVERFLOW_V4_1"])?,
+            overflow_v6: take_pair(&mut ebpf, ["OVERFLOW_V6_0", "OVERFLOW_V6_1"])?,
         };
         let interfaces = take(&mut ebpf, "INTERFACES")?;
         Ok((Self { ebpf, interfaces }, maps))
@@ -120,6 +132,10 @@ fn take<T: TryFrom<Map, Error = MapError>>(
 ) -> Result<T, Error> {
     let map = ebpf.take_map(name).ok_or(Error::Missing { name })?;
     map.try_into().map_err(|source| map_error(name, source))
+}
+
+fn take_pair(ebpf: &mut Ebpf, [even, odd]: [&'static str; 2]) -> Result<[MapData; 2], Error> {
+    Ok([take_data(ebpf, even)?, take_data(ebpf, odd)?])
 }
 
 fn take_data(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, Error> {

@@ -1,8 +1,8 @@
 //! The reference of the configuration file, from which `docs/config.md` is generated.
 
 use super::{
-    DEFAULT_DRAIN_INTERVAL, DEFAULT_MAX_FLOWS_V4, DEFAULT_MAX_FLOWS_V6, DEFAULT_RETENTION_INTERVAL,
-    DEFAULT_SHUTDOWN_TIMEOUT, DEFAULT_STORE, DEFAULT_WINDOW,
+    DEFAULT_DRAIN_INTERVAL, DEFAULT_MAX_FLOWS_V4, DEFAULT_MAX_FLOWS_V6, DEFAULT_MAX_OVERFLOW,
+    DEFAULT_RETENTION_INTERVAL, DEFAULT_SHUTDOWN_TIMEOUT, DEFAULT_STORE, DEFAULT_WINDOW,
 };
 
 /// A key of the configuration file.
@@ -72,6 +72,11 @@ pub(super) fn keys() -> Vec<Key> {
             "max_flows_v6",
             &DEFAULT_MAX_FLOWS_V6.to_string(),
             "Most IPv6 flows between two drains. About 304 bytes of kernel memory each.",
+        ),
+        with_default(
+            "max_overflow",
+            &DEFAULT_MAX_OVERFLOW.to_string(),
+            "Most members, by protocol and family, whose packets keep their member when the flow maps are full; beyond them packets are only counted. About 560 bytes of kernel memory each.",
         ),
         key(
             "retention.keep",

@@ -29,10 +29,16 @@ fn the_reference_names_every_key_and_its_example_is_valid() {
         shutdown_timeout,
         max_flows_v4,
         max_flows_v6,
+        max_overflow,
         retention,
     } = file.clone();
     let RetentionFile { keep: _, interval } = retention.unwrap();
-    assert!(interfaces.is_some() && max_flows_v4.is_some() && max_flows_v6.is_some());
+    assert!(
+        interfaces.is_some()
+            && max_flows_v4.is_some()
+            && max_flows_v6.is_some()
+            && max_overflow.is_some()
+    );
     assert!(
         [store, gateway, window, drain_interval, shutdown_timeout, interval]
             .iter()

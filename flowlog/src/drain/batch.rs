@@ -19,6 +19,12 @@ pub struct Entries<K, V> {
     pub values: Vec<V>,
 }
 
+impl<K, V> Default for Entries<K, V> {
+    fn default() -> Self {
+        Self { keys: vec![], values: vec![] }
+    }
+}
+
 impl<K, V> Entries<K, V> {
     /// Keys with their values.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {

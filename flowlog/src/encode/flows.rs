@@ -1,6 +1,6 @@
 //! The `flows` table of a window.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use arrow::{
     array::{
@@ -21,13 +21,13 @@ const DATASET: &str = "flows";
 pub fn encode(window: &Window, from: &Provenance) -> Result<Bytes, Error> {
     let mut records: Vec<FlowRecord<'_>> = window.flows().collect();
     let members = AddressBook::new(records.iter().map(|record| record.member));
-    let remotes = AddressBook::new(records.iter().map(|record| record.remote));
+    let remotes = AddressBook::new(records.iter().filter_map(|record| record.remote));
     // The whole key decides in the end, so that the same window gives the same file.
     records.sort_by_cached_key(|record| {
         (
             members.place(&record.member),
             record.activity.start_ms,
-            remotes.place(&record.remote),
+            record.remote.map(|remote| remotes.place(&remote)),
             (record.member_port, record.remote_port, record.protocol),
             record.interface,
         )
@@ -63,9 +63,9 @@ fn columns(
     let byte = |of: fn(&FlowRecord<'_>) -> Option<u8>| -> ArrayRef {
         Arc::new(records.iter().map(of).collect::<UInt8Array>())
     };
-    let address = |places: &AddressBook, of: fn(&FlowRecord<'_>) -> std::net::IpAddr| -> ArrayRef {
-        let texts = records.iter().map(|r| places.text(places.place(&of(r))));
-        Arc::new(StringArray::from_iter_values(texts))
+    let address = |book: &AddressBook, of: fn(&FlowRecord<'_>) -> Option<IpAddr>| -> ArrayRef {
+        let texts = records.iter().map(|r| of(r).map(|address| book.text(book.place(&address))));
+        Arc::new(texts.collect::<StringArray>())
     };
     RecordBatch::try_new(
         schema::flows(),
@@ -73,7 +73,7 @@ fn columns(
             Arc::new(StringArray::from_iter_values(records.iter().map(|r| r.interface))),
             time(|a| a.start_ms),
             time(|a| a.end_ms),
-            address(members, |r| r.member),
+            address(members, |r| Some(r.member)),
             address(remotes, |r| r.remote),
             port(|r| r.member_port),
             port(|r| r.remote_port),

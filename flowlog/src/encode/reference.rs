@@ -18,7 +18,7 @@ pub fn reference() -> String {
          Rows are sorted by member address, then by start.\n\n{HEAD}{}\n\
          ## ledger\n\n\
          A row for each interface and direction that was counted in a window. For packets and for \
-         bytes, `seen = flows + overflow + not_ip + malformed + excluded`; `flowlog verify` adds it \
+         bytes, `seen = flows + overflow + remainder + not_ip + malformed + excluded`; `flowlog verify` adds it \
          up again.\n\n{HEAD}{}\n\
          ## Metadata\n\n\
          Every file carries these key-value pairs:\n\n{}",

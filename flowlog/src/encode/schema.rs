@@ -97,7 +97,7 @@ pub static FLOWS: [Column; 18] = [
         .known_as("flowEndMilliseconds (153)", "end_time"),
     column("member_ip", Kind::Text, "address behind the VPN interface, as RFC 5952 writes it")
         .known_as("sourceIPv4Address (8), sourceIPv6Address (27)", "src_endpoint.ip"),
-    column("remote_ip", Kind::Text, "address on the other side; null in the profile `attribution`")
+    column("remote_ip", Kind::Text, "address on the other side; null in a row whose `partial` is `overflow`, and in the profile `attribution`")
         .nullable()
         .known_as("destinationIPv4Address (12), destinationIPv6Address (28)", "dst_endpoint.ip"),
     column("member_port", Kind::UInt16, "port of the member; null where the protocol has no ports or they are unknown")
@@ -135,7 +135,7 @@ pub static FLOWS: [Column; 18] = [
 ];
 
 /// Columns of `ledger`: a row for each interface and direction that was counted in a window.
-pub static LEDGER: [Column; 22] = [
+pub static LEDGER: [Column; 24] = [
     column("window_start", Kind::Timestamp, "beginning of the window"),
     column("window_end", Kind::Timestamp, "end of the window, which the next one begins with"),
     column("interface", Kind::Text, "name of the VPN interface"),
@@ -160,8 +160,18 @@ pub static LEDGER: [Column; 22] = [
     column("bytes_seen", Kind::UInt64, "their bytes on the wire, without the link layer"),
     column("packets_flows", Kind::UInt64, "of them, in rows of `flows`"),
     column("bytes_flows", Kind::UInt64, "their bytes"),
-    column("packets_overflow", Kind::UInt64, "of them, without a row, since the flow map was full"),
+    column(
+        "packets_overflow",
+        Kind::UInt64,
+        "of them, in rows of `flows` that tell only member and protocol, since the flow map was full",
+    ),
     column("bytes_overflow", Kind::UInt64, "their bytes"),
+    column(
+        "packets_remainder",
+        Kind::UInt64,
+        "of them, in no row at all, since the overflow map was full too",
+    ),
+    column("bytes_remainder", Kind::UInt64, "their bytes"),
     column("packets_not_ip", Kind::UInt64, "of them, neither IPv4 nor IPv6"),
     column("bytes_not_ip", Kind::UInt64, "their bytes"),
     column("packets_malformed", Kind::UInt64, "of them, without a readable IP header"),

@@ -72,6 +72,7 @@ pub(super) fn ledger(
                 seen: count("packets_seen", "bytes_seen")?,
                 flows: count("packets_flows", "bytes_flows")?,
                 overflow: count("packets_overflow", "bytes_overflow")?,
+                remainder: count("packets_remainder", "bytes_remainder")?,
                 not_ip: count("packets_not_ip", "bytes_not_ip")?,
                 malformed: count("packets_malformed", "bytes_malformed")?,
                 excluded: count("packets_excluded", "bytes_excluded")?,

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use flowlog_common::{
-    flow::{FlowCounters, FlowKeyV4},
+    flow::{FlowCounters, FlowKeyV4, detail},
     total::Totals,
 };
 
@@ -33,7 +33,7 @@ fn window(seen: u64) -> Window {
         remote_port: [0, 53],
         interface: 0,
         protocol: 17,
-        reserved: 0,
+        detail: detail::FULL,
     };
     let counters = FlowCounters { packets_up: 2, bytes_up: 200, ..FlowCounters::default() };
     let mut window = Window::new(Utc::from_ms(0), Duration::from_mins(5));
@@ -42,7 +42,9 @@ fn window(seen: u64) -> Window {
         closed: Utc::from_ms(10_000),
         offset: Offset::from_ns(0),
         flows_v4: Entries { keys: vec![key], values: vec![counters] },
-        flows_v6: Entries { keys: vec![], values: vec![] },
+        flows_v6: Entries::default(),
+        overflow_v4: Entries::default(),
+        overflow_v6: Entries::default(),
         totals: vec![(observed, totals)],
     };
     window.merge(&epoch, Duration::ZERO);
