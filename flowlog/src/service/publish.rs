@@ -44,7 +44,7 @@ impl Publisher {
     pub(super) fn start(store: Store, from: Provenance, windows: mpsc::Receiver<Window>) -> Self {
         let waiting = Some(windows);
         let progress = Arc::new(Mutex::new(Progress { waiting, ..Progress::default() }));
-        let task = tokio::spawn(publish_all(store, from, Arc::clone(&progress)));
+        let task = tokio::spawn(publish(store, from, Arc::clone(&progress)));
         Self { task, progress }
     }
 
@@ -78,10 +78,21 @@ impl Publisher {
     }
 }
 
-async fn publish_all(
+async fn publish(
     store: Store,
     from: Provenance,
     progress: Arc<Mutex<Progress>>,
+) -> Result<(), Error> {
+    let outcome = publish_all(&store, &from, &progress).await;
+    // Where it failed, whoever feeds it is to notice, and the daemon to end.
+    progress.lock().await.waiting = None;
+    outcome
+}
+
+async fn publish_all(
+    store: &Store,
+    from: &Provenance,
+    progress: &Mutex<Progress>,
 ) -> Result<(), Error> {
     loop {
         let window = {
@@ -101,7 +112,7 @@ async fn publish_all(
             .map_err(|_| Error::Ended { part: "encoding" })??;
         let count = files.len();
         for (name, file) in files {
-            put_until_taken(&store, &name, &file, &progress).await;
+            put_until_taken(store, &name, &file, progress).await;
         }
         let mut progress = progress.lock().await;
         progress.summary.files += count as u64;
