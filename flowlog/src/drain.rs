@@ -142,10 +142,20 @@ impl Drainer {
         end
     }
 
+    /// Ends the open epoch at the announced instant, for which it waits if need be: the clock of
+    /// the kernel program may be behind the one that woke us up, by more than its step where the
+    /// machine is a virtual one. Where nothing was announced, ends it now.
+    pub fn close(&mut self) -> Result<Closed, Error> {
+        if let Some((end, _)) = self.announced {
+            epoch::wait_until(end);
+        }
+        self.close_now()
+    }
+
     /// Ends the open epoch: at the announced instant if it has passed, else now.
     ///
     /// Blocks for less than a jiffy, and for a grace period of the kernel.
-    pub fn close(&mut self) -> Result<Closed, Error> {
+    pub fn close_now(&mut self) -> Result<Closed, Error> {
         let was = self.open;
         let (end, end_utc) = match self.announced.take() {
             // In UTC as it was announced: the kernel's word has no room for the last nanosecond.

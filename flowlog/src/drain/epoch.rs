@@ -49,9 +49,7 @@ impl EpochWord {
     pub(super) fn switch_now(&self, epoch: u32) -> MonotonicNs {
         // Packets of the current step may be counted already, hence the next one.
         let at = self.switch_at(clock::monotonic_coarse() + 2, epoch);
-        while !has_passed(at) {
-            std::thread::sleep(std::time::Duration::from_millis(1));
-        }
+        wait_until(at);
         at
     }
 
@@ -74,6 +72,13 @@ impl Drop for EpochWord {
 /// Whether packets that are seen now come after this instant.
 pub(super) fn has_passed(at: MonotonicNs) -> bool {
     clock::monotonic_coarse() >= at
+}
+
+/// Waits until packets that are seen come after this instant.
+pub(super) fn wait_until(at: MonotonicNs) {
+    while !has_passed(at) {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
 }
 
 /// Waits until every program that may have read the epoch before has finished: TC programs run in

@@ -67,12 +67,11 @@ fn drain(
     loop {
         let end = drainer.announce(interval);
         let wait = Duration::from_nanos(end.saturating_sub(clock::monotonic_coarse()));
-        // The clock of the kernel program steps by jiffies: the end may be one away still.
-        let is_last = match stopped.recv_timeout(wait + JIFFY) {
+        let is_last = match stopped.recv_timeout(wait) {
             Err(RecvTimeoutError::Timeout) => false,
             Ok(()) | Err(RecvTimeoutError::Disconnected) => true,
         };
-        let closed = drainer.close()?;
+        let closed = if is_last { drainer.close_now()? } else { drainer.close()? };
         let epoch = drainer.read(&closed)?;
         drainer.clear(&closed, &epoch)?;
         if epochs.blocking_send(epoch).is_err() {
@@ -84,6 +83,3 @@ fn drain(
         }
     }
 }
-
-/// The longest step of the kernel's coarse clock (HZ=100).
-const JIFFY: Duration = Duration::from_millis(10);
