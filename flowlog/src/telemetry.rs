@@ -1,6 +1,6 @@
 //! What the daemon says of itself. No address of anybody is ever part of it.
 
-use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan};
+use tracing_subscriber::EnvFilter;
 
 /// Writes log lines to standard error: warnings only, more with each `-v`, or what the
 /// environment variable `FLOWLOG_LOG` says.
@@ -13,7 +13,6 @@ pub fn init(verbosity: u8) {
     let filter = EnvFilter::try_from_env("FLOWLOG_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_span_events(FmtSpan::NONE)
         .with_writer(std::io::stderr)
         .with_target(false)
         .with_ansi(false)
