@@ -1,98 +1,173 @@
-//! The kernel program, by the kernel's own clock for test runs, and the drain of its maps.
+//! The kernel program by the kernel's own clock for test runs, beside a floor: the least that a
+//! flow counter in C can do. And the drain of its maps.
+
+mod packet;
+mod programs;
 
 use std::{sync::Arc, time::Instant};
 
 use anyhow::Context as _;
-use aya::{TestRunOptions, programs::TestRun as _};
 use flowlog::{
     capture::{MapSizes, Program, presence::Presence},
-    drain::Drainer,
+    drain::{Closed, Drainer},
 };
 use flowlog_common::interface::Interface;
 
 use crate::Measurement;
+pub use programs::Objects;
+use programs::{Course, Floor, Runnable, Vary};
 
 const RUNS: usize = 9;
 const REPEAT: u32 = 2_000_000;
-const NEW_FLOWS: u32 = 100_000;
+/// Distinct flows of the random and the new ones.
+const FLOWS: u32 = 1_000_000;
+/// Room for flows when they are scanned.
+const SCANNED: u32 = 1 << 16;
 /// Test runs come from the loopback interface.
 const LOOPBACK: u32 = 1;
 
-pub fn measure() -> anyhow::Result<Vec<Measurement>> {
-    let sizes = MapSizes { flows_v4: 1 << 20, flows_v6: 1 << 17, overflow: 1 << 10, interfaces: 4 };
-    let (mut program, maps) = Program::load(sizes).context("the kernel benchmarks need root")?;
-    let presence = Arc::new(Presence::new(4));
-    let slot = presence.slot("lo").context("slot")?;
-    let mut drainer = Drainer::new(maps, Arc::clone(&presence))?;
-    presence.attached(slot);
-    program.count_interface(Interface { kernel_index: LOOPBACK, slot, reserved: 0 })?;
+/// What can be measured of the kernel program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// One flow over and over.
+    Hot,
+    /// Flows that come for the first time, then the same ones at random.
+    Many,
+    /// Ever new flows into a full map.
+    Scan,
+}
 
-    let (mut empty, mut hot_v4, mut hot_v6) = (vec![], vec![], vec![]);
+pub fn measure(group: Group, objects: &Objects) -> anyhow::Result<Vec<Measurement>> {
+    let mut series = Series::default();
+    match group {
+        Group::Hot => hot(&mut series, objects)?,
+        Group::Many => many(&mut series, objects)?,
+        Group::Scan => scan(&mut series, objects)?,
+    }
+    Ok(series.0)
+}
+
+/// Measurements in the order in which they were begun.
+#[derive(Default)]
+struct Series(Vec<Measurement>);
+
+impl Series {
+    fn add(&mut self, name: &'static str, unit: &'static str, run: f64) {
+        match self.0.iter_mut().find(|measurement| measurement.name == name) {
+            Some(measurement) => measurement.runs.push(run),
+            None => self.0.push(Measurement::new(name, unit, vec![run])),
+        }
+    }
+
+    fn cost(&mut self, name: &'static str, nanoseconds: f64) {
+        self.add(name, "ns/packet", nanoseconds);
+    }
+}
+
+/// The kernel program with its maps, counting the loopback interface.
+struct Flowlog {
+    program: Program,
+    drainer: Drainer,
+}
+
+impl Flowlog {
+    fn load(flows_v4: u32) -> anyhow::Result<Self> {
+        let sizes = MapSizes { flows_v4, flows_v6: 1 << 17, overflow: 1 << 12, interfaces: 4 };
+        let (mut program, maps) =
+            Program::load(sizes).context("the kernel benchmarks need root")?;
+        let presence = Arc::new(Presence::new(4));
+        let slot = presence.slot("lo").context("no slot for the loopback interface")?;
+        let drainer = Drainer::new(maps, Arc::clone(&presence))?;
+        presence.attached(slot);
+        program.count_interface(Interface { kernel_index: LOOPBACK, slot, reserved: 0 })?;
+        Ok(Self { program, drainer })
+    }
+
+    fn entry_point(&mut self, name: &'static str) -> anyhow::Result<Runnable> {
+        Runnable::of(self.program.classifier(name)?)
+    }
+
+    fn empty_maps(&mut self) -> anyhow::Result<()> {
+        let closed = self.drainer.close()?;
+        let epoch = self.drainer.read(&closed)?;
+        Ok(self.drainer.clear(&closed, &epoch)?)
+    }
+
+    /// As [`Self::empty_maps`], measured; clearing is counted by the entries that were read.
+    fn drain(&mut self, series: &mut Series) -> anyhow::Result<()> {
+        let closed: Closed = self.drainer.close()?;
+        let began = Instant::now();
+        let epoch = self.drainer.read(&closed)?;
+        let entries = f64::from(u32::try_from(flowlog::drain::Entries::len(&epoch.flows_v4))?);
+        series.add("drain_read", "entries/s", entries / began.elapsed().as_secs_f64());
+        let began = Instant::now();
+        self.drainer.clear(&closed, &epoch)?;
+        series.add("drain_clear", "entries/s", entries / began.elapsed().as_secs_f64());
+        Ok(())
+    }
+}
+
+fn hot(series: &mut Series, objects: &Objects) -> anyhow::Result<()> {
+    let mut flowlog = Flowlog::load(1 << 20)?;
+    let empty = flowlog.entry_point("empty")?;
+    let (l2, l3) = (flowlog.entry_point("up_l2")?, flowlog.entry_point("up_l3")?);
+    let floors = objects
+        .floor
+        .as_deref()
+        .map(|object| anyhow::Ok((Floor::load(object, 14)?, Floor::load(object, 0)?)))
+        .transpose()?;
+    let (frame_v4, frame_v6) = (packet::frame_v4(), packet::frame_v6());
+    let (packet_v4, packet_v6) = (&frame_v4[14..], &frame_v6[14..]);
     // In turn, so that a change of the machine's speed meets all of them.
     for _ in 0..RUNS {
-        empty.push(nanoseconds(&mut program, "empty", &frame_v4(1), REPEAT)?);
-        hot_v4.push(nanoseconds(&mut program, "up_l2", &frame_v4(1), REPEAT)?);
-        hot_v6.push(nanoseconds(&mut program, "up_l2", &frame_v6(1), REPEAT)?);
-    }
-    let (mut new_v4, mut read, mut clear) = (vec![], vec![], vec![]);
-    for _ in 0..RUNS {
-        let mut sum = 0.0;
-        for flow in 0..NEW_FLOWS {
-            sum += nanoseconds(&mut program, "up_l2", &frame_v4(flow + 2), 1)?;
+        series.cost("empty", empty.nanoseconds(&frame_v4, REPEAT)?);
+        if let Some((floor_l2, floor_l3)) = &floors {
+            series.cost("floor_hot_v4_l2", floor_l2.up.nanoseconds(&frame_v4, REPEAT)?);
+            series.cost("floor_hot_v4_l3", floor_l3.up.nanoseconds(packet_v4, REPEAT)?);
         }
-        new_v4.push(sum / f64::from(NEW_FLOWS));
-        let closed = drainer.close()?;
-        let began = Instant::now();
-        let epoch = drainer.read(&closed)?;
-        let entries = f64::from(u32::try_from(epoch.flows_v4.len())?);
-        read.push(entries / began.elapsed().as_secs_f64());
-        let began = Instant::now();
-        drainer.clear(&closed, &epoch)?;
-        clear.push(entries / began.elapsed().as_secs_f64());
+        series.cost("hot_v4_l2", l2.nanoseconds(&frame_v4, REPEAT)?);
+        series.cost("hot_v4_l3", l3.nanoseconds(packet_v4, REPEAT)?);
+        series.cost("hot_v6_l2", l2.nanoseconds(&frame_v6, REPEAT)?);
+        series.cost("hot_v6_l3", l3.nanoseconds(packet_v6, REPEAT)?);
     }
-    Ok(vec![
-        Measurement::new("kernel_empty", "ns/packet", empty),
-        Measurement::new("kernel_hot_flow_v4", "ns/packet", hot_v4),
-        Measurement::new("kernel_hot_flow_v6", "ns/packet", hot_v6),
-        Measurement::new("kernel_new_flow_v4", "ns/packet", new_v4),
-        Measurement::new("drain_read", "entries/s", read),
-        Measurement::new("drain_clear", "entries/s", clear),
-    ])
+    Ok(())
 }
 
-/// Mean time of a run, as the kernel measures it.
-fn nanoseconds(
-    program: &mut Program,
-    entry_point: &'static str,
-    frame: &[u8],
-    repeat: u32,
-) -> anyhow::Result<f64> {
-    let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::default() };
-    let result = program.classifier(entry_point)?.test_run(options)?;
-    Ok(result.duration.as_secs_f64() * 1e9)
-}
-
-/// A TCP packet of 64 bytes on Ethernet, of the flow with this number.
-fn frame_v4(flow: u32) -> Vec<u8> {
-    let [a, b, c, d] = flow.to_be_bytes();
-    let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
-    frame.extend([0x45, 0, 0, 50, 0, 1, 0, 0, 64, 6, 0, 0, 10, a, b, c, 192, 0, 2, d]);
-    frame.extend(tcp_header());
-    frame.resize(64, 0);
-    frame
-}
-
-fn frame_v6(flow: u8) -> Vec<u8> {
-    let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x86, 0xdd];
-    frame.extend([0x60, 0, 0, 0, 0, 30, 6, 64]);
-    for last in [flow, 1] {
-        frame.extend([0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last]);
+fn many(series: &mut Series, objects: &Objects) -> anyhow::Result<()> {
+    let mut flowlog = Flowlog::load(1 << 20)?;
+    let empty = flowlog.entry_point("empty")?;
+    let ours = flowlog.entry_point("up_l2")?;
+    let mut vary = Vary::load(&objects.vary, 14)?;
+    let frame = packet::frame_v4();
+    for _ in 0..RUNS {
+        let mut cost = |program: &Runnable, course| {
+            // What giving each run another flow costs is taken off again.
+            let varied = vary.nanoseconds(program, course, &frame, FLOWS)?;
+            let of_varying = vary.nanoseconds(&empty, course, &frame, FLOWS)?;
+            let of_empty = empty.nanoseconds(&frame, FLOWS)?;
+            anyhow::Ok(varied - of_varying + of_empty)
+        };
+        if let Some(object) = &objects.floor {
+            // Its maps are emptied by making them anew.
+            let floor = Floor::load(object, 14)?;
+            series.cost("floor_new_v4", cost(&floor.up, Course::InTurn)?);
+            series.cost("floor_random_v4", cost(&floor.up, Course::AtRandom)?);
+        }
+        series.cost("new_v4", cost(&ours, Course::InTurn)?);
+        series.cost("random_v4", cost(&ours, Course::AtRandom)?);
+        flowlog.drain(series)?;
     }
-    frame.extend(tcp_header());
-    frame.resize(84, 0);
-    frame
+    Ok(())
 }
 
-fn tcp_header() -> [u8; 20] {
-    [0x9c, 0x40, 1, 0xbb, 0, 0, 0, 1, 0, 0, 0, 2, 0x50, 0x10, 2, 0, 0, 0, 0, 0]
+fn scan(series: &mut Series, objects: &Objects) -> anyhow::Result<()> {
+    let mut flowlog = Flowlog::load(SCANNED)?;
+    let ours = flowlog.entry_point("up_l2")?;
+    let mut vary = Vary::load(&objects.vary, 14)?;
+    let frame = packet::frame_v4();
+    for _ in 0..RUNS {
+        series.cost("scan_v4", vary.nanoseconds(&ours, Course::InTurn, &frame, FLOWS)?);
+        flowlog.empty_maps()?;
+    }
+    Ok(())
 }

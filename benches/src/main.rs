@@ -2,10 +2,16 @@
 //!
 //! Prints one JSON object: `measurements` by name, each with its unit and every single run, since
 //! on a shared machine only the spread says what a median is worth.
+//!
+//! Arguments: what to measure (`hot`, `many`, `scan`, `pipeline`), and as `NAME=PATH` the objects that
+//! `cargo xtask bench` compiled for it.
 
 mod kernel;
 mod pipeline;
 
+use std::{collections::HashMap, path::PathBuf};
+
+use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
 /// One thing that was measured, several times.
@@ -29,8 +35,25 @@ impl Measurement {
 }
 
 fn main() -> anyhow::Result<()> {
-    let mut measurements = kernel::measure()?;
-    measurements.extend(pipeline::measure()?);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (objects, groups): (Vec<_>, Vec<_>) = arguments.iter().partition(|a| a.contains('='));
+    let objects: HashMap<&str, PathBuf> =
+        objects.iter().filter_map(|o| o.split_once('=')).map(|(n, p)| (n, p.into())).collect();
+    let kernel = |group| {
+        let vary = objects.get("vary").context("vary=PATH is missing")?.clone();
+        let floor = objects.get("floor").cloned();
+        kernel::measure(group, &kernel::Objects { vary, floor })
+    };
+    let mut measurements = vec![];
+    for group in groups {
+        measurements.extend(match group.as_str() {
+            "hot" => kernel(kernel::Group::Hot)?,
+            "many" => kernel(kernel::Group::Many)?,
+            "scan" => kernel(kernel::Group::Scan)?,
+            "pipeline" => pipeline::measure()?,
+            _ => bail!("nothing is called {group}; there are hot, many, scan and pipeline"),
+        });
+    }
     let measurements: Vec<Value> = measurements.into_iter().map(Measurement::json).collect();
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
     let answer = json!({

@@ -49,10 +49,8 @@ assert_layout!(FragmentKeyV6, size 40, {
 pub struct FirstFragment {
     /// When it was seen, nanoseconds of the kernel's coarse monotonic clock.
     pub seen_ns: u64,
-    /// Source port in network order; ICMP: type and code.
-    pub source_port: [u8; 2],
-    /// Destination port in network order; ICMP: type and code.
-    pub destination_port: [u8; 2],
+    /// Source and destination port in network order; ICMP: type and code, twice.
+    pub ports: [u8; 4],
     /// IP protocol number after extension headers.
     pub protocol: u8,
     /// Zero.
@@ -61,8 +59,7 @@ pub struct FirstFragment {
 
 assert_layout!(FirstFragment, size 16, {
     seen_ns: u64 => 0,
-    source_port: [u8; 2] => 8,
-    destination_port: [u8; 2] => 10,
+    ports: [u8; 4] => 8,
     protocol: u8 => 12,
     reserved: [u8; 3] => 13,
 });

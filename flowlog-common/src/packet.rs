@@ -18,8 +18,8 @@ mod ipv6;
 mod transport;
 
 pub use header::{FirstByte, Header, LinkHeader, VlanTag};
-pub use ipv4::parse as parse_ipv4;
-pub use ipv6::parse as parse_ipv6;
+pub use ipv4::{parse as parse_ipv4, parse_plain as parse_plain_ipv4};
+pub use ipv6::{parse as parse_ipv6, parse_plain as parse_plain_ipv6};
 
 /// A packet from its IP header on.
 pub trait Packet {
@@ -90,10 +90,8 @@ impl Fragment {
 pub struct Transport {
     /// IP protocol number after extension headers.
     pub protocol: u8,
-    /// Source port in network order; ICMP: type and code.
-    pub source_port: [u8; 2],
-    /// Destination port in network order; ICMP: type and code.
-    pub destination_port: [u8; 2],
+    /// Source port and destination port in network order; ICMP: type and code, twice.
+    pub ports: [u8; 4],
     /// TCP flags; zero unless TCP.
     pub tcp_flags: u8,
     /// Reasons of [`crate::flow::partial`] why the row says less than the packet did.
@@ -107,14 +105,7 @@ impl Transport {
     #[inline(always)]
     #[must_use]
     const fn bare(protocol: u8, partial: u8) -> Self {
-        Self {
-            protocol,
-            source_port: [0; 2],
-            destination_port: [0; 2],
-            tcp_flags: 0,
-            partial,
-            header_bytes: 0,
-        }
+        Self { protocol, ports: [0; 4], tcp_flags: 0, partial, header_bytes: 0 }
     }
 }
 

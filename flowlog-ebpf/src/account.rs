@@ -1,23 +1,24 @@
 //! From a packet at a hook to the counters that it belongs in.
+//!
+//! Nearly all packets are plain: no options, no extension headers, no fragments, and all headers in
+//! the linear part of the socket buffer. They take a short way through the same parser, and all
+//! others start again from the beginning, on a way of their own.
 
 use aya_ebpf::programs::TcContext;
 use flowlog_common::{
     flow::{Direction, partial},
     packet::{
         Datagram, FirstByte, LinkHeader, Malformed, Packet, VlanTag, on_the_wire, parse_ipv4,
-        parse_ipv6,
+        parse_ipv6, parse_plain_ipv4, parse_plain_ipv6,
     },
 };
 
 use crate::{
-    flows::{self, Epochs, Stored},
+    flows::{self, Epochs, FLOWS_V4, FLOWS_V6, OVERFLOW_V4, OVERFLOW_V6, Stored},
     fragments,
     hook::Hook,
-    maps::{
-        FLOWS_V4_0, FLOWS_V4_1, FLOWS_V6_0, FLOWS_V6_1, FRAGMENTS_V4, FRAGMENTS_V6, OVERFLOW_V4_0,
-        OVERFLOW_V4_1, OVERFLOW_V6_0, OVERFLOW_V6_1,
-    },
-    skb::SkbPacket,
+    maps::{FRAGMENTS_V4, FRAGMENTS_V6},
+    skb::{Linear, SkbPacket},
 };
 
 const ETHERNET_HEADER: u32 = 14;
@@ -31,6 +32,61 @@ const ETHERTYPE_IPV6: u16 = 0x86dd;
 /// Counts a packet that starts at its IP header.
 #[inline(always)]
 pub fn layer3(ctx: &TcContext, direction: Direction) {
+    let packet = Linear::new(ctx, 0);
+    let version = packet.read::<FirstByte>(0).map_or(0, FirstByte::version);
+    if !account_plain(ctx, direction, &packet, version) {
+        any_layer3(ctx, direction);
+    }
+}
+
+/// Counts a packet that starts at its Ethernet header.
+#[inline(always)]
+pub fn layer2(ctx: &TcContext, direction: Direction) {
+    let frame = Linear::new(ctx, 0);
+    let version = frame.read::<LinkHeader>(0).map_or(0, |link| version_of(link.ethertype()));
+    let packet = Linear::new(ctx, ETHERNET_HEADER);
+    if !account_plain(ctx, direction, &packet, version) {
+        any_layer2(ctx, direction);
+    }
+}
+
+/// Counts a plain packet; false, and nothing done, if it is not one.
+#[inline(always)]
+fn account_plain(ctx: &TcContext, direction: Direction, packet: &Linear, version: u8) -> bool {
+    // No closures here: only functions can be told to be inlined.
+    match version {
+        4 => account_plain_v4(ctx, direction, packet),
+        6 => account_plain_v6(ctx, direction, packet.base),
+        _ => false,
+    }
+}
+
+#[inline(always)]
+fn account_plain_v4(ctx: &TcContext, direction: Direction, packet: &Linear) -> bool {
+    let Some(datagram) = parse_plain_ipv4(packet) else {
+        return false;
+    };
+    if let Some(hook) = Hook::find(ctx, direction) {
+        account_flow(ctx, &hook, &datagram, FLOWS_V4, OVERFLOW_V4);
+    }
+    true
+}
+
+/// With a stack of its own: together with that of IPv4 it would be too large.
+#[inline(never)]
+fn account_plain_v6(ctx: &TcContext, direction: Direction, base: u32) -> bool {
+    let Some(datagram) = parse_plain_ipv6(&Linear::new(ctx, base)) else {
+        return false;
+    };
+    if let Some(hook) = Hook::find(ctx, direction) {
+        account_flow(ctx, &hook, &datagram, FLOWS_V6, OVERFLOW_V6);
+    }
+    true
+}
+
+/// Counts any packet that starts at its IP header.
+#[inline(never)]
+fn any_layer3(ctx: &TcContext, direction: Direction) {
     let Some(hook) = Hook::find(ctx, direction) else {
         return;
     };
@@ -39,9 +95,9 @@ pub fn layer3(ctx: &TcContext, direction: Direction) {
     account_ip(ctx, &hook, &packet, version);
 }
 
-/// Counts a packet that starts at its Ethernet header.
-#[inline(always)]
-pub fn layer2(ctx: &TcContext, direction: Direction) {
+/// Counts any packet that starts at its Ethernet header.
+#[inline(never)]
+fn any_layer2(ctx: &TcContext, direction: Direction) {
     let Some(hook) = Hook::find(ctx, direction) else {
         return;
     };
@@ -62,11 +118,10 @@ pub fn layer2(ctx: &TcContext, direction: Direction) {
         base += VLAN_TAG;
     }
     let packet = SkbPacket::new(ctx, base);
-    let version = match ethertype {
-        ETHERTYPE_IPV4 => 4,
-        ETHERTYPE_IPV6 => 6,
-        _ => return hook.count_not_ip(packet.len()),
-    };
+    let version = version_of(ethertype);
+    if version == 0 {
+        return hook.count_not_ip(packet.len());
+    }
     match packet.read::<FirstByte>(0) {
         Some(first) if first.version() == version => account_ip(ctx, &hook, &packet, version),
         _ => hook.count_malformed(packet.len()),
@@ -75,21 +130,18 @@ pub fn layer2(ctx: &TcContext, direction: Direction) {
 
 #[inline(always)]
 fn account_ip(ctx: &TcContext, hook: &Hook, packet: &SkbPacket<'_>, version: u8) {
-    // No closures here: only functions can be told to be inlined.
     match version {
         4 => match parse_ipv4(packet) {
             Ok(mut datagram) => {
                 fragments::follow(hook, &mut datagram, &FRAGMENTS_V4);
-                let overflow = [&OVERFLOW_V4_0, &OVERFLOW_V4_1];
-                account_flow(ctx, hook, &datagram, [&FLOWS_V4_0, &FLOWS_V4_1], overflow);
+                account_flow(ctx, hook, &datagram, FLOWS_V4, OVERFLOW_V4);
             }
             Err(Malformed) => hook.count_malformed(packet.len()),
         },
         6 => match parse_ipv6(packet) {
             Ok(mut datagram) => {
                 fragments::follow(hook, &mut datagram, &FRAGMENTS_V6);
-                let overflow = [&OVERFLOW_V6_0, &OVERFLOW_V6_1];
-                account_flow(ctx, hook, &datagram, [&FLOWS_V6_0, &FLOWS_V6_1], overflow);
+                account_flow(ctx, hook, &datagram, FLOWS_V6, OVERFLOW_V6);
             }
             Err(Malformed) => hook.count_malformed(packet.len()),
         },
@@ -105,10 +157,7 @@ fn account_flow<const A: usize>(
     flows: Epochs<A>,
     overflow: Epochs<A>,
 ) {
-    // SAFETY: the context of a TC program is a valid `__sk_buff`.
-    let (segments, payload) = unsafe { ((*ctx.skb.skb).gso_segs, (*ctx.skb.skb).gso_size) };
-    let headers = datagram.header_bytes + u32::from(datagram.transport.header_bytes);
-    let (packets, bytes) = on_the_wire(datagram.bytes, headers, segments, payload);
+    let (packets, bytes) = wire_counts(ctx, datagram);
     #[cfg(feature = "trace")]
     aya_log_ebpf::debug!(
         ctx,
@@ -125,6 +174,30 @@ fn account_flow<const A: usize>(
     }
     if let Stored::MapFull = flows::store(hook, datagram, (packets, bytes), flows, overflow) {
         totals.remainder.add(packets, bytes);
+    }
+}
+
+/// Packets and bytes on the wire.
+#[inline(always)]
+fn wire_counts<const A: usize>(ctx: &TcContext, datagram: &Datagram<A>) -> (u64, u64) {
+    // SAFETY: the context of a TC program is a valid `__sk_buff`.
+    let payload = unsafe { (*ctx.skb.skb).gso_size };
+    if payload == 0 {
+        return (1, u64::from(datagram.bytes));
+    }
+    // SAFETY: as above.
+    let segments = unsafe { (*ctx.skb.skb).gso_segs };
+    let headers = datagram.header_bytes + u32::from(datagram.transport.header_bytes);
+    on_the_wire(datagram.bytes, headers, segments, payload)
+}
+
+/// The IP version that a frame of this type carries; 0 if it does not carry IP.
+#[inline(always)]
+const fn version_of(ethertype: u16) -> u8 {
+    match ethertype {
+        ETHERTYPE_IPV4 => 4,
+        ETHERTYPE_IPV6 => 6,
+        _ => 0,
     }
 }
 

@@ -1,12 +1,14 @@
 //! The flow maps: one entry per conversation, shared by all CPUs and added to atomically.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::{bindings::BPF_NOEXIST, maps::HashMap};
 use flowlog_common::{
     flow::{Direction, FlowCounters, FlowKey, detail, marks, partial},
     packet::Datagram,
 };
 
-use crate::{atomic, hook::Hook};
+use crate::{atomic, hook::Hook, maps};
 
 /// What became of a packet's counts.
 #[derive(Clone, Copy)]
@@ -20,6 +22,11 @@ pub enum Stored {
 /// A pair of maps, by epoch.
 pub type Epochs<const A: usize> = [&'static HashMap<FlowKey<A>, FlowCounters>; 2];
 
+pub const FLOWS_V4: Epochs<4> = [&maps::FLOWS_V4_0, &maps::FLOWS_V4_1];
+pub const FLOWS_V6: Epochs<16> = [&maps::FLOWS_V6_0, &maps::FLOWS_V6_1];
+pub const OVERFLOW_V4: Epochs<4> = [&maps::OVERFLOW_V4_0, &maps::OVERFLOW_V4_1];
+pub const OVERFLOW_V6: Epochs<16> = [&maps::OVERFLOW_V6_0, &maps::OVERFLOW_V6_1];
+
 /// Adds a packet, which is `wire` packets and bytes on the wire, to its flow; or, where the flow
 /// map is full, to what its member did by the same protocol.
 #[inline(always)]
@@ -30,61 +37,104 @@ pub fn store<const A: usize>(
     flows: Epochs<A>,
     overflow: Epochs<A>,
 ) -> Stored {
-    let key = key(hook, datagram);
+    // By reference: the lookup would have a copy of its own.
+    let key = &key(hook, datagram);
     let added = Added::of(hook, datagram, wire);
-    // Each branch calls the helpers with a map that the verifier knows, so that it inlines them.
-    let stored =
-        if hook.epoch == 0 { added.store(flows[0], &key) } else { added.store(flows[1], &key) };
-    match stored {
-        Stored::InEntry => Stored::InEntry,
-        Stored::MapFull => {
-            // Copies have an address without the packets that have room paying for it.
-            let (key, added) = (key, added);
-            if hook.epoch == 0 {
-                store_overflow(&key, &added, overflow[0])
-            } else {
-                store_overflow(&key, &added, overflow[1])
-            }
-        }
+    // Each branch calls the helper with a map that the verifier knows, so that it inlines it.
+    let counters =
+        if hook.epoch == 0 { flows[0].get_ptr_mut(key) } else { flows[1].get_ptr_mut(key) };
+    if let Some(counters) = counters {
+        added.add_to(counters);
+        return Stored::InEntry;
+    }
+    let mut first = added.first();
+    if hook.epoch == 0 {
+        store_first(key, &mut first, flows[0], overflow[0])
+    } else {
+        store_first(key, &mut first, flows[1], overflow[1])
     }
 }
 
-/// Apart from the hot path, and with a stack of its own.
+/// Stores the first packet of a flow. Apart from the hot path, and with a stack of its own.
 #[inline(never)]
-fn store_overflow<const A: usize>(
-    flow: &FlowKey<A>,
-    added: &Added,
+fn store_first<const A: usize>(
+    key: &FlowKey<A>,
+    first: &mut FlowCounters,
+    flows: &HashMap<FlowKey<A>, FlowCounters>,
     overflow: &HashMap<FlowKey<A>, FlowCounters>,
 ) -> Stored {
+    if let Stored::InEntry = insert_or_add(flows, key, first) {
+        return Stored::InEntry;
+    }
     let key = FlowKey {
         remote: [0; A],
         member_port: [0; 2],
         remote_port: [0; 2],
         detail: detail::OVERFLOW,
-        ..*flow
+        ..*key
     };
-    let marks = added.marks | marks::of_packet(added.direction, 0, partial::OVERFLOW);
-    Added { marks, ..*added }.store(overflow, &key)
+    first.marks |= marks::of_packet(Direction::Up, 0, partial::OVERFLOW);
+    insert_or_add(overflow, &key, first)
+}
+
+/// Makes an entry, or adds to the one that is there.
+#[inline(always)]
+fn insert_or_add<K>(entries: &HashMap<K, FlowCounters>, key: &K, first: &FlowCounters) -> Stored {
+    if entries.insert(key, first, u64::from(BPF_NOEXIST)).is_ok() {
+        return Stored::InEntry;
+    }
+    match entries.get_ptr_mut(key) {
+        Some(counters) => {
+            add_first(counters, first);
+            Stored::InEntry
+        }
+        None => Stored::MapFull,
+    }
+}
+
+#[inline(always)]
+fn add_first(counters: *mut FlowCounters, first: &FlowCounters) {
+    // SAFETY: an element of a flow map, to which every CPU adds by atomic instructions.
+    unsafe {
+        atomic::add(&raw mut (*counters).packets_up, first.packets_up);
+        atomic::add(&raw mut (*counters).bytes_up, first.bytes_up);
+        atomic::add(&raw mut (*counters).packets_down, first.packets_down);
+        atomic::add(&raw mut (*counters).bytes_down, first.bytes_down);
+        (*counters).last_ns = first.last_ns;
+        // Who began is known of the entry already.
+        atomic::or(&raw mut (*counters).marks, first.marks & !marks::REMOTE_INITIATED);
+    }
 }
 
 /// Which side is the member follows from the direction alone.
 #[inline(always)]
 fn key<const A: usize>(hook: &Hook, datagram: &Datagram<A>) -> FlowKey<A> {
-    let transport = &datagram.transport;
-    let (source, source_port) = (datagram.source, transport.source_port);
-    let (destination, destination_port) = (datagram.destination, transport.destination_port);
-    let (member, remote, member_port, remote_port) = match hook.direction {
-        Direction::Up => (source, destination, source_port, destination_port),
-        Direction::Down => (destination, source, destination_port, source_port),
+    let ports = u32::from_ne_bytes(datagram.transport.ports);
+    let (member, remote, ports) = match hook.direction {
+        Direction::Up => (datagram.source, datagram.destination, ports),
+        Direction::Down => (datagram.destination, datagram.source, ports.rotate_left(16)),
     };
-    FlowKey {
-        member,
-        remote,
-        member_port,
-        remote_port,
-        interface: hook.interface,
-        protocol: transport.protocol,
-        detail: detail::FULL,
+    let mut rest = [0; 8];
+    rest[..4].copy_from_slice(&ports.to_ne_bytes());
+    rest[4..6].copy_from_slice(&hook.interface.to_ne_bytes());
+    rest[6] = datagram.transport.protocol;
+    rest[7] = detail::FULL;
+    key_of_words(member, remote, u64::from_ne_bytes(rest))
+}
+
+/// A key written in whole words: the kernel hashes and compares it by words, and a processor that
+/// reads a word just after its parts were written waits for them.
+#[inline(always)]
+fn key_of_words<const A: usize>(member: [u8; A], remote: [u8; A], rest: u64) -> FlowKey<A> {
+    let mut key = MaybeUninit::<FlowKey<A>>::uninit();
+    // SAFETY: the parts have the places that the layout of the key gives them, and nothing else is
+    // in it. The key and so its last word is aligned to eight bytes.
+    unsafe {
+        let start = key.as_mut_ptr();
+        start.cast::<[u8; A]>().write(member);
+        start.byte_add(A).cast::<[u8; A]>().write(remote);
+        start.byte_add(2 * A).cast::<u64>().write(rest);
+        key.assume_init()
     }
 }
 
@@ -112,43 +162,21 @@ impl Added {
     }
 
     #[inline(always)]
-    fn store<K>(&self, flows: &HashMap<K, FlowCounters>, key: &K) -> Stored {
-        if let Some(counters) = flows.get_ptr_mut(key) {
-            self.add_to(counters);
-            return Stored::InEntry;
-        }
-        if flows.insert(key, self.first(), u64::from(BPF_NOEXIST)).is_ok() {
-            return Stored::InEntry;
-        }
-        // Another CPU may have created the flow in the meantime.
-        match flows.get_ptr_mut(key) {
-            Some(counters) => {
-                self.add_to(counters);
-                Stored::InEntry
-            }
-            None => Stored::MapFull,
-        }
-    }
-
-    #[inline(always)]
     fn first(&self) -> FlowCounters {
-        let mut counters = FlowCounters {
+        let none = unknown_zero();
+        let (up, down) = match self.direction {
+            Direction::Up => ((self.packets, self.bytes), (none, none)),
+            Direction::Down => ((none, none), (self.packets, self.bytes)),
+        };
+        FlowCounters {
+            packets_up: up.0,
+            bytes_up: up.1,
+            packets_down: down.0,
+            bytes_down: down.1,
             first_ns: self.now_ns,
             last_ns: self.now_ns,
             marks: self.marks | marks::of_initiator(self.direction),
-            ..FlowCounters::default()
-        };
-        match self.direction {
-            Direction::Up => {
-                counters.packets_up = self.packets;
-                counters.bytes_up = self.bytes;
-            }
-            Direction::Down => {
-                counters.packets_down = self.packets;
-                counters.bytes_down = self.bytes;
-            }
         }
-        counters
     }
 
     #[inline(always)]
@@ -173,4 +201,20 @@ impl Added {
             }
         }
     }
+}
+
+/// Zero, which the compiler does not know: it would call a loop over bytes to write two of them.
+#[inline(always)]
+fn unknown_zero() -> u64 {
+    #[cfg(target_arch = "bpf")]
+    {
+        let zero;
+        // SAFETY: writes one register.
+        unsafe {
+            core::arch::asm!("{zero} = 0", zero = out(reg) zero, options(pure, nomem, nostack))
+        };
+        zero
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    0
 }

@@ -41,8 +41,7 @@ fn follow_copy<const A: usize>(
             let transport = &datagram.transport;
             let first = FirstFragment {
                 seen_ns: now_ns,
-                source_port: transport.source_port,
-                destination_port: transport.destination_port,
+                ports: transport.ports,
                 protocol: transport.protocol,
                 reserved: [0; 3],
             };
@@ -60,8 +59,7 @@ fn follow_copy<const A: usize>(
                 return;
             }
             datagram.transport.protocol = first.protocol;
-            datagram.transport.source_port = first.source_port;
-            datagram.transport.destination_port = first.destination_port;
+            datagram.transport.ports = first.ports;
             datagram.transport.partial = 0;
         }
     }

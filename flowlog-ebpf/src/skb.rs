@@ -18,6 +18,42 @@ impl<'a> SkbPacket<'a> {
     }
 }
 
+/// As [`SkbPacket`], as far as it lies in the linear part of the socket buffer.
+pub struct Linear {
+    start: usize,
+    end: usize,
+    bytes: u32,
+    pub base: u32,
+}
+
+impl Linear {
+    #[inline(always)]
+    pub fn new(ctx: &TcContext, base: u32) -> Self {
+        let (start, end) = bounds(ctx);
+        // Only asked for when a header was there, so that this is never less than nothing.
+        let bytes = ctx.len().wrapping_sub(base);
+        Self { start: start + base as usize, end, bytes, base }
+    }
+}
+
+impl Packet for Linear {
+    #[inline(always)]
+    fn read<H: Header>(&self, offset: u32) -> Option<H> {
+        let start = self.start + offset as usize;
+        if start + size_of::<H>() > self.end {
+            return None;
+        }
+        // SAFETY: the header lies inside the linear part of the packet, as the verifier sees.
+        // The kernel keeps the IP header aligned to four bytes, and so what follows it.
+        Some(unsafe { *(start as *const H) })
+    }
+
+    #[inline(always)]
+    fn len(&self) -> u32 {
+        self.bytes
+    }
+}
+
 /// First and end address of the linear part of the packet.
 ///
 /// The context has them as 32 bits, which the kernel rewrites into loads of pointers. Were the

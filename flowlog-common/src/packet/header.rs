@@ -66,18 +66,11 @@ headers! {
         identification: u32,
     }
 
-    /// The ports, which TCP, UDP, UDP-Lite, SCTP and DCCP all begin with.
-    Ports, size 4 { source: u16, destination: u16 }
+    /// Source and destination port, which TCP, UDP, UDP-Lite, SCTP and DCCP all begin with.
+    Ports, size 4 { ports: u32 }
 
-    /// RFC 9293 up to the flags.
-    Tcp, size 14 {
-        source: u16,
-        destination: u16,
-        sequence: [u16; 2],
-        acknowledgement: [u16; 2],
-        data_offset: u8,
-        flags: u8,
-    }
+    /// The part of a TCP header (RFC 9293) that ends with the flags.
+    TcpFlags, size 2 { data_offset: u8, flags: u8 }
 
     /// What ICMP and ICMPv6 begin with.
     Icmp, size 2 { kind: u8, code: u8 }

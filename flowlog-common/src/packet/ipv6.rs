@@ -8,6 +8,8 @@ use super::{
 use crate::flow::partial;
 
 const HEADER_BYTES: u32 = 40;
+const VERSION_MASK: u32 = 0xf000_0000_u32.to_be();
+const VERSION: u32 = 0x6000_0000_u32.to_be();
 /// Extension headers walked before the transport header is given up.
 const MAX_EXTENSIONS: u32 = 8;
 
@@ -30,17 +32,42 @@ pub fn parse(packet: &impl Packet) -> Result<Datagram<16>, Malformed> {
     let chain = if is_extension(header.next_header) {
         behind_extensions(packet, header.next_header, bytes)
     } else {
-        let transport = transport::parse(packet, header.next_header, HEADER_BYTES, bytes, ICMPV6);
-        Chain { transport, header_bytes: HEADER_BYTES, fragment: Fragment::WHOLE }
+        behind_header(packet, &header, bytes)
     };
-    Ok(Datagram {
+    Ok(datagram(&header, bytes, &chain))
+}
+
+/// As [`parse`] for what nearly all packets are, without extension headers; `None` for all others.
+#[inline(always)]
+pub fn parse_plain(packet: &impl Packet) -> Option<Datagram<16>> {
+    let header = packet.read::<Ipv6>(0)?;
+    if header.version_class_label & VERSION_MASK != VERSION || is_extension(header.next_header) {
+        return None;
+    }
+    let bytes = datagram_bytes(&header, packet.len());
+    let chain = behind_header(packet, &header, bytes);
+    if chain.transport.partial != 0 {
+        return None;
+    }
+    Some(datagram(&header, bytes, &chain))
+}
+
+#[inline(always)]
+fn behind_header(packet: &impl Packet, header: &Ipv6, bytes: u32) -> Chain {
+    let transport = transport::parse(packet, header.next_header, HEADER_BYTES, bytes, ICMPV6);
+    Chain { transport, header_bytes: HEADER_BYTES, fragment: Fragment::WHOLE }
+}
+
+#[inline(always)]
+fn datagram(header: &Ipv6, bytes: u32, chain: &Chain) -> Datagram<16> {
+    Datagram {
         source: address(header.source),
         destination: address(header.destination),
         bytes,
         header_bytes: chain.header_bytes,
         transport: chain.transport,
         fragment: chain.fragment,
-    })
+    }
 }
 
 /// The IP length, or what is there where that is less, or where the length says zero although a

@@ -41,6 +41,7 @@ fn v6(next_header: u8, payload: &[u8]) -> Vec<u8> {
     packet
 }
 
+const PORTS_1000_TO_53: [u8; 4] = [0x03, 0xe8, 0, 53];
 const UDP_1000_TO_53: [u8; 12] = [0x03, 0xe8, 0, 53, 0, 12, 0, 0, 1, 2, 3, 4];
 
 fn tcp_syn_ack() -> Vec<u8> {
@@ -56,8 +57,7 @@ fn a_udp_packet_has_its_ports_and_the_bytes_of_its_ip_length() {
     let datagram = parse_ipv4(&Bytes(&packet)).unwrap();
     assert_eq!(datagram.bytes, 32);
     assert_eq!(datagram.source, [10, 0, 0, 1]);
-    assert_eq!(datagram.transport.source_port, 1000_u16.to_be_bytes());
-    assert_eq!(datagram.transport.destination_port, 53_u16.to_be_bytes());
+    assert_eq!(datagram.transport.ports, PORTS_1000_TO_53);
     assert_eq!(datagram.transport.partial, 0);
 }
 
@@ -75,7 +75,7 @@ fn ports_are_never_read_from_padding() {
     packet.extend([0x77; 26]);
     let datagram = parse_ipv4(&Bytes(&packet)).unwrap();
     assert_eq!(datagram.bytes, 20);
-    assert_eq!(datagram.transport.source_port, [0, 0]);
+    assert_eq!(datagram.transport.ports, [0; 4]);
     assert_eq!(datagram.transport.partial, partial::TRANSPORT_HEADER_CUT);
 }
 
@@ -104,23 +104,23 @@ fn headers_that_contradict_themselves_are_malformed() {
 #[test]
 fn icmp_has_type_and_code_in_place_of_both_ports() {
     let echo = parse_ipv4(&Bytes(&v4(1, 0, 0, &[8, 0, 1, 2]))).unwrap().transport;
-    assert_eq!((echo.source_port, echo.destination_port), ([8, 0], [8, 0]));
+    assert_eq!(echo.ports, [8, 0, 8, 0]);
     let unreachable = parse_ipv6(&Bytes(&v6(58, &[1, 4, 0, 0]))).unwrap().transport;
-    assert_eq!(unreachable.source_port, [1, 4]);
+    assert_eq!(unreachable.ports, [1, 4, 1, 4]);
     let icmpv6_in_v4 = parse_ipv4(&Bytes(&v4(58, 0, 0, &[128, 0, 1, 2]))).unwrap().transport;
-    assert_eq!(icmpv6_in_v4.source_port, [0, 0]);
+    assert_eq!(icmpv6_in_v4.ports, [0; 4]);
     assert_eq!(icmpv6_in_v4.partial, 0);
 }
 
 #[test]
 fn a_later_fragment_has_no_ports_and_says_so() {
     let datagram = parse_ipv4(&Bytes(&v4(17, 0, 2, &UDP_1000_TO_53))).unwrap();
-    assert_eq!(datagram.transport.source_port, [0, 0]);
+    assert_eq!(datagram.transport.ports, [0; 4]);
     assert_eq!(datagram.transport.partial, partial::FRAGMENT_WITHOUT_FIRST);
     let identification = [0, 0, 0, 7];
     assert_eq!(datagram.fragment, Fragment { part: Part::Later, identification });
     let first = parse_ipv4(&Bytes(&v4(17, 0, 0x2000, &UDP_1000_TO_53))).unwrap();
-    assert_eq!(first.transport.source_port, 1000_u16.to_be_bytes());
+    assert_eq!(first.transport.ports, PORTS_1000_TO_53);
     assert_eq!(first.fragment, Fragment { part: Part::First, identification });
     let whole = parse_ipv4(&Bytes(&v4(17, 0, 0x4000, &UDP_1000_TO_53))).unwrap();
     assert_eq!(whole.fragment, Fragment::WHOLE);
@@ -136,7 +136,7 @@ fn an_atomic_fragment_is_a_whole_packet() {
     };
     let identification = [0, 0, 0, 9];
     assert_eq!(fragment(0).fragment, Fragment::WHOLE);
-    assert_eq!(fragment(0).transport.source_port, 1000_u16.to_be_bytes());
+    assert_eq!(fragment(0).transport.ports, PORTS_1000_TO_53);
     assert_eq!(fragment(1).fragment, Fragment { part: Part::First, identification });
     assert_eq!(fragment(8).fragment, Fragment { part: Part::Later, identification });
     assert_eq!(fragment(8).transport.protocol, 17);
@@ -154,7 +154,7 @@ fn eight_extension_headers_are_walked_and_no_more() {
     };
     let walked = parse_ipv6(&Bytes(&chain(8))).unwrap();
     assert_eq!(walked.transport.protocol, 17);
-    assert_eq!(walked.transport.source_port, 1000_u16.to_be_bytes());
+    assert_eq!(walked.transport.ports, PORTS_1000_TO_53);
     assert_eq!(walked.header_bytes, 40 + 64);
     let too_long = parse_ipv6(&Bytes(&chain(9))).unwrap();
     assert_eq!(too_long.transport.protocol, 60);
@@ -178,4 +178,22 @@ fn a_super_packet_counts_its_segments_and_their_repeated_headers() {
     // Devices that leave gso_segs at zero: the payload divided by gso_size, rounded up.
     assert_eq!(on_the_wire(40 + 42_001, 40, 0, 1_400), (31, 42_041 + 30 * 40));
     assert_eq!(on_the_wire(40, 40, 0, 1_400), (1, 40));
+}
+
+#[test]
+fn the_short_way_says_the_same_as_the_long_one_or_nothing() {
+    let plain_v4 = v4(6, 0, 0, &tcp_syn_ack());
+    let plain_v6 = v6(17, &UDP_1000_TO_53);
+    assert_eq!(parse_plain_ipv4(&Bytes(&plain_v4)), parse_ipv4(&Bytes(&plain_v4)).ok());
+    assert_eq!(parse_plain_ipv6(&Bytes(&plain_v6)), parse_ipv6(&Bytes(&plain_v6)).ok());
+    let with_options = v4(6, 40, 0, &tcp_syn_ack());
+    let fragment = v4(17, 0, 0x2000, &UDP_1000_TO_53);
+    let cut = v4(6, 0, 0, &[4]);
+    for packet in [with_options, fragment, cut, plain_v6.clone()] {
+        assert_eq!(parse_plain_ipv4(&Bytes(&packet)), None);
+    }
+    let with_extension = v6(0, &[17, 0, 0, 0, 0, 0, 0, 0]);
+    for packet in [with_extension, v6(17, &[1]), plain_v4] {
+        assert_eq!(parse_plain_ipv6(&Bytes(&packet)), None);
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Packet, Transport,
-    header::{Icmp, Ports, Tcp},
+    header::{Header, Icmp, Ports, TcpFlags},
 };
 use crate::flow::partial;
 
@@ -13,6 +13,9 @@ pub(super) const DCCP: u8 = 33;
 pub(super) const ICMPV6: u8 = 58;
 pub(super) const SCTP: u8 = 132;
 pub(super) const UDP_LITE: u8 = 136;
+
+/// Where the flags of a TCP header end.
+const TCP_FLAGS_END: u32 = 14;
 
 /// Reads the transport header at `start`, of which nothing lies past `end`.
 ///
@@ -25,35 +28,41 @@ pub(super) fn parse(
     end: u32,
     icmp: u8,
 ) -> Transport {
-    let available = end.saturating_sub(start);
+    let cut = Transport::bare(protocol, partial::TRANSPORT_HEADER_CUT);
+    let mut transport = Transport::bare(protocol, 0);
     match protocol {
-        TCP if available >= 14 => packet.read::<Tcp>(start).map(|tcp| Transport {
-            source_port: tcp.source.to_ne_bytes(),
-            destination_port: tcp.destination.to_ne_bytes(),
-            tcp_flags: tcp.flags,
-            header_bytes: (tcp.data_offset >> 4) << 2,
-            ..Transport::bare(protocol, 0)
-        }),
-        TCP | UDP | UDP_LITE | SCTP | DCCP if available >= 4 => {
-            packet.read::<Ports>(start).map(|ports| Transport {
-                source_port: ports.source.to_ne_bytes(),
-                destination_port: ports.destination.to_ne_bytes(),
-                // UDP is the only one of them that the kernel segments.
-                header_bytes: 8,
-                ..Transport::bare(protocol, 0)
-            })
-        }
-        TCP | UDP | UDP_LITE | SCTP | DCCP => None,
-        _ if protocol == icmp && available >= 2 => packet.read::<Icmp>(start).map(|header| {
-            let type_and_code = [header.kind, header.code];
-            Transport {
-                source_port: type_and_code,
-                destination_port: type_and_code,
-                ..Transport::bare(protocol, 0)
+        TCP | UDP | UDP_LITE | SCTP | DCCP => {
+            let Some(Ports { ports }) = read_within(packet, start, 4, end) else {
+                return cut;
+            };
+            transport.ports = ports.to_ne_bytes();
+            // Of those without flags, UDP is the only one that the kernel segments.
+            transport.header_bytes = 8;
+            // Where less of TCP is there, its ports still are.
+            if protocol == TCP && start + TCP_FLAGS_END <= end {
+                let Some(flags) = packet.read::<TcpFlags>(start + TCP_FLAGS_END - 2) else {
+                    return cut;
+                };
+                transport.tcp_flags = flags.flags;
+                transport.header_bytes = (flags.data_offset >> 4) << 2;
             }
-        }),
-        _ if protocol == icmp => None,
-        _ => Some(Transport::bare(protocol, 0)),
+        }
+        _ if protocol == icmp => {
+            let Some(Icmp { kind, code }) = read_within(packet, start, 2, end) else {
+                return cut;
+            };
+            transport.ports = [kind, code, kind, code];
+        }
+        _ => {}
     }
-    .unwrap_or(Transport::bare(protocol, partial::TRANSPORT_HEADER_CUT))
+    transport
+}
+
+/// A header of this many bytes, if it lies wholly before `end`.
+#[inline(always)]
+fn read_within<H: Header>(packet: &impl Packet, start: u32, bytes: u32, end: u32) -> Option<H> {
+    if start + bytes > end {
+        return None;
+    }
+    packet.read(start)
 }
