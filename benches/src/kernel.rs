@@ -138,6 +138,7 @@ fn many(series: &mut Series, objects: &Objects) -> anyhow::Result<()> {
     let empty = flowlog.entry_point("empty")?;
     let ours = flowlog.entry_point("up_l2")?;
     let mut vary = Vary::load(&objects.vary, 14)?;
+    let floor = objects.floor.as_deref().map(|object| Floor::load(object, 14)).transpose()?;
     let frame = packet::frame_v4();
     for _ in 0..RUNS {
         let mut cost = |program: &Runnable, course| {
@@ -147,11 +148,10 @@ fn many(series: &mut Series, objects: &Objects) -> anyhow::Result<()> {
             let of_empty = empty.nanoseconds(&frame, FLOWS)?;
             anyhow::Ok(varied - of_varying + of_empty)
         };
-        if let Some(object) = &objects.floor {
-            // Its maps are emptied by making them anew.
-            let floor = Floor::load(object, 14)?;
+        if let Some(floor) = &floor {
             series.cost("floor_new_v4", cost(&floor.up, Course::InTurn)?);
             series.cost("floor_random_v4", cost(&floor.up, Course::AtRandom)?);
+            floor.empty_map()?;
         }
         series.cost("new_v4", cost(&ours, Course::InTurn)?);
         series.cost("random_v4", cost(&ours, Course::AtRandom)?);

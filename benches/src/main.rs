@@ -1,7 +1,8 @@
 //! What flowlog costs, in one run: in the kernel per packet, and in the daemon per flow.
 //!
-//! Prints one JSON object: `measurements` by name, each with its unit and every single run, since
-//! on a shared machine only the spread says what a median is worth.
+//! Prints one JSON object: `measurements` by name, each with its unit and every single run in the
+//! order in which they were taken, since on a shared machine only the spread says what a median is
+//! worth, and only neighbours compare.
 //!
 //! Arguments: what to measure (`hot`, `many`, `scan`, `pipeline`), and as `NAME=PATH` the objects that
 //! `cargo xtask bench` compiled for it.
@@ -27,9 +28,10 @@ impl Measurement {
     }
 
     fn json(self) -> Value {
-        let Self { name, unit, mut runs } = self;
-        runs.sort_by(f64::total_cmp);
-        let median = runs.get(runs.len() / 2).copied().unwrap_or(f64::NAN);
+        let Self { name, unit, runs } = self;
+        let mut sorted = runs.clone();
+        sorted.sort_by(f64::total_cmp);
+        let median = sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN);
         json!({ "name": name, "unit": unit, "median": median, "runs": runs })
     }
 }

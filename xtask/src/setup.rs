@@ -26,6 +26,8 @@ const TEST_PROGRAMS: [(&str, &str); 7] = [
 
 const KERNEL_PACKAGES: [&str; 4] =
     ["rustc-web", "libstd-rust-web-dev-bpf", "llvm-22-dev", "llvm-22"];
+/// The compiler of the programs in C that the benchmarks use.
+pub const CLANG: &str = "clang-19";
 const BPF_LINKER: &str = "0.13.0";
 const DUCKDB: &str = "1.5.5";
 
@@ -47,6 +49,16 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 pub fn demo() -> anyhow::Result<()> {
     install_packages((!is_installed("ip")).then_some("iproute2").into_iter())?;
     shell::run(Command::new(shell::build_flowlog()?).arg("demo"))
+}
+
+/// A compiler for the programs in C that the benchmarks load into the kernel.
+pub fn install_clang() -> anyhow::Result<()> {
+    let needed = [(CLANG, is_installed(CLANG)), ("libbpf-dev", has_libbpf_headers())];
+    install_packages(needed.into_iter().filter(|(_, is_there)| !is_there).map(|(name, _)| name))
+}
+
+fn has_libbpf_headers() -> bool {
+    std::path::Path::new("/usr/include/bpf/bpf_helpers.h").is_file()
 }
 
 fn is_installed(program: &str) -> bool {

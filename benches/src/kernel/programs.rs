@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use aya::{
-    Ebpf, EbpfLoader, Pod, TestRunOptions,
-    maps::{Array, MapData, ProgramArray},
+    Ebpf, EbpfLoader, TestRunOptions,
+    maps::{Array, Map, MapData, ProgramArray},
     programs::{ProgramFd, SchedClassifier, TestRun as _},
 };
+use flowlog::drain::{self, Entries};
 
 /// Objects that were compiled for the benchmarks.
 pub struct Objects {
@@ -39,8 +40,9 @@ impl Runnable {
 
 /// The least that a flow counter can do, in C.
 pub struct Floor {
-    _ebpf: Ebpf,
     pub up: Runnable,
+    flows: MapData,
+    _ebpf: Ebpf,
 }
 
 impl Floor {
@@ -51,7 +53,16 @@ impl Floor {
             .load_file(object)
             .with_context(|| object.display().to_string())?;
         let up = load(&mut ebpf, "up")?;
-        Ok(Self { _ebpf: ebpf, up })
+        let Some(Map::HashMap(flows)) = ebpf.take_map("FLOWS_A") else {
+            bail!("{} has no hash map FLOWS_A", object.display());
+        };
+        Ok(Self { up, flows, _ebpf: ebpf })
+    }
+
+    /// Empties its flow map as flowlog empties its own.
+    pub fn empty_map(&self) -> anyhow::Result<()> {
+        let entries: Entries<[u8; 16], [u8; 64]> = drain::read(&self.flows)?;
+        Ok(drain::clear(&self.flows, &entries.keys)?)
     }
 }
 
@@ -110,8 +121,3 @@ fn load(ebpf: &mut Ebpf, name: &str) -> anyhow::Result<Runnable> {
     program.load().with_context(|| format!("the kernel refuses {name}"))?;
     Runnable::of(program)
 }
-
-const _: fn() = || {
-    fn is_pod<T: Pod>() {}
-    is_pod::<[u32; 2]>();
-};
