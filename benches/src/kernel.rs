@@ -9,6 +9,7 @@ use std::{sync::Arc, time::Instant};
 use anyhow::Context as _;
 use flowlog::{
     capture::{MapSizes, Program, presence::Presence},
+    config::Policy,
     drain::{Closed, Drainer},
 };
 use flowlog_common::interface::Interface;
@@ -74,7 +75,7 @@ impl Flowlog {
     fn load(flows_v4: u32) -> anyhow::Result<Self> {
         let sizes = MapSizes { flows_v4, flows_v6: 1 << 17, overflow: 1 << 12, interfaces: 4 };
         let (mut program, maps) =
-            Program::load(sizes).context("the kernel benchmarks need root")?;
+            Program::load(sizes, &Policy::FLOWS).context("the kernel benchmarks need root")?;
         let presence = Arc::new(Presence::new(4));
         let slot = presence.slot("lo").context("no slot for the loopback interface")?;
         let drainer = Drainer::new(maps, Arc::clone(&presence))?;

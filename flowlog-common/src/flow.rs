@@ -48,6 +48,8 @@ pub mod detail {
     /// All that a member did by one protocol and that had no room; remote address and ports are
     /// zero.
     pub const OVERFLOW: u8 = 1;
+    /// All that a member did from one port, with whomever; remote address and port are zero.
+    pub const WITHOUT_REMOTE: u8 = 2;
 }
 
 /// Key of an IPv4 flow.

@@ -1,10 +1,11 @@
 //! What crosses the border between flowlog's kernel program and its daemon.
 //!
 //! ```text
-//!           INTERFACES, EPOCH                      flow maps, TOTALS
+//!           INTERFACES, EPOCH, TARGETS             flow maps, TOTALS
 //!  daemon ────────────────────▶  kernel program ────────────────────▶  daemon
 //!           which links to count,                  what was counted, by epoch
-//!           when to change epoch
+//!           when to change epoch,
+//!           whom to record
 //! ```
 //!
 //! * [`flow`]: keys and values of the flow maps.
@@ -12,6 +13,7 @@
 //! * [`total`]: the per-interface totals that every packet is in.
 //! * [`epoch`]: which of the two sets of maps a packet goes to.
 //! * [`interface`]: which network interfaces are counted.
+//! * [`policy`]: what is recorded of which packets.
 //! * [`packet`]: the parser, one piece of Rust for the kernel and for host tests.
 //!
 //! Every type here is `#[repr(C)]` without padding, and its layout is asserted at compile time:
@@ -25,4 +27,5 @@ pub mod fragment;
 pub mod interface;
 mod layout;
 pub mod packet;
+pub mod policy;
 pub mod total;

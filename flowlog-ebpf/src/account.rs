@@ -14,10 +14,11 @@ use flowlog_common::{
 };
 
 use crate::{
-    flows::{self, Epochs, FLOWS_V4, FLOWS_V6, OVERFLOW_V4, OVERFLOW_V6, Stored},
+    flows::{self, Stored},
     fragments,
     hook::Hook,
-    maps::{FRAGMENTS_V4, FRAGMENTS_V6},
+    maps::{Family, V4, V6},
+    policy,
     skb::{Linear, SkbPacket},
 };
 
@@ -67,7 +68,8 @@ fn account_plain_v4(ctx: &TcContext, direction: Direction, packet: &Linear) -> b
         return false;
     };
     if let Some(hook) = Hook::find(ctx, direction) {
-        account_flow(ctx, &hook, &datagram, FLOWS_V4, OVERFLOW_V4);
+        let is_excluded = policy::excludes(&hook, &datagram, V4.targets);
+        account_flow(ctx, &hook, &datagram, is_excluded, &V4);
     }
     true
 }
@@ -79,7 +81,8 @@ fn account_plain_v6(ctx: &TcContext, direction: Direction, base: u32) -> bool {
         return false;
     };
     if let Some(hook) = Hook::find(ctx, direction) {
-        account_flow(ctx, &hook, &datagram, FLOWS_V6, OVERFLOW_V6);
+        let is_excluded = policy::excludes(&hook, &datagram, V6.targets);
+        account_flow(ctx, &hook, &datagram, is_excluded, &V6);
     }
     true
 }
@@ -132,17 +135,11 @@ fn any_layer2(ctx: &TcContext, direction: Direction) {
 fn account_ip(ctx: &TcContext, hook: &Hook, packet: &SkbPacket<'_>, version: u8) {
     match version {
         4 => match parse_ipv4(packet) {
-            Ok(mut datagram) => {
-                fragments::follow(hook, &mut datagram, &FRAGMENTS_V4);
-                account_flow(ctx, hook, &datagram, FLOWS_V4, OVERFLOW_V4);
-            }
+            Ok(datagram) => account_any_flow(ctx, hook, datagram, &V4),
             Err(Malformed) => hook.count_malformed(packet.len()),
         },
         6 => match parse_ipv6(packet) {
-            Ok(mut datagram) => {
-                fragments::follow(hook, &mut datagram, &FRAGMENTS_V6);
-                account_flow(ctx, hook, &datagram, FLOWS_V6, OVERFLOW_V6);
-            }
+            Ok(datagram) => account_any_flow(ctx, hook, datagram, &V6),
             Err(Malformed) => hook.count_malformed(packet.len()),
         },
         _ => hook.count_malformed(packet.len()),
@@ -150,12 +147,27 @@ fn account_ip(ctx: &TcContext, hook: &Hook, packet: &SkbPacket<'_>, version: u8)
 }
 
 #[inline(always)]
+fn account_any_flow<const A: usize>(
+    ctx: &TcContext,
+    hook: &Hook,
+    mut datagram: Datagram<A>,
+    family: &Family<A>,
+) {
+    let is_excluded = policy::excludes(hook, &datagram, family.targets);
+    // What is remembered of a fragment names both sides.
+    if !is_excluded && !policy::hides_remote() {
+        fragments::follow(hook, &mut datagram, family.fragments);
+    }
+    account_flow(ctx, hook, &datagram, is_excluded, family);
+}
+
+#[inline(always)]
 fn account_flow<const A: usize>(
     ctx: &TcContext,
     hook: &Hook,
     datagram: &Datagram<A>,
-    flows: Epochs<A>,
-    overflow: Epochs<A>,
+    is_excluded: bool,
+    family: &Family<A>,
 ) {
     let (packets, bytes) = wire_counts(ctx, datagram);
     #[cfg(feature = "trace")]
@@ -169,10 +181,13 @@ fn account_flow<const A: usize>(
     );
     let totals = hook.totals();
     totals.seen.add(packets, bytes);
+    if is_excluded {
+        return totals.excluded.add(packets, bytes);
+    }
     if datagram.transport.partial & partial::FRAGMENT_WITHOUT_FIRST != 0 {
         totals.fragments_without_first.add(packets, bytes);
     }
-    if let Stored::MapFull = flows::store(hook, datagram, (packets, bytes), flows, overflow) {
+    if let Stored::MapFull = flows::store(hook, datagram, (packets, bytes), family) {
         totals.remainder.add(packets, bytes);
     }
 }

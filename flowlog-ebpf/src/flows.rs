@@ -8,7 +8,7 @@ use flowlog_common::{
     packet::Datagram,
 };
 
-use crate::{atomic, hook::Hook, maps};
+use crate::{atomic, hook::Hook, maps::Family, policy};
 
 /// What became of a packet's counts.
 #[derive(Clone, Copy)]
@@ -19,14 +19,6 @@ pub enum Stored {
     MapFull,
 }
 
-/// A pair of maps, by epoch.
-pub type Epochs<const A: usize> = [&'static HashMap<FlowKey<A>, FlowCounters>; 2];
-
-pub const FLOWS_V4: Epochs<4> = [&maps::FLOWS_V4_0, &maps::FLOWS_V4_1];
-pub const FLOWS_V6: Epochs<16> = [&maps::FLOWS_V6_0, &maps::FLOWS_V6_1];
-pub const OVERFLOW_V4: Epochs<4> = [&maps::OVERFLOW_V4_0, &maps::OVERFLOW_V4_1];
-pub const OVERFLOW_V6: Epochs<16> = [&maps::OVERFLOW_V6_0, &maps::OVERFLOW_V6_1];
-
 /// Adds a packet, which is `wire` packets and bytes on the wire, to its flow; or, where the flow
 /// map is full, to what its member did by the same protocol.
 #[inline(always)]
@@ -34,9 +26,9 @@ pub fn store<const A: usize>(
     hook: &Hook,
     datagram: &Datagram<A>,
     wire: (u64, u64),
-    flows: Epochs<A>,
-    overflow: Epochs<A>,
+    family: &Family<A>,
 ) -> Stored {
+    let Family { flows, overflow, .. } = family;
     // By reference: the lookup would have a copy of its own.
     let key = &key(hook, datagram);
     let added = Added::of(hook, datagram, wire);
@@ -118,6 +110,11 @@ fn key<const A: usize>(hook: &Hook, datagram: &Datagram<A>) -> FlowKey<A> {
     rest[..4].copy_from_slice(&ports.to_ne_bytes());
     rest[4..6].copy_from_slice(&hook.interface.to_ne_bytes());
     rest[6] = datagram.transport.protocol;
+    if policy::hides_remote() {
+        rest[2..4].copy_from_slice(&[0; 2]);
+        rest[7] = detail::WITHOUT_REMOTE;
+        return key_of_words(member, [0; A], u64::from_ne_bytes(rest));
+    }
     rest[7] = detail::FULL;
     key_of_words(member, remote, u64::from_ne_bytes(rest))
 }

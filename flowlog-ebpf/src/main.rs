@@ -24,6 +24,7 @@ mod flows;
 mod fragments;
 mod hook;
 mod maps;
+mod policy;
 mod skb;
 
 use aya_ebpf::{macros::classifier, programs::TcContext};

@@ -9,6 +9,7 @@ mod error;
 pub mod interface;
 pub mod presence;
 mod program;
+mod targets;
 pub mod watch;
 
 use std::{collections::HashMap, sync::Arc};
@@ -25,6 +26,7 @@ use error::is_permission;
 use interface::{Layer, Link};
 use presence::Presence;
 pub use program::{MapSizes, Maps, Program};
+pub use targets::Targets;
 
 /// How the program is attached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

@@ -2,11 +2,15 @@
 
 mod duration;
 mod pattern;
+mod policy;
 mod reference;
+mod target;
 
 pub use duration::{Period, parse_duration, parse_period};
 pub use pattern::InterfacePattern;
+pub use policy::{Policy, Profile};
 pub use reference::reference;
+pub use target::{Target, TargetFile};
 
 use std::{
     path::{Path, PathBuf},
@@ -14,7 +18,6 @@ use std::{
 };
 
 use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
 
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -46,14 +49,6 @@ pub enum Error {
     },
 }
 
-/// What is collected. Only `flows` exists so far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Profile {
-    /// Full conversations: both addresses, both ports.
-    Flows,
-}
-
 /// A configuration file as it is written: every key may be left out but `profile`.
 ///
 /// The documentation of the keys is in [`reference()`].
@@ -72,6 +67,7 @@ pub struct File {
     pub max_flows_v6: Option<u32>,
     pub max_overflow: Option<u32>,
     pub retention: Option<RetentionFile>,
+    pub targets: Option<Vec<TargetFile>>,
 }
 
 /// The `[retention]` table of a configuration file.
@@ -99,6 +95,7 @@ impl File {
             max_flows_v6: None,
             max_overflow: None,
             retention: None,
+            targets: None,
         }
     }
 
@@ -129,7 +126,7 @@ pub struct Config {
     /// Name of this gateway in the store.
     pub gateway: String,
     /// What is collected.
-    pub profile: Profile,
+    pub policy: Policy,
     /// Length of a window; divides an hour.
     pub window: Duration,
     /// How often the kernel's maps are drained; divides the window.
@@ -182,6 +179,7 @@ impl Config {
             max_flows_v6,
             max_overflow,
             retention,
+            targets,
         } = file;
         let window = duration("window", window.as_deref().unwrap_or(DEFAULT_WINDOW))?;
         let drain_interval = match drain_interval {
@@ -191,7 +189,7 @@ impl Config {
         divides("window", window, "an hour", HOUR)?;
         divides("drain_interval", drain_interval, "the window", window)?;
         Ok(Self {
-            profile,
+            policy: Policy::new(profile, &targets.unwrap_or_default())?,
             interfaces: parse_interfaces(&interfaces.unwrap_or_default())?,
             store: store.unwrap_or_else(|| DEFAULT_STORE.to_owned()),
             gateway: parse_gateway(gateway.as_deref().unwrap_or(hostname))?,
@@ -215,16 +213,6 @@ impl Config {
             )?,
             retention: retention.map(parse_retention).transpose()?,
         })
-    }
-
-    /// SHA-256 of what decides which packets are collected and what is kept of them; in every
-    /// file, so that what was never collected can be shown.
-    #[must_use]
-    pub fn policy_hash(&self) -> String {
-        let profile = match self.profile {
-            Profile::Flows => "flows",
-        };
-        format!("{:x}", Sha256::digest(format!("profile={profile}\n")))
     }
 }
 

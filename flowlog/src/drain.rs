@@ -23,7 +23,7 @@ use flowlog_common::{
 
 use crate::{
     capture::{
-        Maps,
+        self, Maps, Targets,
         presence::{Observed, Presence},
     },
     clock::{self, MonotonicNs, Offset, Utc},
@@ -59,6 +59,9 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// The kernel program cannot be told whom to record until when.
+    #[error(transparent)]
+    Targets(#[from] capture::Error),
     /// The totals cannot be read or cleared.
     #[error("cannot read or clear the totals")]
     Totals {
@@ -96,6 +99,7 @@ pub struct Drainer {
     flows_v6: [MapData; 2],
     overflow_v4: [MapData; 2],
     overflow_v6: [MapData; 2],
+    targets: Targets,
     presence: Arc<Presence>,
     open: Open,
     /// When the open epoch ends, on the kernel's clock and in UTC.
@@ -114,11 +118,13 @@ struct Open {
 impl Drainer {
     /// Opens the first epoch. Nothing must be attached yet.
     pub fn new(maps: Maps, presence: Arc<Presence>) -> Result<Self, Error> {
-        let Maps { epoch, totals, flows_v4, flows_v6, overflow_v4, overflow_v6 } = maps;
+        let Maps { epoch, totals, flows_v4, flows_v6, overflow_v4, overflow_v6, mut targets } =
+            maps;
         let word = EpochWord::map(&epoch)?;
         word.stay(0);
         let opened = clock::monotonic_coarse();
         let offset = Offset::now();
+        targets.install(offset)?;
         let open = Open { number: 0, opened, opened_utc: offset.utc(opened), offset };
         Ok(Self {
             word,
@@ -127,6 +133,7 @@ impl Drainer {
             flows_v6,
             overflow_v4,
             overflow_v6,
+            targets,
             presence,
             open,
             announced: None,
@@ -169,6 +176,8 @@ impl Drainer {
         self.word.stay(next);
         epoch::settle().map_err(|source| Error::Settle { source })?;
         let offset = Offset::now();
+        // Every time: the clock is slewed all the time, and set now and then.
+        self.targets.install(offset)?;
         self.open = Open {
             number: next,
             opened: end,

@@ -129,7 +129,7 @@ pub async fn run(
         overflow: config.max_overflow,
         interfaces: MAX_INTERFACES,
     };
-    let (program, maps) = Program::load(sizes)?;
+    let (program, maps) = Program::load(sizes, &config.policy)?;
     let presence = Arc::new(Presence::new(MAX_INTERFACES));
     let drainer = Drainer::new(maps, Arc::clone(&presence))?;
     let mut capture = Capture::new(program, options.attach, presence);
@@ -141,7 +141,7 @@ pub async fn run(
     let (windows_in, windows) = mpsc::channel(WAITING_WINDOWS);
     let drain = DrainLoop::start(drainer, config.drain_interval, epochs_in)?;
     let aggregate = tokio::spawn(aggregate(Aggregator::new(config.window), epochs, windows_in));
-    let from = Provenance { gateway: config.gateway.clone(), policy: config.policy_hash() };
+    let from = Provenance { gateway: config.gateway.clone(), policy: config.policy.hash() };
     let publisher = Publisher::start(store.clone(), from, windows);
     let retention = config
         .retention

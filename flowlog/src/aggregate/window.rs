@@ -54,7 +54,7 @@ pub struct FlowRecord<'a> {
     pub interface: &'a str,
     /// Address behind the interface.
     pub member: IpAddr,
-    /// Address on the other side; `None` in a row of what had no room among the flows.
+    /// Address on the other side; `None` where it is not known.
     pub remote: Option<IpAddr>,
     /// Port of the member; ICMP: type and code.
     pub member_port: u16,
@@ -165,8 +165,8 @@ fn merge_flows<const A: usize>(
         let activity = times.activity(counters);
         if let Some(entry) = interfaces.get_mut(&key.interface) {
             let [up, down] = match key.detail {
-                detail::FULL => &mut entry.in_flows,
-                _ => &mut entry.in_overflow,
+                detail::OVERFLOW => &mut entry.in_overflow,
+                _ => &mut entry.in_flows,
             };
             up.add(activity.packets_up, activity.bytes_up);
             down.add(activity.packets_down, activity.bytes_down);

@@ -1,6 +1,6 @@
 //! What can go wrong between the kernel program and an interface.
 
-use aya::programs::ProgramError;
+use aya::{maps::MapError, programs::ProgramError};
 
 /// Why packets cannot be captured.
 #[derive(Debug, thiserror::Error)]
@@ -88,11 +88,15 @@ pub enum Error {
         /// The map.
         name: &'static str,
         /// Why.
-        source: Box<aya::maps::MapError>,
+        source: Box<MapError>,
     },
 }
 
 /// The kernel says EPERM for a capability that is lacking; EACCES is the verifier's.
 pub(super) fn is_permission(error: &std::io::Error) -> bool {
     error.raw_os_error() == Some(libc::EPERM)
+}
+
+pub(super) fn map_error(name: &'static str, source: MapError) -> Error {
+    Error::Map { name, source: Box::new(source) }
 }

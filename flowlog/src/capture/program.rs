@@ -8,10 +8,15 @@ use aya::{
 use flowlog_common::{
     flow::{FlowCounters, FlowKeyV4, FlowKeyV6},
     interface::{self, Interface},
+    policy::profile,
     total::{Totals, table_size},
 };
 
-use super::error::{Error, is_permission};
+use super::{
+    Targets,
+    error::{Error, is_permission, map_error},
+};
+use crate::config::{Policy, Profile};
 
 #[cfg(not(feature = "trace"))]
 static OBJECT: &[u8] =
@@ -61,6 +66,8 @@ pub struct Maps {
     pub overflow_v4: [MapData; 2],
     /// What had no room among the IPv6 flows.
     pub overflow_v6: [MapData; 2],
+    /// Whom the profile `targeted` records.
+    pub targets: Targets,
 }
 
 /// The program in the kernel; it goes when this is dropped.
@@ -71,8 +78,17 @@ pub struct Program {
 
 impl Program {
     /// Loads the program and hands out the maps that it counts in.
-    pub fn load(sizes: MapSizes) -> Result<(Self, Maps), Error> {
+    pub fn load(sizes: MapSizes, policy: &Policy) -> Result<(Self, Maps), Error> {
+        let profile = match policy.profile {
+            Profile::Flows => profile::FLOWS,
+            Profile::Attribution => profile::ATTRIBUTION,
+            Profile::Targeted => profile::TARGETED,
+        };
+        let targets = u32::try_from(policy.targets.len()).unwrap_or(u32::MAX).max(1);
         let mut ebpf = EbpfLoader::new()
+            .override_global("PROFILE", &profile, true)
+            .map_max_entries("TARGETS_V4", targets)
+            .map_max_entries("TARGETS_V6", targets)
             .map_max_entries("FLOWS_V4_0", sizes.flows_v4)
             .map_max_entries("FLOWS_V4_1", sizes.flows_v4)
             .map_max_entries("FLOWS_V6_0", sizes.flows_v6)
@@ -101,6 +117,11 @@ impl Program {
             flows_v6: take_pair(&mut ebpf, ["FLOWS_V6_0", "FLOWS_V6_1"])?,
             overflow_v4: take_pair(&mut ebpf, ["OVERFLOW_V4_0", "OVERFLOW_V4_1"])?,
             overflow_v6: take_pair(&mut ebpf, ["OVERFLOW_V6_0", "OVERFLOW_V6_1"])?,
+            targets: Targets {
+                v4: take(&mut ebpf, "TARGETS_V4")?,
+                v6: take(&mut ebpf, "TARGETS_V6")?,
+                wanted: policy.targets.clone(),
+            },
         };
         let interfaces = take(&mut ebpf, "INTERFACES")?;
         Ok((Self { ebpf, interfaces }, maps))
@@ -143,10 +164,6 @@ fn take_data(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, Error> {
         Some(Map::Array(data) | Map::HashMap(data)) => Ok(data),
         _ => Err(Error::Missing { name }),
     }
-}
-
-fn map_error(name: &'static str, source: MapError) -> Error {
-    Error::Map { name, source: Box::new(source) }
 }
 
 fn load_error(source: aya::EbpfError) -> Error {

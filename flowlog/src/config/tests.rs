@@ -1,4 +1,7 @@
-use super::{reference::example, *};
+use super::{
+    reference::{example, targeted_example},
+    *,
+};
 
 fn config(text: &str) -> Result<Config, String> {
     let file = File::parse(text)?;
@@ -31,7 +34,9 @@ fn the_reference_names_every_key_and_its_example_is_valid() {
         max_flows_v6,
         max_overflow,
         retention,
+        targets,
     } = file.clone();
+    assert!(targets.is_none());
     let RetentionFile { keep: _, interval } = retention.unwrap();
     assert!(
         interfaces.is_some()
@@ -45,6 +50,32 @@ fn the_reference_names_every_key_and_its_example_is_valid() {
             .all(Option::is_some)
     );
     Config::from_file(file, "gw1").unwrap();
+    let policy = config(&targeted_example()).unwrap().policy;
+    assert_eq!((policy.profile, policy.targets.len()), (Profile::Targeted, 1));
+}
+
+#[test]
+fn targets_belong_to_their_profile_and_to_no_other() {
+    let flows = targeted_example().replace("targeted", "flows");
+    assert!(config(&flows).unwrap_err().contains("only the profile targeted"));
+    let (nobody, _) = targeted_example()
+        .split_once("[[targets]]")
+        .map(|(a, b)| (a.to_owned(), b.to_owned()))
+        .unwrap();
+    assert!(config(&nobody).unwrap_err().contains("records nobody"));
+}
+
+#[test]
+fn another_policy_has_another_hash() {
+    let hash = |text: &str| config(text).unwrap().policy.hash();
+    let flows = hash("profile = \"flows\"\ninterfaces = [\"wg0\"]");
+    let attribution = hash("profile = \"attribution\"\ninterfaces = [\"wg0\"]");
+    let targeted = hash(&targeted_example());
+    let another = hash(&targeted_example().replace("192.0.2.7", "192.0.2.8"));
+    let mut hashes = vec![flows, attribution, targeted, another];
+    hashes.sort();
+    hashes.dedup();
+    assert_eq!(hashes.len(), 4);
 }
 
 #[test]

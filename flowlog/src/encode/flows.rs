@@ -56,8 +56,8 @@ fn columns(
     let count = |of: fn(&Activity) -> u64| -> ArrayRef {
         Arc::new(UInt64Array::from_iter_values(records.iter().map(|r| of(&r.activity))))
     };
-    let port = |of: fn(&FlowRecord<'_>) -> u16| -> ArrayRef {
-        let ports = records.iter().map(|r| Some(of(r)).filter(|_| r.has_ports()));
+    let port = |of: fn(&FlowRecord<'_>) -> Option<u16>| -> ArrayRef {
+        let ports = records.iter().map(|r| of(r).filter(|_| r.has_ports()));
         Arc::new(ports.collect::<UInt16Array>())
     };
     let byte = |of: fn(&FlowRecord<'_>) -> Option<u8>| -> ArrayRef {
@@ -75,8 +75,8 @@ fn columns(
             time(|a| a.end_ms),
             address(members, |r| Some(r.member)),
             address(remotes, |r| r.remote),
-            port(|r| r.member_port),
-            port(|r| r.remote_port),
+            port(|r| Some(r.member_port)),
+            port(|r| r.remote.map(|_| r.remote_port)),
             byte(|r| Some(r.protocol)),
             byte(|r| Some(r.icmp()?[0])),
             byte(|r| Some(r.icmp()?[1])),

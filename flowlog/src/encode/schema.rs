@@ -103,7 +103,7 @@ pub static FLOWS: [Column; 18] = [
     column("member_port", Kind::UInt16, "port of the member; null where the protocol has no ports or they are unknown")
         .nullable()
         .known_as("sourceTransportPort (7)", "src_endpoint.port"),
-    column("remote_port", Kind::UInt16, "port of the other side; null where the protocol has no ports or they are unknown")
+    column("remote_port", Kind::UInt16, "port of the other side; null where the protocol has no ports or they are unknown, and in the profile `attribution`")
         .nullable()
         .known_as("destinationTransportPort (11)", "dst_endpoint.port"),
     column("protocol", Kind::UInt8, "IP protocol number after extension headers (6 TCP, 17 UDP, 1 ICMP, 58 ICMPv6)")

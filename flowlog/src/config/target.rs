@@ -1,0 +1,159 @@
+//! Members under an order, whom the profile `targeted` records.
+
+use std::net::IpAddr;
+
+use flowlog_common::policy::MAX_SPANS;
+use ipnet::IpNet;
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use crate::clock::Utc;
+
+/// A `[[targets]]` table of a configuration file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "documented once, in the reference, which a test compares")]
+pub struct TargetFile {
+    pub prefix: String,
+    pub from: String,
+    pub to: String,
+}
+
+/// Addresses of members, and when they are recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The addresses.
+    pub prefix: IpNet,
+    /// From when on and until when (not inside), in their order and apart.
+    pub periods: Vec<(Utc, Utc)>,
+}
+
+/// What the orders say of each prefix that they name.
+///
+/// The kernel finds the longest prefix only, so that each has the periods of the shorter ones around
+/// it too. The error tells an order by its number: its address belongs in no message.
+pub(super) fn targets(files: &[TargetFile]) -> Result<Vec<Target>, String> {
+    let mut orders = vec![];
+    for (index, file) in files.iter().enumerate() {
+        orders.push(order(file).map_err(|what| format!("number {}: {what}", index + 1))?);
+    }
+    let mut prefixes: Vec<IpNet> = orders.iter().map(|order| order.prefix).collect();
+    prefixes.sort();
+    prefixes.dedup();
+    let target = |prefix: IpNet| {
+        let around = orders.iter().filter(|order| order.prefix.contains(&prefix));
+        let periods = joined(around.map(|order| order.period).collect());
+        if periods.len() > MAX_SPANS {
+            return Err(format!(
+                "one of them has {} periods, and there may be {MAX_SPANS}; remove those that are over",
+                periods.len()
+            ));
+        }
+        Ok(Target { prefix, periods })
+    };
+    prefixes.into_iter().map(target).collect()
+}
+
+struct Order {
+    prefix: IpNet,
+    period: (Utc, Utc),
+}
+
+fn order(file: &TargetFile) -> Result<Order, String> {
+    let TargetFile { prefix, from, to } = file;
+    let prefix = prefix
+        .parse::<IpNet>()
+        .or_else(|_| prefix.parse().map(|address: IpAddr| IpNet::from(address)))
+        .map_err(|_| "prefix is neither an address nor a prefix like 192.0.2.0/28")?;
+    if prefix != prefix.trunc() {
+        return Err("prefix has bits set behind its length".to_owned());
+    }
+    let (from, to) = (instant("from", from)?, instant("to", to)?);
+    if from >= to {
+        return Err("to is not after from".to_owned());
+    }
+    Ok(Order { prefix, period: (from, to) })
+}
+
+fn instant(key: &str, text: &str) -> Result<Utc, String> {
+    let instant = text.parse::<Timestamp>().map_err(|_| {
+        format!("{key} {text:?} is not an instant with its zone, like 2026-03-01T00:00:00Z")
+    })?;
+    Ok(Utc::from(instant))
+}
+
+/// Joins periods that touch.
+fn joined(mut periods: Vec<(Utc, Utc)>) -> Vec<(Utc, Utc)> {
+    periods.sort();
+    let mut apart: Vec<(Utc, Utc)> = vec![];
+    for (from, to) in periods {
+        match apart.last_mut() {
+            Some((_, end)) if from <= *end => *end = (*end).max(to),
+            _ => apart.push((from, to)),
+        }
+    }
+    apart
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An order for some seconds of a minute.
+    fn order(prefix: &str, from: u32, to: u32) -> TargetFile {
+        let instant = |second| format!("2026-03-01T00:00:{second:02}Z");
+        TargetFile { prefix: prefix.to_owned(), from: instant(from), to: instant(to) }
+    }
+
+    fn plain(files: &[TargetFile]) -> Vec<(String, Vec<(i64, i64)>)> {
+        let second = |utc: Utc| utc.ms() / 1_000 % 60;
+        let plain = |Target { prefix, periods }: &Target| {
+            let periods = periods.iter().map(|(from, to)| (second(*from), second(*to)));
+            (prefix.to_string(), periods.collect())
+        };
+        targets(files).unwrap().iter().map(plain).collect()
+    }
+
+    #[test]
+    fn a_prefix_has_the_periods_of_those_around_it_too() {
+        let orders = [
+            order("10.0.0.0/24", 0, 10),
+            order("10.0.0.7", 20, 30),
+            order("10.0.1.0/24", 5, 6),
+            order("2001:db8::/64", 1, 2),
+        ];
+        assert_eq!(
+            plain(&orders),
+            [
+                ("10.0.0.0/24".to_owned(), vec![(0, 10)]),
+                ("10.0.0.7/32".to_owned(), vec![(0, 10), (20, 30)]),
+                ("10.0.1.0/24".to_owned(), vec![(5, 6)]),
+                ("2001:db8::/64".to_owned(), vec![(1, 2)]),
+            ]
+        );
+    }
+
+    #[test]
+    fn an_order_that_is_renewed_is_one_period() {
+        let orders = [(10, 20), (20, 30), (0, 5)].map(|(from, to)| order("10.0.0.7", from, to));
+        assert_eq!(plain(&orders), [("10.0.0.7/32".to_owned(), vec![(0, 5), (10, 30)])]);
+    }
+
+    #[test]
+    fn an_order_that_cannot_be_followed_is_refused_without_its_address() {
+        let five: Vec<_> = (0..5).map(|n| order("10.0.0.7", n * 10, n * 10 + 5)).collect();
+        assert!(targets(&five[..4]).is_ok());
+        let mut without_zone = order("10.0.0.7", 1, 2);
+        without_zone.to = "2026-03-02".to_owned();
+        for (orders, said) in [
+            (five, "5 periods"),
+            (vec![order("10.0.0.7/24", 1, 2)], "number 1: prefix has bits"),
+            (vec![order("10.0.0.7", 2, 2)], "number 1: to is not after"),
+            (vec![order("10.0.0.300", 1, 2)], "number 1: prefix is neither"),
+            (vec![order("10.0.0.7", 1, 2), without_zone], "number 2: to \"2026-03-02\""),
+        ] {
+            let error = targets(&orders).unwrap_err();
+            assert!(error.contains(said) && !error.contains("10.0.0"), "{error}");
+        }
+    }
+}
