@@ -4,12 +4,17 @@
 
 mod capture;
 mod daemon;
+mod kernel;
 mod oracle;
 mod rig;
 
-pub use capture::{Capture, Replay, replay_into_interface, replay_into_tun};
+pub use capture::{
+    Capture, Given, Layer, Replay, replay_into_interface, replay_into_program, replay_into_tun,
+};
 pub use daemon::{Daemon, Ended, flowlog, flowlog_binary};
+pub use kernel::{Loaded, store_epoch};
 pub use oracle::{
-    FLOWS_AS_THE_ORACLE_SEES_THEM, assert_equal_to_oracle, captures, normalise, own_cases,
+    FLOWS_AS_THE_ORACLE_SEES_THEM, assert_equal_to_oracle, assert_ledger_equal_to_oracle, captures,
+    normalise, own_cases,
 };
 pub use rig::{duckdb, duckdb_cli, python, quiet_tun, set_ipv6, silence, veth_pair, wait_for};
