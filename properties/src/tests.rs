@@ -1,3 +1,4 @@
+mod corpus;
 mod counting;
 mod strategies;
 

@@ -1,7 +1,6 @@
 //! Capture files: taking them, and sending them.
 
 use std::{
-    borrow::Cow,
     io::{BufRead as _, BufReader},
     os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd},
     path::{Path, PathBuf},
@@ -9,8 +8,6 @@ use std::{
 };
 
 use flowlog::demo::{Netns, Tun};
-
-use super::kernel::Loaded;
 
 /// How many packets of a capture file were sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,87 +64,18 @@ fn packet_socket(interface: &str) -> std::io::Result<OwnedFd> {
     if bound == 0 { Ok(socket) } else { Err(std::io::Error::last_os_error()) }
 }
 
-/// Where packets begin that an entry point of the kernel program is given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layer {
-    /// At the Ethernet header.
-    L2,
-    /// At the IP header.
-    L3,
-}
-
-/// What became of the packets of a capture file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Given {
-    /// Packets that the program was given.
-    pub packets: u64,
-    /// Of them, cut to [`LONGEST`].
-    pub cut: u64,
-    /// Of them, frames given behind a VLAN tag.
-    pub tagged: u64,
-    /// Packets that the program could not be given.
-    pub left_out: u64,
-}
-
-/// What every kernel takes: a page less what it keeps around the packet. Some take more.
-const LONGEST: usize = 3_500;
-/// Less is refused whatever it is: the test run takes off an Ethernet header, and puts it back.
-const SHORTEST: usize = 14;
-/// Less is refused where these bytes look like those of an Ethernet header before a cut IP header.
-const SHORTEST_IP: usize = 14 + 40;
-
-/// Gives the packets of a capture file to the kernel program by test runs, and writes what it was
-/// given to another capture file, for the oracle to judge.
-///
-/// The test run refuses what is longer than a page or so, which is given as far as it is taken,
-/// and Ethernet frames in which an IP header is cut, which are given behind a VLAN tag. Raw IP
-/// packets that look like such a frame or are too short for one are left out.
-pub fn replay_into_program(
-    loaded: &mut Loaded,
-    (entry_point, layer): (&'static str, Layer),
-    capture: &Path,
-    given: &Path,
-) -> Given {
-    let bytes = std::fs::read(capture).unwrap();
-    let mut was_given = bytes[..FILE_HEADER].to_vec();
-    let mut count = Given::default();
-    let mut takes = |packet: &[u8]| loaded.try_run(entry_point, packet, 1).is_some();
-    for (time, packet) in records_of(&bytes) {
-        let packet: Cow<'_, [u8]> = if takes(packet) {
-            packet.into()
-        } else if packet.len() > LONGEST {
-            count.cut += 1;
-            assert!(takes(&packet[..LONGEST]), "{} bytes", packet.len());
-            packet[..LONGEST].into()
-        } else if layer == Layer::L2 && packet.len() >= SHORTEST {
-            count.tagged += 1;
-            let tagged = [&packet[..12], &[0x81, 0, 0, 1], &packet[12..]].concat();
-            assert!(takes(&tagged), "{} bytes", packet.len());
-            tagged.into()
-        } else {
-            assert!(packet.len() < SHORTEST_IP, "{} bytes are refused", packet.len());
-            count.left_out += 1;
-            continue;
-        };
-        count.packets += 1;
-        let length = u32::try_from(packet.len()).unwrap().to_le_bytes();
-        was_given.extend([time, &length, &length, &packet].concat());
-    }
-    std::fs::write(given, was_given).unwrap();
-    count
-}
-
 /// The packets of a pcap file as the oracle writes them.
 fn packets_of(file: &[u8]) -> impl Iterator<Item = &[u8]> {
     records_of(file).map(|(_, packet)| packet)
 }
 
+/// The header of a pcap file as the oracle writes them: little-endian, nanoseconds.
 const FILE_HEADER: usize = 24;
+const MAGIC: [u8; 4] = [0x4d, 0x3c, 0xb2, 0xa1];
 
-/// The packets of a pcap file as the oracle writes them (little-endian, nanoseconds), and their
-/// times as the file has them.
-fn records_of(file: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    assert_eq!(file[..4], [0x4d, 0x3c, 0xb2, 0xa1], "not a capture file of the oracle");
+/// The packets of a pcap file as the oracle writes them, and their times as the file has them.
+pub(crate) fn records_of(file: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    assert_eq!(file[..4], MAGIC, "not a capture file of the oracle");
     let mut rest = &file[FILE_HEADER..];
     std::iter::from_fn(move || {
         let (header, after) = rest.split_at_checked(16)?;
@@ -156,6 +84,48 @@ fn records_of(file: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
         rest = after;
         Some((&header[..8], packet))
     })
+}
+
+const START_SECS: u32 = 1_790_000_000;
+
+/// A capture file in the making.
+pub(crate) struct Writer(Vec<u8>);
+
+impl Writer {
+    /// A file of raw IP packets, or of Ethernet frames.
+    pub(crate) fn new(layer: Layer) -> Self {
+        let link_type: u32 = if layer == Layer::L2 { 1 } else { 101 };
+        let mut file = MAGIC.to_vec();
+        file.extend([2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0]);
+        file.extend(link_type.to_le_bytes());
+        Self(file)
+    }
+
+    /// Adds a packet, a microsecond after the `number` packets before it.
+    pub(crate) fn put_next(&mut self, number: usize, packet: &[u8]) {
+        let after = u32::try_from(number * 1_000).unwrap();
+        self.put(&[START_SECS.to_le_bytes(), after.to_le_bytes()].concat(), packet);
+    }
+
+    /// Adds a packet, with a time as a file has it.
+    pub(crate) fn put(&mut self, time: &[u8], packet: &[u8]) {
+        let length = u32::try_from(packet.len()).unwrap().to_le_bytes();
+        self.0.extend([time, &length, &length, packet].concat());
+    }
+
+    /// Writes the file.
+    pub(crate) fn finish(self, file: &Path) {
+        std::fs::write(file, self.0).unwrap();
+    }
+}
+
+/// Where the packets of a capture file begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// At the Ethernet header.
+    L2,
+    /// At the IP header.
+    L3,
 }
 
 /// A running tcpdump: what an independent program sees on an interface.

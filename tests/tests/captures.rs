@@ -5,11 +5,11 @@ use std::{
     sync::OnceLock,
 };
 
-use flowlog::{capture::MapSizes, demo::Netns};
+use flowlog::demo::Netns;
 use flowlog_tests::{
-    Daemon, Layer, Loaded, Replay, assert_equal_to_oracle, assert_ledger_equal_to_oracle, captures,
-    duckdb, flowlog, normalise, own_cases, quiet_tun, replay_into_interface, replay_into_program,
-    replay_into_tun, store_epoch, veth_pair,
+    Daemon, EntryPoint, Replay, assert_equal_to_oracle, assert_given_equal_to_oracle, captures,
+    duckdb, flowlog, normalise, own_cases, quiet_tun, replay_into_interface, replay_into_tun,
+    veth_pair,
 };
 
 /// Packets of a folder of captures, in the two forms in which they can be sent.
@@ -98,39 +98,27 @@ fn frames_that_leave_by_a_veth_are_what_the_oracle_says() {
 
 #[test]
 fn packets_given_to_the_program_as_from_a_member_are_what_the_oracle_says() {
-    assert_given_equal_to_oracle("up_l3", Layer::L3, "up");
+    assert_all_given(EntryPoint::UP_L3, &packets().l3);
 }
 
 #[test]
 fn packets_given_to_the_program_as_to_a_member_are_what_the_oracle_says() {
-    assert_given_equal_to_oracle("down_l3", Layer::L3, "down");
+    assert_all_given(EntryPoint::DOWN_L3, &packets().l3);
 }
 
 #[test]
 fn frames_given_to_the_program_as_from_a_member_are_what_the_oracle_says() {
-    assert_given_equal_to_oracle("up_l2", Layer::L2, "up");
+    assert_all_given(EntryPoint::UP_L2, &packets().l2);
 }
 
 #[test]
 fn frames_given_to_the_program_as_to_a_member_are_what_the_oracle_says() {
-    assert_given_equal_to_oracle("down_l2", Layer::L2, "down");
+    assert_all_given(EntryPoint::DOWN_L2, &packets().l2);
 }
 
-/// Test runs, which lose nothing and need no interface, through every entry point.
-fn assert_given_equal_to_oracle(entry_point: &'static str, layer: Layer, direction: &str) {
-    let directory = tempfile::tempdir().unwrap();
-    let packets = packets();
-    let capture = if layer == Layer::L2 { &packets.l2 } else { &packets.l3 };
-    let given = directory.path().join("given.pcap");
-    let sizes = MapSizes { flows_v4: 1 << 16, flows_v6: 1 << 16, overflow: 1 << 12, interfaces: 4 };
-    let mut loaded = Loaded::new(sizes);
-    let count = replay_into_program(&mut loaded, (entry_point, layer), capture, &given);
-    println!("{entry_point}: {count:?}");
-    assert!(count.left_out * 50 < count.packets, "most can be given: {count:?}");
-    store_epoch(&loaded.drain(), &store(directory.path()));
-    assert_balanced(directory.path(), Replay { packets: count.packets }, direction);
-    assert_equal_to_oracle(&given, &store(directory.path()), None);
-    assert_ledger_equal_to_oracle(&given, &store(directory.path()));
+fn assert_all_given(entry_point: EntryPoint, capture: &Path) {
+    let given = assert_given_equal_to_oracle(entry_point, capture);
+    assert!(given.left_out * 50 < given.packets, "all but a few can be given: {given:?}");
 }
 
 /// The oracle knows of later fragments only what came before them; and so do we.
