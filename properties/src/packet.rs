@@ -5,7 +5,10 @@ use flowlog_common::{
     packet::{Datagram, Fragment, Malformed, Part, Transport, parse_ipv4, parse_ipv6},
 };
 
-use crate::recorded::Recorded;
+use crate::{
+    recorded::Recorded,
+    walk::{self, End},
+};
 
 const TCP: u8 = 6;
 
@@ -28,7 +31,9 @@ struct Family<const A: usize> {
     is_sound: fn(&[u8]) -> bool,
     /// How long a sound packet says that it is, where it says so.
     said_length: fn(&[u8]) -> Option<usize>,
-    extensions: &'static [u8],
+    /// How long it is where it does not say so, by how much is there.
+    unsaid_length: fn(usize) -> usize,
+    walk: fn(&[u8]) -> End,
 }
 
 const IPV4: Family<4> = Family {
@@ -42,7 +47,8 @@ const IPV4: Family<4> = Family {
         length >= 20 && (total == 0 || total >= length)
     },
     said_length: |packet| Some(number(&packet[2..4])).filter(|total| *total != 0),
-    extensions: &[],
+    unsaid_length: |there| there,
+    walk: walk::ipv4,
 };
 
 const IPV6: Family<16> = Family {
@@ -55,7 +61,9 @@ const IPV6: Family<16> = Family {
         let (payload, is_last) = (number(&packet[4..6]), packet[6] == 59);
         (payload != 0 || is_last).then_some(40 + payload)
     },
-    extensions: &[0, 43, 44, 51, 60, 135],
+    // What an Ethernet frame of least size carries may all be padding.
+    unsaid_length: |there| if there > 46 { there } else { 40 },
+    walk: walk::ipv6,
 };
 
 fn hold<const A: usize>(family: &Family<A>, packet: &[u8]) {
@@ -66,7 +74,7 @@ fn hold<const A: usize>(family: &Family<A>, packet: &[u8]) {
     bytes_are_what_is_said_and_never_more_than_is_there(family, packet, &datagram);
     addresses_are_those_of_the_ip_header(family, packet, &datagram);
     fields_come_from_the_transport_header_inside_the_datagram(family, packet, &datagram);
-    nothing_is_cut_that_is_there(family, &datagram);
+    headers_are_walked_as_the_rfcs_say(family, packet, &datagram);
     fragments_with_an_offset_have_no_ports(&datagram);
     nothing_is_read_behind_the_transport_header(family, &datagram, recorded.read_to());
     what_is_not_read_changes_nothing(family, packet, &datagram, recorded.read_to());
@@ -76,17 +84,18 @@ fn hold<const A: usize>(family: &Family<A>, packet: &[u8]) {
     where_the_packet_begins_changes_nothing(family, packet, &datagram);
 }
 
-/// Bytes are the smaller of what the header says and what is there; where it says nothing, at
-/// least the header and at most what is there.
+/// Bytes are the smaller of what the header says and what is there; where it says nothing, what is
+/// there unless that may be padding.
 fn bytes_are_what_is_said_and_never_more_than_is_there<const A: usize>(
     family: &Family<A>,
     packet: &[u8],
     datagram: &Datagram<A>,
 ) {
-    let bytes = datagram.bytes as usize;
-    assert!((family.header..=packet.len()).contains(&bytes), "{bytes} bytes");
-    if let Some(said) = (family.said_length)(packet) {
-        assert_eq!(bytes, said.min(packet.len()), "the header says {said}");
+    let (bytes, there) = (datagram.bytes as usize, packet.len());
+    assert!((family.header..=there).contains(&bytes), "{bytes} bytes of {there}");
+    match (family.said_length)(packet) {
+        Some(said) => assert_eq!(bytes, said.min(there), "the header says {said}"),
+        None => assert_eq!(bytes, (family.unsaid_length)(there), "the header says nothing"),
     }
 }
 
@@ -126,13 +135,22 @@ fn fields_come_from_the_transport_header_inside_the_datagram<const A: usize>(
     assert_eq!(transport.tcp_flags, flags);
 }
 
-/// A transport header is called cut only where less of it is there than is needed.
-fn nothing_is_cut_that_is_there<const A: usize>(family: &Family<A>, datagram: &Datagram<A>) {
-    let Transport { protocol, partial, .. } = datagram.transport;
-    if partial == partial::TRANSPORT_HEADER_CUT && !family.extensions.contains(&protocol) {
-        let needed = needed(family, protocol);
-        assert!(datagram.header_bytes as usize + needed > datagram.bytes as usize);
-    }
+/// The headers before the transport header are walked as the RFCs say, to the same end; and a
+/// transport header is called cut if and only if less of it is there than is needed.
+fn headers_are_walked_as_the_rfcs_say<const A: usize>(
+    family: &Family<A>,
+    packet: &[u8],
+    datagram: &Datagram<A>,
+) {
+    let Datagram { bytes, header_bytes, transport, fragment, .. } = *datagram;
+    let end = (family.walk)(&packet[..bytes as usize]);
+    assert_eq!((transport.protocol, header_bytes as usize), (end.protocol, end.start));
+    assert_eq!(fragment, end.fragment);
+    // Where nothing of a protocol is read, nothing is missing either.
+    let needed = needed(family, end.protocol);
+    let is_cut = end.is_cut || needed > 0 && end.start + needed > bytes as usize;
+    let is_cut = is_cut && fragment.part != Part::Later;
+    assert_eq!(transport.partial == partial::TRANSPORT_HEADER_CUT, is_cut);
 }
 
 /// A fragment with an offset has no transport header, and is the only thing that says so; what
@@ -160,7 +178,7 @@ fn nothing_is_read_behind_the_transport_header<const A: usize>(
     let header = match protocol {
         TCP => 14,
         // The one at which the walk ended.
-        extension if family.extensions.contains(&extension) => 8,
+        0 | 43 | 44 | 51 | 60 | 135 if A == 16 => 8,
         _ => needed(family, protocol),
     };
     let end_of_header = (datagram.header_bytes as usize + header).max(family.header);

@@ -5,7 +5,7 @@ use std::{borrow::Cow, path::Path};
 use flowlog::capture::MapSizes;
 
 use super::{
-    assert_equal_to_oracle, assert_ledger_equal_to_oracle,
+    assert_equal_to_oracle,
     capture::{Layer, Writer, records_of},
     flowlog,
     kernel::{Loaded, store_epoch},
@@ -43,8 +43,7 @@ pub fn assert_given_equal_to_oracle(entry_point: EntryPoint, capture: &Path) -> 
     store_epoch(&loaded.drain(), &store);
     let verified = flowlog(&["verify", "--store", store.to_str().unwrap()]);
     assert_eq!(verified.code, 0, "{}", verified.stdout);
-    assert_equal_to_oracle(&given, &store, None);
-    assert_ledger_equal_to_oracle(&given, &store);
+    assert_equal_to_oracle(&given, &store, None).assert_equal_to_ledger(&store);
     count
 }
 

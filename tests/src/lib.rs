@@ -16,7 +16,6 @@ pub use daemon::{Daemon, Ended, flowlog, flowlog_binary};
 pub use given::{EntryPoint, Given, assert_given_equal_to_oracle};
 pub use kernel::{Loaded, store_epoch};
 pub use oracle::{
-    FLOWS_AS_THE_ORACLE_SEES_THEM, assert_equal_to_oracle, assert_ledger_equal_to_oracle, captures,
-    normalise, own_cases,
+    FLOWS_AS_THE_ORACLE_SEES_THEM, Summary, assert_equal_to_oracle, captures, normalise, own_cases,
 };
 pub use rig::{duckdb, duckdb_cli, python, quiet_tun, set_ipv6, silence, veth_pair, wait_for};

@@ -15,7 +15,10 @@ proptest! {
     /// Every packet belongs to the epoch that was open until the announced instant, to the other
     /// one from then on, and the word in the kernel's map says the same as what it was made of.
     #[test]
-    fn an_epoch_changes_once_at_its_instant(at: u64, now: u64, epoch in 0..2_u32) {
+    fn an_epoch_changes_once_at_its_instant(
+        at: u64, near in 0..4_u64, far: u64, is_near: bool, epoch in 0..2_u32,
+    ) {
+        let now = if is_near { at.saturating_sub(2).saturating_add(near) } else { far };
         let switch = EpochSwitch::from_word(EpochSwitch::at(at, epoch).to_word());
         let announced = switch.switch_at_ns();
         prop_assert!(announced <= at && at - announced <= 1);
