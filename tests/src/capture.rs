@@ -64,17 +64,68 @@ fn packet_socket(interface: &str) -> std::io::Result<OwnedFd> {
     if bound == 0 { Ok(socket) } else { Err(std::io::Error::last_os_error()) }
 }
 
-/// The packets of a pcap file as the oracle writes them (little-endian, nanoseconds).
+/// The packets of a pcap file as the oracle writes them.
 fn packets_of(file: &[u8]) -> impl Iterator<Item = &[u8]> {
-    assert_eq!(file[..4], [0x4d, 0x3c, 0xb2, 0xa1], "not a capture file of the oracle");
-    let mut rest = &file[24..];
+    records_of(file).map(|(_, packet)| packet)
+}
+
+/// The header of a pcap file as the oracle writes them: little-endian, nanoseconds.
+const FILE_HEADER: usize = 24;
+const MAGIC: [u8; 4] = [0x4d, 0x3c, 0xb2, 0xa1];
+
+/// The packets of a pcap file as the oracle writes them, and their times as the file has them.
+pub(crate) fn records_of(file: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    assert_eq!(file[..4], MAGIC, "not a capture file of the oracle");
+    let mut rest = &file[FILE_HEADER..];
     std::iter::from_fn(move || {
         let (header, after) = rest.split_at_checked(16)?;
         let length = u32::from_le_bytes(header[8..12].try_into().unwrap());
         let (packet, after) = after.split_at(length as usize);
         rest = after;
-        Some(packet)
+        Some((&header[..8], packet))
     })
+}
+
+const START_SECS: u32 = 1_790_000_000;
+
+/// A capture file in the making.
+pub(crate) struct Writer(Vec<u8>);
+
+impl Writer {
+    /// A file of raw IP packets, or of Ethernet frames.
+    pub(crate) fn new(layer: Layer) -> Self {
+        let link_type: u32 = if layer == Layer::L2 { 1 } else { 101 };
+        let mut file = MAGIC.to_vec();
+        file.extend([2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0]);
+        file.extend(link_type.to_le_bytes());
+        Self(file)
+    }
+
+    /// Adds a packet, a microsecond after the `number` packets before it.
+    pub(crate) fn put_next(&mut self, number: usize, packet: &[u8]) {
+        let after = u32::try_from(number * 1_000).unwrap();
+        self.put(&[START_SECS.to_le_bytes(), after.to_le_bytes()].concat(), packet);
+    }
+
+    /// Adds a packet, with a time as a file has it.
+    pub(crate) fn put(&mut self, time: &[u8], packet: &[u8]) {
+        let length = u32::try_from(packet.len()).unwrap().to_le_bytes();
+        self.0.extend([time, &length, &length, packet].concat());
+    }
+
+    /// Writes the file.
+    pub(crate) fn finish(self, file: &Path) {
+        std::fs::write(file, self.0).unwrap();
+    }
+}
+
+/// Where the packets of a capture file begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// At the Ethernet header.
+    L2,
+    /// At the IP header.
+    L3,
 }
 
 /// A running tcpdump: what an independent program sees on an interface.

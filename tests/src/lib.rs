@@ -3,13 +3,19 @@
 //! They need root, and fail without it: a test that cannot run must not look like one that passed.
 
 mod capture;
+mod corpus;
 mod daemon;
+mod given;
+mod kernel;
 mod oracle;
 mod rig;
 
-pub use capture::{Capture, Replay, replay_into_interface, replay_into_tun};
+pub use capture::{Capture, Layer, Replay, replay_into_interface, replay_into_tun};
+pub use corpus::corpus;
 pub use daemon::{Daemon, Ended, flowlog, flowlog_binary};
+pub use given::{EntryPoint, Given, assert_given_equal_to_oracle};
+pub use kernel::{Loaded, store_epoch};
 pub use oracle::{
-    FLOWS_AS_THE_ORACLE_SEES_THEM, assert_equal_to_oracle, captures, normalise, own_cases,
+    FLOWS_AS_THE_ORACLE_SEES_THEM, Summary, assert_equal_to_oracle, captures, normalise, own_cases,
 };
 pub use rig::{duckdb, duckdb_cli, python, quiet_tun, set_ipv6, silence, veth_pair, wait_for};

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{flowlog, python};
+use serde_json::Value;
+
+use super::{duckdb, flowlog, python};
 
 /// One-way flows out of the view `flows`, with the names of the oracle.
 pub const FLOWS_AS_THE_ORACLE_SEES_THEM: &str = "
@@ -48,7 +50,7 @@ pub fn normalise(captures: &[PathBuf], l3: &Path, l2: &Path) {
 
 /// Fails unless the store holds the flows that the oracle finds in a capture file: keys, packets,
 /// bytes and TCP flags, and first and last times to `within_ms` where that is given.
-pub fn assert_equal_to_oracle(capture: &Path, store: &Path, within_ms: Option<u64>) {
+pub fn assert_equal_to_oracle(capture: &Path, store: &Path, within_ms: Option<u64>) -> Summary {
     let want = store.with_extension("want.jsonl");
     let oracle = python()
         .args(["oracle.py", "--mode", "uni"])
@@ -73,4 +75,31 @@ pub fn assert_equal_to_oracle(capture: &Path, store: &Path, within_ms: Option<u6
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
+    let answer = std::fs::read_to_string(want).unwrap();
+    Summary(serde_json::from_str(answer.lines().last().unwrap()).unwrap())
+}
+
+/// What the oracle says of a capture as a whole.
+pub struct Summary(Value);
+
+impl Summary {
+    /// Fails unless the ledger of a store has as many packets in all, and as many that are no flow,
+    /// by reason. All of them must have gone one way.
+    pub fn assert_equal_to_ledger(&self, store: &Path) {
+        let Self(summary) = self;
+        let sum = |of: &Value| -> u64 {
+            of.as_object().unwrap().values().map(|packets| packets.as_u64().unwrap()).sum()
+        };
+        let orphans = summary["anomalies"]["frag_orphan"].as_u64().unwrap_or(0);
+        let ledger =
+            "SELECT sum(packets_seen)::BIGINT AS seen, sum(packets_not_ip)::BIGINT AS not_ip,
+                sum(packets_malformed)::BIGINT AS malformed,
+                sum(packets_fragments_without_first)::BIGINT AS orphans
+            FROM ledger";
+        let ledger = &duckdb(store, ledger)[0];
+        assert_eq!(ledger["seen"], summary["packets"], "seen");
+        assert_eq!(ledger["not_ip"], sum(&summary["nonip"]), "not IP: {}", summary["nonip"]);
+        assert_eq!(ledger["malformed"], sum(&summary["malformed"]), "{}", summary["malformed"]);
+        assert_eq!(ledger["orphans"], orphans, "fragments without first");
+    }
 }

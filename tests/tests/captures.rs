@@ -7,8 +7,9 @@ use std::{
 
 use flowlog::demo::Netns;
 use flowlog_tests::{
-    Daemon, Replay, assert_equal_to_oracle, captures, duckdb, flowlog, normalise, own_cases,
-    quiet_tun, replay_into_interface, replay_into_tun, veth_pair,
+    Daemon, EntryPoint, Replay, assert_equal_to_oracle, assert_given_equal_to_oracle, captures,
+    duckdb, flowlog, normalise, own_cases, quiet_tun, replay_into_interface, replay_into_tun,
+    veth_pair,
 };
 
 /// Packets of a folder of captures, in the two forms in which they can be sent.
@@ -93,6 +94,31 @@ fn frames_that_leave_by_a_veth_are_what_the_oracle_says() {
     let sent = record(&gateway, "flnear", directory.path(), send);
     assert_balanced(directory.path(), sent, "down");
     assert_equal_to_oracle(&packets.l2, &store(directory.path()), None);
+}
+
+#[test]
+fn packets_given_to_the_program_as_from_a_member_are_what_the_oracle_says() {
+    assert_all_given(EntryPoint::UP_L3, &packets().l3);
+}
+
+#[test]
+fn packets_given_to_the_program_as_to_a_member_are_what_the_oracle_says() {
+    assert_all_given(EntryPoint::DOWN_L3, &packets().l3);
+}
+
+#[test]
+fn frames_given_to_the_program_as_from_a_member_are_what_the_oracle_says() {
+    assert_all_given(EntryPoint::UP_L2, &packets().l2);
+}
+
+#[test]
+fn frames_given_to_the_program_as_to_a_member_are_what_the_oracle_says() {
+    assert_all_given(EntryPoint::DOWN_L2, &packets().l2);
+}
+
+fn assert_all_given(entry_point: EntryPoint, capture: &Path) {
+    let given = assert_given_equal_to_oracle(entry_point, capture);
+    assert!(given.left_out * 50 < given.packets, "all but a few can be given: {given:?}");
 }
 
 /// The oracle knows of later fragments only what came before them; and so do we.

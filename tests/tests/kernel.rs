@@ -1,48 +1,29 @@
 //! The kernel program as it is loaded, given packets by the kernel's own test run.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
-use aya::{TestRunOptions, programs::TestRun as _};
 use flowlog::{
-    capture::{MapSizes, Program, presence::Presence},
-    config::Policy,
-    drain::{Drainer, Entries, Epoch},
+    capture::MapSizes,
+    drain::{Entries, Epoch},
 };
 use flowlog_common::{
     flow::{Direction, FlowCounters, FlowKeyV4, detail, partial},
-    interface::Interface,
     total::Count,
 };
+use flowlog_tests::Loaded;
 
-/// Test runs come from the loopback interface of their namespace.
-const LOOPBACK: u32 = 1;
 const FRAME_BYTES: usize = 14 + 28 + 22;
 const PACKET_BYTES: u64 = 28 + 22;
-
-struct Loaded {
-    program: Program,
-    drainer: Drainer,
-}
 
 fn load(flows_v4: u32) -> Loaded {
     load_with_overflow(flows_v4, 4096)
 }
 
 fn load_with_overflow(flows_v4: u32, overflow: u32) -> Loaded {
-    let sizes = MapSizes { flows_v4, flows_v6: 16, overflow, interfaces: 4 };
-    let (mut program, maps) = Program::load(sizes, &Policy::FLOWS).expect("these tests need root");
-    let presence = Arc::new(Presence::new(4));
-    let slot = presence.slot("lo").unwrap();
-    let drainer = Drainer::new(maps, Arc::clone(&presence)).unwrap();
-    presence.attached(slot);
-    program.count_interface(Interface { kernel_index: LOOPBACK, slot, reserved: 0 }).unwrap();
-    Loaded { program, drainer }
+    Loaded::new(MapSizes { flows_v4, flows_v6: 16, overflow, interfaces: 4 })
 }
 
 /// A UDP packet from a member, in an Ethernet frame.
@@ -61,19 +42,6 @@ fn frame_from_port(member: u16, port: u16) -> [u8; FRAME_BYTES] {
     ];
     frame[14..42].copy_from_slice(&headers);
     frame
-}
-
-fn run(program: &mut Program, entry_point: &'static str, frame: &[u8], repeat: u32) -> i32 {
-    let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::default() };
-    let result = program.classifier(entry_point).unwrap().test_run(options).unwrap();
-    result.return_value.cast_signed()
-}
-
-fn drain(drainer: &mut Drainer) -> Epoch {
-    let closed = drainer.close().unwrap();
-    let epoch = drainer.read(&closed).unwrap();
-    drainer.clear(&closed, &epoch).unwrap();
-    epoch
 }
 
 fn up(epoch: &Epoch) -> (Count, Count) {
@@ -95,7 +63,7 @@ fn sum(entries: &Entries<FlowKeyV4, FlowCounters>) -> Count {
 
 #[test]
 fn every_packet_goes_on_its_way_whatever_it_is() {
-    let Loaded { mut program, drainer: _drainer } = load(16);
+    let mut loaded = load(16);
     let mut malformed = frame(1);
     malformed[14] = 0x44;
     let mut not_ip = frame(1);
@@ -103,21 +71,21 @@ fn every_packet_goes_on_its_way_whatever_it_is() {
     for entry_point in ["up_l2", "down_l2", "up_l3", "down_l3", "empty"] {
         for frame in [&frame(1), &malformed, &not_ip] {
             // TCX_NEXT and TC_ACT_UNSPEC.
-            assert_eq!(run(&mut program, entry_point, frame, 1), -1, "{entry_point}");
+            assert_eq!(loaded.run(entry_point, frame, 1), -1, "{entry_point}");
         }
     }
 }
 
 #[test]
 fn what_is_no_flow_is_counted_by_its_reason() {
-    let Loaded { mut program, mut drainer } = load(16);
+    let mut loaded = load(16);
     let mut malformed = frame(1);
     malformed[14] = 0x44;
     let mut not_ip = frame(1);
     not_ip[12..14].copy_from_slice(&[8, 6]);
-    run(&mut program, "up_l2", &malformed, 3);
-    run(&mut program, "up_l2", &not_ip, 5);
-    let epoch = drain(&mut drainer);
+    loaded.run("up_l2", &malformed, 3);
+    loaded.run("up_l2", &not_ip, 5);
+    let epoch = loaded.drain();
     let totals = &epoch.totals[0].1[Direction::Up as usize];
     assert_eq!(totals.seen, Count { packets: 8, bytes: 8 * PACKET_BYTES });
     assert_eq!(totals.malformed, Count { packets: 3, bytes: 3 * PACKET_BYTES });
@@ -127,22 +95,22 @@ fn what_is_no_flow_is_counted_by_its_reason() {
 
 #[test]
 fn an_interface_that_is_not_counted_leaves_no_trace() {
-    let Loaded { mut program, mut drainer } = load(16);
-    program.ignore_interface(LOOPBACK).unwrap();
-    run(&mut program, "up_l2", &frame(1), 10);
-    let epoch = drain(&mut drainer);
+    let mut loaded = load(16);
+    loaded.ignore_test_runs();
+    loaded.run("up_l2", &frame(1), 10);
+    let epoch = loaded.drain();
     assert_eq!(up(&epoch), (Count::default(), Count::default()));
     assert!(epoch.flows_v4.is_empty());
 }
 
 #[test]
 fn a_drained_epoch_is_empty_when_it_comes_round_again() {
-    let Loaded { mut program, mut drainer } = load(4096);
+    let mut loaded = load(4096);
     for round in 1..=4 {
         for member in 0..round * 100 {
-            run(&mut program, "up_l2", &frame(member), 2);
+            loaded.run("up_l2", &frame(member), 2);
         }
-        let epoch = drain(&mut drainer);
+        let epoch = loaded.drain();
         let packets = u64::from(round) * 200;
         assert_eq!(epoch.flows_v4.len(), usize::from(round) * 100);
         assert_eq!(in_flows(&epoch), Count { packets, bytes: packets * PACKET_BYTES });
@@ -152,14 +120,14 @@ fn a_drained_epoch_is_empty_when_it_comes_round_again() {
 
 #[test]
 fn a_full_map_costs_detail_but_every_byte_keeps_its_member() {
-    let Loaded { mut program, mut drainer } = load(64);
+    let mut loaded = load(64);
     // A scan: two members, five hundred ports each.
     for port in 0..500 {
         for member in [1, 2] {
-            run(&mut program, "up_l2", &frame_from_port(member, port), 1);
+            loaded.run("up_l2", &frame_from_port(member, port), 1);
         }
     }
-    let epoch = drain(&mut drainer);
+    let epoch = loaded.drain();
     let (seen, remainder) = up(&epoch);
     assert_eq!(seen, Count { packets: 1_000, bytes: 1_000 * PACKET_BYTES });
     assert_eq!(remainder, Count::default());
@@ -178,12 +146,12 @@ fn a_full_map_costs_detail_but_every_byte_keeps_its_member() {
 
 #[test]
 fn when_the_overflow_map_is_full_too_packets_are_counted() {
-    let Loaded { mut program, mut drainer } = load_with_overflow(64, 64);
+    let mut loaded = load_with_overflow(64, 64);
     for _ in 0..2 {
         for member in 0..1_000 {
-            run(&mut program, "up_l2", &frame(member), 1);
+            loaded.run("up_l2", &frame(member), 1);
         }
-        let epoch = drain(&mut drainer);
+        let epoch = loaded.drain();
         let (seen, mut sum_of_all) = up(&epoch);
         assert_eq!(seen, Count { packets: 1_000, bytes: 1_000 * PACKET_BYTES });
         assert!(sum_of_all.packets >= 1_000 - 4 * 64, "{sum_of_all:?}");
@@ -204,16 +172,16 @@ fn no_packet_is_lost_between_epochs_or_between_cpus() {
 
 /// Sends from two CPUs until the epoch has changed often enough, however slow the machine is.
 fn swap_under_load(run: u32) {
-    const EPOCHS: u32 = 20;
+    const EPOCHS: u32 = 10;
     // Short: the end of an epoch waits for every run that began in it.
     const REPEAT: u32 = 2_000;
-    let Loaded { mut program, mut drainer } = load(64);
+    let mut loaded = load(64);
     // Test runs go by file descriptor: they need the program only to look it up.
-    let up = program.classifier("up_l2").unwrap().fd().unwrap().try_clone().unwrap();
+    let up = loaded.program.classifier("up_l2").unwrap().fd().unwrap().try_clone().unwrap();
     let enough = AtomicBool::new(false);
     let (mut seen, mut unbalanced, mut epochs_with_packets) = (Count::default(), 0, 0);
     let mut drain_and_sum = || {
-        let epoch = drain(&mut drainer);
+        let epoch = loaded.drain();
         let (total, flows) = (self::up(&epoch).0, in_flows(&epoch));
         // Told at the end: the senders stop only then.
         unbalanced += u32::from(total != flows);
@@ -247,19 +215,19 @@ fn swap_under_load(run: u32) {
 
 #[test]
 fn an_announced_epoch_ends_at_its_instant_although_nobody_looks() {
-    let Loaded { mut program, mut drainer } = load(64);
-    run(&mut program, "up_l2", &frame(1), 1);
-    let end = drainer.announce(Duration::from_millis(100));
+    let mut loaded = load(64);
+    loaded.run("up_l2", &frame(1), 1);
+    let end = loaded.drainer.announce(Duration::from_millis(100));
     while flowlog::clock::monotonic_coarse() < end {
         std::thread::sleep(Duration::from_millis(1));
     }
     // The daemon is late; the packet belongs to the next epoch all the same.
-    run(&mut program, "up_l2", &frame(2), 1);
-    let first = drain(&mut drainer);
+    loaded.run("up_l2", &frame(2), 1);
+    let first = loaded.drain();
     assert_eq!(first.flows_v4.keys.len(), 1);
     assert_eq!(first.flows_v4.keys[0].member, [10, 0, 0, 1]);
     assert_eq!(first.closed.ns().rem_euclid(100_000_000), 0);
-    let second = drain(&mut drainer);
+    let second = loaded.drain();
     assert_eq!(second.opened, first.closed);
     assert_eq!(second.flows_v4.keys[0].member, [10, 0, 0, 2]);
 }

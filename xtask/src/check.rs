@@ -7,6 +7,9 @@ use crate::{ebpf, shell};
 pub fn run() -> anyhow::Result<()> {
     ebpf::run(&ebpf::Command::Check { rebuild: false })?;
     shell::run(shell::cargo().args(["fmt", "--all", "--check"]))?;
+    // No member of the workspace: see `cargo xtask fuzz`.
+    let fuzz = ["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"];
+    shell::run(shell::cargo().args(fuzz))?;
     // The kernel program compiles for the host too, so one pass of the lints reads both sides.
     shell::run(
         shell::cargo()

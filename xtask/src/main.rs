@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod ebpf;
+mod fuzz;
 mod setup;
 mod shell;
 mod test;
@@ -24,6 +25,8 @@ enum Command {
     Demo,
     /// Run the tests, after installing what they need.
     Test(test::Arguments),
+    /// Look for packets that the parser gets wrong, after installing what that needs.
+    Fuzz(fuzz::Arguments),
     /// Measure, and keep the raw figures under benches/runs/.
     Bench(bench::Arguments),
     /// Build the kernel program, or check that the committed object is the sources'.
@@ -40,6 +43,7 @@ fn main() -> anyhow::Result<()> {
         Command::Check => check::run(),
         Command::Demo => setup::demo(),
         Command::Test(arguments) => test::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Ebpf(command) => ebpf::run(&command),
         Command::Generate => check::generate(),

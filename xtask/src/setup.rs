@@ -29,6 +29,7 @@ const KERNEL_PACKAGES: [&str; 4] =
 /// The compiler of the programs in C that the benchmarks use.
 pub const CLANG: &str = "clang-19";
 const BPF_LINKER: &str = "0.13.0";
+const CARGO_FUZZ: &str = "0.13.2";
 const DUCKDB: &str = "1.5.5";
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
@@ -43,6 +44,15 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         install_kernel_toolchain()?;
     }
     Ok(())
+}
+
+/// Installs what `cargo xtask fuzz` runs.
+pub fn install_fuzzer() -> anyhow::Result<()> {
+    install_packages((!is_installed("c++")).then_some("g++").into_iter())?;
+    if is_installed("cargo-fuzz") {
+        return Ok(());
+    }
+    shell::run(shell::cargo().args(["install", "cargo-fuzz", "--version", CARGO_FUZZ, "--locked"]))
 }
 
 /// Runs `flowlog demo`.

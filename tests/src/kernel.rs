@@ -1,0 +1,100 @@
+//! The kernel program as it is loaded, given packets by the kernel's own test run.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use aya::{
+    TestRunOptions,
+    programs::{ProgramError, TestRun as _},
+};
+use flowlog::{
+    aggregate::window::Window,
+    capture::{MapSizes, Program, presence::Presence},
+    config::Policy,
+    drain::{Drainer, Epoch},
+    encode::{self, Provenance},
+    store::layout::{Dataset, ObjectName},
+};
+use flowlog_common::interface::Interface;
+
+/// Test runs come from the loopback interface of their namespace.
+const LOOPBACK: u32 = 1;
+const GATEWAY: &str = "test-run";
+const WINDOW: Duration = Duration::from_mins(5);
+
+/// The program in the kernel, attached to nothing, and what empties its maps.
+pub struct Loaded {
+    pub program: Program,
+    pub drainer: Drainer,
+}
+
+impl Loaded {
+    /// Loads the program and has it count test runs.
+    pub fn new(sizes: MapSizes) -> Self {
+        Self::with_policy(sizes, &Policy::FLOWS)
+    }
+
+    /// The same, with another policy than recording everything of everybody.
+    pub fn with_policy(sizes: MapSizes, policy: &Policy) -> Self {
+        let interfaces = sizes.interfaces;
+        let (mut program, maps) = Program::load(sizes, policy).expect("these tests need root");
+        let presence = Arc::new(Presence::new(interfaces));
+        let slot = presence.slot("lo").unwrap();
+        let drainer = Drainer::new(maps, Arc::clone(&presence)).unwrap();
+        presence.attached(slot);
+        program.count_interface(Interface { kernel_index: LOOPBACK, slot, reserved: 0 }).unwrap();
+        Self { program, drainer }
+    }
+
+    /// Stops counting test runs.
+    pub fn ignore_test_runs(&mut self) {
+        self.program.ignore_interface(LOOPBACK).unwrap();
+    }
+
+    /// Gives a packet to an entry point, `repeat` times, and returns the verdict.
+    pub fn run(&mut self, entry_point: &'static str, packet: &[u8], repeat: u32) -> i32 {
+        self.try_run(entry_point, packet, repeat).expect("the kernel refuses the packet")
+    }
+
+    /// The same; `None` where the kernel makes no socket buffer of such a packet.
+    pub fn try_run(
+        &mut self,
+        entry_point: &'static str,
+        packet: &[u8],
+        repeat: u32,
+    ) -> Option<i32> {
+        let options = TestRunOptions { data_in: Some(packet), repeat, ..TestRunOptions::default() };
+        match self.program.classifier(entry_point).unwrap().test_run(options) {
+            Ok(result) => Some(result.return_value.cast_signed()),
+            Err(ProgramError::SyscallError(error))
+                if error.io_error.kind() == std::io::ErrorKind::InvalidInput =>
+            {
+                None
+            }
+            Err(error) => panic!("{entry_point}: {error}"),
+        }
+    }
+
+    /// Ends the epoch, and empties its maps.
+    pub fn drain(&mut self) -> Epoch {
+        let closed = self.drainer.close().unwrap();
+        let epoch = self.drainer.read(&closed).unwrap();
+        self.drainer.clear(&closed, &epoch).unwrap();
+        epoch
+    }
+}
+
+/// Writes an epoch to a local store, as one window.
+pub fn store_epoch(epoch: &Epoch, store: &Path) {
+    let mut window = Window::new(epoch.opened.floor(WINDOW), WINDOW);
+    window.merge(epoch, Duration::ZERO);
+    let from = Provenance { gateway: GATEWAY.to_owned(), policy: "0".repeat(64) };
+    for (dataset, file) in [
+        (Dataset::Flows, encode::encode_flows(&window, &from).unwrap()),
+        (Dataset::Ledger, encode::encode_ledger(&window, &from).unwrap()),
+    ] {
+        let name = ObjectName::new(dataset, GATEWAY, window.start(), WINDOW);
+        let path = store.join(name.path().as_ref());
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, file).unwrap();
+    }
+}
