@@ -19,7 +19,7 @@ mod transport;
 
 pub use header::{FirstByte, Header, LinkHeader, VlanTag};
 pub use ipv4::parse as parse_ipv4;
-pub use ipv6::parse as parse_ipv6;
+pub use ipv6::{is_jumbo, parse as parse_ipv6, take_out_jumbo_option};
 
 /// A packet from its IP header on.
 pub trait Packet {

@@ -4,8 +4,8 @@ use aya_ebpf::programs::TcContext;
 use flowlog_common::{
     flow::{Direction, partial},
     packet::{
-        Datagram, FirstByte, LinkHeader, Malformed, Packet, VlanTag, on_the_wire, parse_ipv4,
-        parse_ipv6,
+        Datagram, FirstByte, LinkHeader, Malformed, Packet, VlanTag, is_jumbo, on_the_wire,
+        parse_ipv4, parse_ipv6, take_out_jumbo_option,
     },
 };
 
@@ -88,6 +88,9 @@ fn account_ip(ctx: &TcContext, hook: &Hook, packet: &SkbPacket<'_>, version: u8)
         6 => match parse_ipv6(packet) {
             Ok(mut datagram) => {
                 fragments::follow(hook, &mut datagram, &FRAGMENTS_V6);
+                if is_jumbo(&datagram) && segment_payload(ctx) != 0 {
+                    take_out_jumbo_option(packet, &mut datagram);
+                }
                 let overflow = [&OVERFLOW_V6_0, &OVERFLOW_V6_1];
                 account_flow(ctx, hook, &datagram, [&FLOWS_V6_0, &FLOWS_V6_1], overflow);
             }
@@ -106,9 +109,9 @@ fn account_flow<const A: usize>(
     overflow: Epochs<A>,
 ) {
     // SAFETY: the context of a TC program is a valid `__sk_buff`.
-    let (segments, payload) = unsafe { ((*ctx.skb.skb).gso_segs, (*ctx.skb.skb).gso_size) };
+    let segments = unsafe { (*ctx.skb.skb).gso_segs };
     let headers = datagram.header_bytes + u32::from(datagram.transport.header_bytes);
-    let (packets, bytes) = on_the_wire(datagram.bytes, headers, segments, payload);
+    let (packets, bytes) = on_the_wire(datagram.bytes, headers, segments, segment_payload(ctx));
     #[cfg(feature = "trace")]
     aya_log_ebpf::debug!(
         ctx,
@@ -126,6 +129,13 @@ fn account_flow<const A: usize>(
     if let Stored::MapFull = flows::store(hook, datagram, (packets, bytes), flows, overflow) {
         totals.remainder.add(packets, bytes);
     }
+}
+
+/// Payload of each packet that a super-packet stands for; zero where it is none.
+#[inline(always)]
+fn segment_payload(ctx: &TcContext) -> u32 {
+    // SAFETY: the context of a TC program is a valid `__sk_buff`.
+    unsafe { (*ctx.skb.skb).gso_size }
 }
 
 /// 802.1Q, 802.1ad and the two numbers that were used for stacked tags before it.
