@@ -80,7 +80,7 @@ fn super_packets_through_a_tunnel_count_as_the_packets_that_a_wire_behind_it_car
             let [from, to] = [(member, 7001), (peer, 7000)]
                 .map(|(address, port)| SocketAddr::new(address.parse::<IpAddr>().unwrap(), port));
             udp_both_ways((&road.member, from), (&road.peer, to), BURSTS);
-            sent.push(tcp_both_ways(&road.member, (&road.peer, to), 3_000_000, 200_000));
+            sent.push(tcp_both_ways(&road.member, (&road.peer, to), 3_000_000, 100_000));
         }
     });
     let [up, down] = recording.hooks;
