@@ -19,7 +19,9 @@ mod transport;
 
 pub use header::{FirstByte, Header, LinkHeader, VlanTag};
 pub use ipv4::{parse as parse_ipv4, parse_plain as parse_plain_ipv4};
-pub use ipv6::{parse as parse_ipv6, parse_plain as parse_plain_ipv6};
+pub use ipv6::{
+    is_jumbo, parse as parse_ipv6, parse_plain as parse_plain_ipv6, take_out_jumbo_option,
+};
 
 /// A packet from its IP header on.
 pub trait Packet {

@@ -8,8 +8,8 @@ use aya_ebpf::programs::TcContext;
 use flowlog_common::{
     flow::{Direction, partial},
     packet::{
-        Datagram, FirstByte, LinkHeader, Malformed, Packet, VlanTag, on_the_wire, parse_ipv4,
-        parse_ipv6, parse_plain_ipv4, parse_plain_ipv6,
+        Datagram, FirstByte, LinkHeader, Malformed, Packet, VlanTag, is_jumbo, on_the_wire,
+        parse_ipv4, parse_ipv6, parse_plain_ipv4, parse_plain_ipv6, take_out_jumbo_option,
     },
 };
 
@@ -139,7 +139,12 @@ fn account_ip(ctx: &TcContext, hook: &Hook, packet: &SkbPacket<'_>, version: u8)
             Err(Malformed) => hook.count_malformed(packet.len()),
         },
         6 => match parse_ipv6(packet) {
-            Ok(datagram) => account_any_flow(ctx, hook, datagram, &V6),
+            Ok(mut datagram) => {
+                if is_jumbo(&datagram) && segment_payload(ctx) != 0 {
+                    take_out_jumbo_option(packet, &mut datagram);
+                }
+                account_any_flow(ctx, hook, datagram, &V6);
+            }
             Err(Malformed) => hook.count_malformed(packet.len()),
         },
         _ => hook.count_malformed(packet.len()),
@@ -195,15 +200,21 @@ fn account_flow<const A: usize>(
 /// Packets and bytes on the wire.
 #[inline(always)]
 fn wire_counts<const A: usize>(ctx: &TcContext, datagram: &Datagram<A>) -> (u64, u64) {
-    // SAFETY: the context of a TC program is a valid `__sk_buff`.
-    let payload = unsafe { (*ctx.skb.skb).gso_size };
+    let payload = segment_payload(ctx);
     if payload == 0 {
         return (1, u64::from(datagram.bytes));
     }
-    // SAFETY: as above.
+    // SAFETY: the context of a TC program is a valid `__sk_buff`.
     let segments = unsafe { (*ctx.skb.skb).gso_segs };
     let headers = datagram.header_bytes + u32::from(datagram.transport.header_bytes);
     on_the_wire(datagram.bytes, headers, segments, payload)
+}
+
+/// Payload of each packet that a super-packet stands for; zero where it is none.
+#[inline(always)]
+fn segment_payload(ctx: &TcContext) -> u32 {
+    // SAFETY: the context of a TC program is a valid `__sk_buff`.
+    unsafe { (*ctx.skb.skb).gso_size }
 }
 
 /// The IP version that a frame of this type carries; 0 if it does not carry IP.

@@ -182,11 +182,22 @@ impl Capture {
             Err(error) if !already_there(&error) => return Err(error.into()),
             _ => {}
         }
-        program.attach_with_options(
-            &link.name,
-            hook,
-            TcAttachOptions::Netlink(NlOptions::default()),
-        )
+        // A filter may end the walk over those behind it, whatever it does with the packet, so that
+        // behind one packets go by that nobody counts: first at either hook, unless it is taken.
+        let first = NlOptions { priority: 1, ..NlOptions::default() };
+        match program.attach_with_options(&link.name, hook, TcAttachOptions::Netlink(first)) {
+            Err(_) => {
+                let anywhere = TcAttachOptions::Netlink(NlOptions::default());
+                let id = program.attach_with_options(&link.name, hook, anywhere)?;
+                tracing::warn!(
+                    interface = link.name,
+                    ?direction,
+                    "a filter of preference 1 comes first: what it takes is not counted"
+                );
+                Ok(id)
+            }
+            result => result,
+        }
     }
 
     fn detach(&mut self, name: &str) {

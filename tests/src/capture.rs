@@ -5,6 +5,7 @@ use std::{
     os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd},
     path::{Path, PathBuf},
     process::{Child, Stdio},
+    thread::JoinHandle,
 };
 
 use flowlog::demo::{Netns, Tun};
@@ -45,7 +46,8 @@ pub fn replay_into_interface(netns: &Netns, interface: &str, capture: &Path) -> 
     Replay { packets }
 }
 
-fn packet_socket(interface: &str) -> std::io::Result<OwnedFd> {
+/// A socket that sends frames as they are.
+pub(crate) fn packet_socket(interface: &str) -> std::io::Result<OwnedFd> {
     // SAFETY: a system call without pointers; the result is checked and owned at once.
     let socket = unsafe {
         let socket = libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0);
@@ -131,12 +133,19 @@ pub enum Layer {
 /// A running tcpdump: what an independent program sees on an interface.
 pub struct Capture {
     tcpdump: Child,
+    /// What it says when it ends.
+    says: Option<JoinHandle<Vec<String>>>,
     file: PathBuf,
 }
 
 impl Capture {
     /// Begins to capture, and returns when it does.
     pub fn start(netns: &Netns, interface: &str, file: &Path) -> Self {
+        Self::of(netns, interface, file, "")
+    }
+
+    /// The same, of what a filter in tcpdump's language lets through.
+    pub fn of(netns: &Netns, interface: &str, file: &Path, filter: &str) -> Self {
         // Headers only: of whole packets too few fit in the kernel's ring, and some are lost.
         let mut tcpdump = netns
             .command("tcpdump")
@@ -155,14 +164,15 @@ impl Capture {
             ])
             .args(["--time-stamp-precision=nano", "-w"])
             .arg(file)
+            .arg(filter)
             .stderr(Stdio::piped())
             .spawn()
             .expect("tcpdump; run `cargo xtask setup`");
         let mut said = BufReader::new(tcpdump.stderr.take().unwrap()).lines();
         let listens = said.any(|line| line.unwrap().contains("listening on"));
         assert!(listens, "tcpdump does not listen on {interface}");
-        std::thread::spawn(move || said.for_each(drop));
-        Self { tcpdump, file: file.to_owned() }
+        let says = std::thread::spawn(move || said.map_while(Result::ok).collect());
+        Self { tcpdump, says: Some(says), file: file.to_owned() }
     }
 
     /// Ends the capture and returns the file.
@@ -170,6 +180,9 @@ impl Capture {
         let id = nix::unistd::Pid::from_raw(i32::try_from(self.tcpdump.id()).unwrap());
         nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGINT).unwrap();
         assert!(self.tcpdump.wait().unwrap().success());
+        let said = self.says.take().unwrap().join().unwrap();
+        let all = said.iter().any(|line| line == "0 packets dropped by kernel");
+        assert!(all, "the capture lacks packets: {said:?}");
         self.file.clone()
     }
 }

@@ -4,18 +4,29 @@
 
 mod capture;
 mod corpus;
+mod counter;
 mod daemon;
 mod given;
 mod kernel;
+mod offload;
 mod oracle;
 mod rig;
+mod transfer;
+mod virtio;
+mod wire;
 
 pub use capture::{Capture, Layer, Replay, replay_into_interface, replay_into_tun};
 pub use corpus::corpus;
+pub use counter::{Counter, Passed, Place, Side, Verdict};
 pub use daemon::{Daemon, Ended, flowlog, flowlog_binary};
 pub use given::{EntryPoint, Given, assert_given_equal_to_oracle};
 pub use kernel::{Loaded, store_epoch};
+pub use offload::{allow_super_packets_of, offload};
 pub use oracle::{
-    FLOWS_AS_THE_ORACLE_SEES_THEM, Summary, assert_equal_to_oracle, captures, normalise, own_cases,
+    FLOWS_AS_THE_ORACLE_SEES_THEM, Summary, assert_equal_to_oracle,
+    assert_tcp_and_udp_equal_to_oracle, captures, normalise, own_cases,
 };
 pub use rig::{duckdb, duckdb_cli, python, quiet_tun, set_ipv6, silence, veth_pair, wait_for};
+pub use transfer::{Bursts, TcpSent, tcp_both_ways, udp_both_ways};
+pub use virtio::{Cut, CutKind, send_frames, tunnel_of_super_packets};
+pub use wire::{Counted, Recording, record, sysctl};

@@ -14,9 +14,10 @@ pub struct Arguments {
 }
 
 /// Programs that the tests use, and the packages that they come in.
-const TEST_PROGRAMS: [(&str, &str); 7] = [
+const TEST_PROGRAMS: [(&str, &str); 8] = [
     ("ip", "iproute2"),
     ("tc", "iproute2"),
+    ("ethtool", "ethtool"),
     ("tcpdump", "tcpdump"),
     ("setpriv", "util-linux"),
     ("wg", "wireguard-tools"),

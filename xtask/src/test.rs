@@ -17,6 +17,8 @@ enum Level {
     Unit,
     /// Real interfaces and real traffic, in network namespaces; needs root.
     System,
+    /// A flood of 10 million flows for a minute, and what it took; needs root.
+    Flood,
     /// All of it, after checking the sources and rebuilding the kernel program; what CI runs.
     #[default]
     All,
@@ -36,13 +38,18 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         cargo.args(["test", "--locked", "--workspace"]);
         cargo
     };
-    if *level != Level::System {
+    if matches!(level, Level::Unit | Level::All) {
         shell::run(test().args(["--lib", "--bins"]))?;
     }
-    if *level != Level::Unit {
-        setup::run(&setup::Arguments { kernel: false })?;
-        shell::build_flowlog()?;
-        shell::run(test().args(["--test", "*"]))?;
+    if *level == Level::Unit {
+        return Ok(());
     }
-    Ok(())
+    setup::run(&setup::Arguments { kernel: false })?;
+    shell::build_flowlog()?;
+    if *level == Level::Flood {
+        let mut flood = test();
+        flood.env("FLOWLOG_FLOOD", "full").args(["--test", "flood", "--", "--nocapture"]);
+        return shell::run(&mut flood);
+    }
+    shell::run(test().args(["--test", "*"]))
 }

@@ -10,6 +10,12 @@ use crate::flow::partial;
 const HEADER_BYTES: u32 = 40;
 const VERSION_MASK: u32 = 0xf000_0000_u32.to_be();
 const VERSION: u32 = 0x6000_0000_u32.to_be();
+/// What the length in the header can say at most.
+const LARGEST: u32 = HEADER_BYTES + 0xffff;
+/// The hop-by-hop header with nothing but the jumbo-payload option (RFC 2675).
+const JUMBO_BYTES: u32 = 8;
+/// Kind and length of that option, as they lie in the packet.
+const JUMBO_OPTION: u16 = u16::from_ne_bytes([0xc2, 4]);
 /// Extension headers walked before the transport header is given up.
 const MAX_EXTENSIONS: u32 = 8;
 
@@ -80,6 +86,32 @@ fn datagram_bytes(header: &Ipv6, there: u32) -> u32 {
     } else {
         (HEADER_BYTES + payload).min(there)
     }
+}
+
+/// Whether a packet is too large for its length field.
+#[inline(always)]
+pub const fn is_jumbo(datagram: &Datagram<16>) -> bool {
+    datagram.bytes > LARGEST
+}
+
+/// Takes out of such a super-packet what no packet on the wire has: Linux puts the jumbo-payload
+/// option into it (BIG TCP), and removes it when it cuts it.
+#[inline(always)]
+pub fn take_out_jumbo_option(packet: &impl Packet, super_packet: &mut Datagram<16>) {
+    if begins_with_jumbo_option(packet) {
+        super_packet.bytes -= JUMBO_BYTES;
+        super_packet.header_bytes -= JUMBO_BYTES;
+    }
+}
+
+#[inline(always)]
+fn begins_with_jumbo_option(packet: &impl Packet) -> bool {
+    let is_hop_by_hop =
+        packet.read::<Ipv6>(0).is_some_and(|header| header.next_header == HOP_BY_HOP);
+    is_hop_by_hop
+        && packet
+            .read::<Extension>(HEADER_BYTES)
+            .is_some_and(|extension| extension.length == 0 && extension.fragment == JUMBO_OPTION)
 }
 
 /// What the chain of headers behind the IP header says.

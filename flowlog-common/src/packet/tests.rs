@@ -172,6 +172,24 @@ fn a_v6_packet_of_length_zero_counts_what_is_there_unless_it_may_be_padding() {
 }
 
 #[test]
+fn a_super_packet_is_counted_without_the_jumbo_option_that_only_the_kernel_sees() {
+    let super_packet = |option: u8, payload: usize| {
+        let mut packet = v6(0, &[6, 0, option, 4, 0, 1, 0x20, 0]);
+        packet[4..6].copy_from_slice(&[0, 0]);
+        packet.extend(vec![0; payload]);
+        let mut datagram = parse_ipv6(&Bytes(&packet)).unwrap();
+        if is_jumbo(&datagram) {
+            take_out_jumbo_option(&Bytes(&packet), &mut datagram);
+        }
+        (datagram.bytes, datagram.header_bytes)
+    };
+    assert_eq!(super_packet(0xc2, 70_000), (70_040, 40));
+    // Another option is on the wire too, and so is one of a packet that needs none.
+    assert_eq!(super_packet(0x05, 70_000), (70_048, 48));
+    assert_eq!(super_packet(0xc2, 1_000), (1_048, 48));
+}
+
+#[test]
 fn a_super_packet_counts_its_segments_and_their_repeated_headers() {
     assert_eq!(on_the_wire(1_500, 40, 0, 0), (1, 1_500));
     assert_eq!(on_the_wire(40 + 42_000, 40, 30, 1_400), (30, 42_040 + 29 * 40));
