@@ -95,6 +95,9 @@ def frames():
     yield IP6 + v6(fragment6(UDP, 0, 0, 11) + ports(6002, 53), 44)
     yield IP6 + v6(extension(44) + fragment6(TCP, 0, 1, 12) + tcp(6003, 443, 0x02), 0)
     yield IP6 + v6(extension(44) + fragment6(TCP, 3, 0, 12) + b'\xaa' * 16, 0)
+    # The header that follows a fragment header is the same in all fragments, the protocol is not.
+    yield IP6 + v6(fragment6(60, 0, 1, 13) + extension(UDP) + ports(6004, 53, b'\0' * 4), 44)
+    yield IP6 + v6(fragment6(60, 2, 0, 13) + b'\xaa' * 16, 44)
     # Neither IP nor sound.
     yield b'\x08\x06' + bytes(28)
     yield b'\x88\xcc' + bytes(50)

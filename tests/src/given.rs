@@ -52,7 +52,7 @@ pub fn assert_given_equal_to_oracle(entry_point: EntryPoint, capture: &Path) -> 
 pub struct Given {
     /// Packets that the program was given.
     pub packets: u64,
-    /// Of them, cut to [`LONGEST`].
+    /// Of them, cut to what every kernel takes.
     pub cut: u64,
     /// Of them, frames given behind a VLAN tag.
     pub tagged: u64,

@@ -44,9 +44,7 @@ fn corpus() -> PathBuf {
 fn fuzzer(folders: [&Path; 2]) -> Command {
     let mut cargo = shell::cargo();
     cargo
-        // It wants flags of the compiler that are not stable.
-        .env("RUSTC_BOOTSTRAP", "1")
-        // The parser is safe Rust: a sanitiser would find nothing, at half the speed.
+        // The parser is safe Rust, in which a sanitiser finds nothing; and it takes a nightly.
         .args(["fuzz", "run", "--sanitizer", "none", "--target-dir", "target/fuzz", TARGET])
         .args(folders)
         .args(["--", &format!("-max_len={LONGEST_INPUT}"), "-verbosity=0", "-print_final_stats=1"]);

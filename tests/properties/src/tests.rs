@@ -8,7 +8,7 @@ use crate::{hold_for_frame, hold_for_packet, hold_for_super_packet};
 use strategies::{frame, ip_packet};
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4096, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(4096))]
 
     #[test]
     fn the_properties_hold_for_ip_packets(packet in ip_packet()) {

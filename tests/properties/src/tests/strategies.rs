@@ -43,7 +43,8 @@ fn tag_type() -> impl Strategy<Value = u16> {
 /// Options of every length, also lengths of less than a header and more than there is.
 fn ipv4() -> impl Strategy<Value = Vec<u8>> {
     let header_words = prop_oneof![4 => Just(5_u8), 2 => 6..16_u8, 1 => 0..5_u8];
-    let fragment = prop_oneof![4 => Just(0_u16), 1 => Just(0x2000), 1 => any::<u16>()];
+    let fragment =
+        prop_oneof![4 => Just(0_u16), 1 => Just(0x2000), 2 => one_bit(), 1 => any::<u16>()];
     (header_words, length(), fragment, protocol(), any::<[u8; 8]>(), payload()).prop_map(
         |(words, length, fragment, protocol, addresses, payload)| {
             let options = usize::from(words.saturating_sub(5)) * 4;
@@ -65,7 +66,7 @@ fn ipv4() -> impl Strategy<Value = Vec<u8>> {
 fn ipv6() -> impl Strategy<Value = Vec<u8>> {
     let kind = select(vec![0_u8, 43, 44, 51, 60, 135]);
     let words = prop_oneof![4 => 0..4_u8, 1 => any::<u8>()];
-    let fragment = prop_oneof![Just(0_u16), Just(1), any::<u16>()];
+    let fragment = prop_oneof![Just(0_u16), Just(1), one_bit(), any::<u16>()];
     let chain = prop_oneof![Just(vec![]), vec((kind, words, fragment), 0..10)];
     (chain, length(), protocol(), any::<[u8; 32]>(), payload()).prop_map(
         |(chain, length, protocol, addresses, payload)| {
@@ -94,6 +95,11 @@ fn ipv6() -> impl Strategy<Value = Vec<u8>> {
             packet
         },
     )
+}
+
+/// Offsets and flags of which one bit alone decides.
+fn one_bit() -> impl Strategy<Value = u16> {
+    (0..16_u32).prop_map(|bit| 1 << bit)
 }
 
 /// What the length field says instead of the truth, where it does.
