@@ -17,7 +17,7 @@ use crate::{
         FLOWS_V4_0, FLOWS_V4_1, FLOWS_V6_0, FLOWS_V6_1, FRAGMENTS_V4, FRAGMENTS_V6, OVERFLOW_V4_0,
         OVERFLOW_V4_1, OVERFLOW_V6_0, OVERFLOW_V6_1,
     },
-    skb::SkbPacket,
+    skb::{SkbPacket, forget},
 };
 
 const ETHERNET_HEADER: u32 = 14;
@@ -61,7 +61,8 @@ pub fn layer2(ctx: &TcContext, direction: Direction) {
         ethertype = tag.ethertype();
         base += VLAN_TAG;
     }
-    let packet = SkbPacket::new(ctx, base);
+    // However many tags there are, the rest is the same.
+    let packet = SkbPacket::new(ctx, forget(ctx, base));
     let version = match ethertype {
         ETHERTYPE_IPV4 => 4,
         ETHERTYPE_IPV6 => 6,
