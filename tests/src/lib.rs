@@ -12,4 +12,6 @@ pub use daemon::{Daemon, Ended, flowlog, flowlog_binary};
 pub use oracle::{
     FLOWS_AS_THE_ORACLE_SEES_THEM, assert_equal_to_oracle, captures, normalise, own_cases,
 };
-pub use rig::{duckdb, duckdb_cli, python, quiet_tun, set_ipv6, silence, veth_pair, wait_for};
+pub use rig::{
+    duckdb, duckdb_cli, has_tcx, python, quiet_tun, set_ipv6, silence, veth_pair, wait_for,
+};
