@@ -6,6 +6,7 @@ mod ebpf;
 mod setup;
 mod shell;
 mod test;
+mod vm;
 
 use clap::{Parser, Subcommand};
 

@@ -14,10 +14,11 @@ pub struct Arguments {
 }
 
 /// Programs that the tests use, and the packages that they come in.
-const TEST_PROGRAMS: [(&str, &str); 7] = [
+const TEST_PROGRAMS: [(&str, &str); 8] = [
     ("ip", "iproute2"),
     ("tc", "iproute2"),
     ("tcpdump", "tcpdump"),
+    ("ethtool", "ethtool"),
     ("setpriv", "util-linux"),
     ("wg", "wireguard-tools"),
     ("wireguard-go", "wireguard-go"),
@@ -30,12 +31,7 @@ const BPF_LINKER: &str = "0.13.0";
 const DUCKDB: &str = "1.5.5";
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    install_packages(
-        TEST_PROGRAMS
-            .iter()
-            .filter(|(program, _)| !is_installed(program))
-            .map(|(_, package)| *package),
-    )?;
+    install_programs(&TEST_PROGRAMS)?;
     install_duckdb()?;
     if arguments.kernel {
         install_kernel_toolchain()?;
@@ -47,6 +43,17 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 pub fn demo() -> anyhow::Result<()> {
     install_packages((!is_installed("ip")).then_some("iproute2").into_iter())?;
     shell::run(Command::new(shell::build_flowlog()?).arg("demo"))
+}
+
+/// Installs the packages of those programs that are not there.
+pub fn install_programs(programs: &[(&str, &str)]) -> anyhow::Result<()> {
+    let missing = programs.iter().filter(|(program, _)| !is_installed(program));
+    install_packages(missing.map(|(_, package)| *package))
+}
+
+/// Asks which packages there are.
+pub fn update_packages() -> anyhow::Result<()> {
+    shell::run(Command::new("apt-get").args(["update", "--quiet"]))
 }
 
 fn is_installed(program: &str) -> bool {
@@ -63,7 +70,7 @@ fn install_packages<'a>(packages: impl Iterator<Item = &'a str>) -> anyhow::Resu
     if shell::which("apt-get").is_none() {
         bail!("this is not Debian or Ubuntu; install by hand: {}", packages.join(" "));
     }
-    shell::run(Command::new("apt-get").args(["update", "--quiet"]))?;
+    update_packages()?;
     shell::run(
         Command::new("apt-get")
             .env("DEBIAN_FRONTEND", "noninteractive")

@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use crate::{check, ebpf, setup, shell};
+use crate::{check, ebpf, setup, shell, vm};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -17,6 +17,8 @@ enum Level {
     Unit,
     /// Real interfaces and real traffic, in network namespaces; needs root.
     System,
+    /// Older kernels, in virtual machines; needs root.
+    Vm,
     /// All of it, after checking the sources and rebuilding the kernel program; what CI runs.
     #[default]
     All,
@@ -24,6 +26,7 @@ enum Level {
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let Arguments { level } = arguments;
+    let includes = |part: Level| [part, Level::All].contains(level);
     if *level == Level::All {
         setup::run(&setup::Arguments { kernel: true })?;
         ebpf::run(&ebpf::Command::Check { rebuild: true })?;
@@ -36,13 +39,17 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         cargo.args(["test", "--locked", "--workspace"]);
         cargo
     };
-    if *level != Level::System {
+    if includes(Level::Unit) {
         shell::run(test().args(["--lib", "--bins"]))?;
     }
-    if *level != Level::Unit {
+    if includes(Level::System) {
         setup::run(&setup::Arguments { kernel: false })?;
         shell::build_flowlog()?;
         shell::run(test().args(["--test", "*"]))?;
+    }
+    if includes(Level::Vm) {
+        setup::run(&setup::Arguments { kernel: false })?;
+        vm::run()?;
     }
     Ok(())
 }
