@@ -19,7 +19,7 @@ use crate::{
     hook::Hook,
     maps::{Family, V4, V6},
     policy,
-    skb::{Linear, SkbPacket},
+    skb::{Linear, SkbPacket, forget},
 };
 
 const ETHERNET_HEADER: u32 = 14;
@@ -120,7 +120,8 @@ fn any_layer2(ctx: &TcContext, direction: Direction) {
         ethertype = tag.ethertype();
         base += VLAN_TAG;
     }
-    let packet = SkbPacket::new(ctx, base);
+    // However many tags there are, the rest is the same.
+    let packet = SkbPacket::new(ctx, forget(ctx, base));
     let version = version_of(ethertype);
     if version == 0 {
         return hook.count_not_ip(packet.len());

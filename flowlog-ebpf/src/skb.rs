@@ -85,6 +85,31 @@ fn bounds(ctx: &TcContext) -> (usize, usize) {
     (ctx.data(), ctx.data_end())
 }
 
+/// The same number, of which the verifier knows only that it is below 64.
+///
+/// It goes through all that follows once for each value that it knows a number may have. What is
+/// added and taken away again here is the packet's length, of which it knows nothing.
+#[inline(always)]
+pub fn forget(ctx: &TcContext, number: u32) -> u32 {
+    let (mut number, unknown) = (u64::from(number), u64::from(ctx.len()));
+    #[cfg(target_arch = "bpf")]
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        core::arch::asm!(
+            "{number} ^= {unknown}",
+            "{number} ^= {unknown}",
+            number = inout(reg) number,
+            unknown = in(reg) unknown,
+            options(pure, nomem, nostack),
+        );
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    {
+        number = number ^ unknown ^ unknown;
+    }
+    (number & 63) as u32
+}
+
 impl Packet for SkbPacket<'_> {
     #[inline(always)]
     fn read<H: Header>(&self, offset: u32) -> Option<H> {

@@ -5,6 +5,7 @@
 //! and goes: [`Capture::scan`] compares the interfaces that exist with those that are attached, and
 //! [`watch::LinkWatch`] says when that is worth doing.
 
+mod clsact;
 mod error;
 pub mod interface;
 pub mod presence;
@@ -12,11 +13,14 @@ mod program;
 mod targets;
 pub mod watch;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use aya::programs::{
     LinkOrder, ProgramError, SchedClassifier, TcAttachType,
-    tc::{NlOptions, SchedClassifierLinkId, TcAttachOptions, TcError, qdisc_add_clsact},
+    tc::{NlOptions, SchedClassifierLinkId, TcAttachOptions},
 };
 use flowlog_common::{flow::Direction, interface::Interface};
 
@@ -59,6 +63,8 @@ pub struct Capture {
     attached: HashMap<String, Attached>,
     /// Kernel indexes that failed, so that one failure is reported once.
     refused: HashMap<String, u32>,
+    /// Kernel indexes of interfaces that had no clsact before it was needed here.
+    own_clsacts: HashSet<u32>,
 }
 
 struct Attached {
@@ -71,7 +77,14 @@ impl Capture {
     /// Takes over a loaded program.
     #[must_use]
     pub fn new(program: Program, mode: AttachMode, presence: Arc<Presence>) -> Self {
-        Self { program, mode, presence, attached: HashMap::new(), refused: HashMap::new() }
+        Self {
+            program,
+            mode,
+            presence,
+            attached: HashMap::new(),
+            refused: HashMap::new(),
+            own_clsacts: HashSet::new(),
+        }
     }
 
     /// Attaches to the interfaces that match and forgets those that are gone.
@@ -147,9 +160,10 @@ impl Capture {
                 Ok(id) => links.push((direction, id)),
                 Err(source) => {
                     self.drop_links(layer, links);
+                    self.remove_clsact(&link.name, link.kernel_index);
                     self.program.ignore_interface(link.kernel_index)?;
                     self.presence.detached(slot);
-                    return Err(attach_error(&link.name, source));
+                    return Err(attach_error(&link.name, self.mode, source));
                 }
             }
         }
@@ -178,9 +192,8 @@ impl Capture {
                 result => return result,
             }
         }
-        match qdisc_add_clsact(&link.name) {
-            Err(error) if !already_there(&error) => return Err(error.into()),
-            _ => {}
+        if clsact::add(&link.name)? {
+            self.own_clsacts.insert(link.kernel_index);
         }
         // A filter may end the walk over those behind it, whatever it does with the packet, so that
         // behind one packets go by that nobody counts: first at either hook, unless it is taken.
@@ -203,6 +216,7 @@ impl Capture {
     fn detach(&mut self, name: &str) {
         let Some(attached) = self.attached.remove(name) else { return };
         self.drop_links(attached.layer, attached.links);
+        self.remove_clsact(name, attached.kernel_index);
         if let Err(error) = self.program.ignore_interface(attached.kernel_index) {
             tracing::warn!("{error}");
         }
@@ -219,6 +233,21 @@ impl Capture {
                 // The kernel detaches by itself when the interface goes.
                 tracing::debug!("detaching from an interface that is gone: {error}");
             }
+        }
+    }
+
+    fn remove_clsact(&mut self, interface: &str, kernel_index: u32) {
+        if !self.own_clsacts.remove(&kernel_index) {
+            return;
+        }
+        match clsact::remove_unless_used(kernel_index) {
+            Ok(()) => {}
+            // It went with its interface, or somebody else removed or replaced it.
+            Err(error) if is_gone(&error) => {}
+            Err(error) => tracing::warn!(
+                interface,
+                "the clsact queueing discipline stays (remove it with `tc qdisc del dev {interface} clsact`): {error}"
+            ),
         }
     }
 }
@@ -239,26 +268,15 @@ fn lacks_tcx(error: &ProgramError) -> bool {
         if call.io_error.raw_os_error() == Some(libc::EINVAL))
 }
 
-fn already_there(error: &TcError) -> bool {
-    match error {
-        TcError::AlreadyAttached => true,
-        other => {
-            let mut source: Option<&dyn std::error::Error> = Some(other);
-            while let Some(error) = source {
-                if error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error)
-                    == Some(libc::EEXIST)
-                {
-                    return true;
-                }
-                source = error.source();
-            }
-            false
-        }
-    }
+fn is_gone(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ENOENT | libc::EINVAL))
 }
 
-fn attach_error(interface: &str, source: ProgramError) -> Error {
+fn attach_error(interface: &str, mode: AttachMode, source: ProgramError) -> Error {
     match &source {
+        error if mode == AttachMode::Tcx && lacks_tcx(error) => {
+            Error::NoTcx { interface: interface.to_owned() }
+        }
         ProgramError::SyscallError(call) if is_permission(&call.io_error) => {
             Error::Permission { action: "attach to an interface" }
         }

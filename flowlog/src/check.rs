@@ -63,7 +63,7 @@ pub async fn check(config: &Config) -> Vec<Finding> {
     findings
 }
 
-/// The oldest kernel that flowlog is meant for: Debian 12's.
+/// The oldest kernel that flowlog is tested on, Debian 12's; no part of it needs a later one.
 const OLDEST_KERNEL: (u32, u32) = (6, 1);
 const TCX_KERNEL: (u32, u32) = (6, 6);
 

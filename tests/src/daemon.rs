@@ -5,10 +5,11 @@ use std::{
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{self, Receiver},
-    time::Duration,
 };
 
 use flowlog::demo::Netns;
+
+use super::rig::PATIENCE;
 
 /// The binary that `cargo build` made.
 pub fn flowlog_binary() -> PathBuf {
@@ -74,7 +75,7 @@ impl Daemon {
     /// Waits until it says something.
     pub fn wait_for(&mut self, words: &str) {
         loop {
-            match self.said.recv_timeout(Duration::from_secs(20)) {
+            match self.said.recv_timeout(PATIENCE) {
                 Ok(line) => {
                     let is_it = line.contains(words);
                     self.log.push(line);

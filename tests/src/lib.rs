@@ -26,7 +26,9 @@ pub use oracle::{
     FLOWS_AS_THE_ORACLE_SEES_THEM, Summary, assert_equal_to_oracle,
     assert_tcp_and_udp_equal_to_oracle, captures, normalise, own_cases,
 };
-pub use rig::{duckdb, duckdb_cli, python, quiet_tun, set_ipv6, silence, veth_pair, wait_for};
+pub use rig::{
+    duckdb, duckdb_cli, has_tcx, python, quiet_tun, set_ipv6, silence, veth_pair, wait_for,
+};
 pub use transfer::{Bursts, TcpSent, tcp_both_ways, udp_both_ways};
 pub use virtio::{Cut, CutKind, send_frames, tunnel_of_super_packets};
 pub use wire::{Counted, Recording, record, sysctl};

@@ -9,6 +9,9 @@ use std::{
 use flowlog::demo::{Netns, Tun};
 use serde_json::Value;
 
+/// How long to wait for others: long enough for an emulated machine whose kernel verifies a program.
+pub const PATIENCE: Duration = Duration::from_mins(2);
+
 /// Two ends of a cable, each in a namespace of its own; nothing on them speaks by itself.
 pub fn veth_pair(near: &str, far: &str) -> (Netns, Netns) {
     let (gateway, peer) = (namespace(), namespace());
@@ -60,9 +63,17 @@ fn namespace() -> Netns {
     Netns::new().expect("cannot make a network namespace; these tests need root")
 }
 
+/// Whether the kernel has TCX.
+pub fn has_tcx() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
+    let version: (u32, u32) = (numbers.next().unwrap(), numbers.next().unwrap());
+    version >= (6, 6)
+}
+
 /// Waits for something that another process does.
 pub fn wait_for(what: &str, mut happened: impl FnMut() -> bool) {
-    let patience = Instant::now() + Duration::from_secs(20);
+    let patience = Instant::now() + PATIENCE;
     while !happened() {
         assert!(Instant::now() < patience, "waited in vain for {what}");
         std::thread::sleep(Duration::from_millis(10));

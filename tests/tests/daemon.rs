@@ -1,13 +1,9 @@
-//! The daemon over time: interfaces that come and go, windows, signals, and who else is there.
+//! The daemon over time: interfaces that come and go, windows, signals.
 
 use std::{net::UdpSocket, time::Duration};
 
-use flowlog::{
-    clock::Utc,
-    demo::{self, INTERFACE, Netns, Vpn},
-    store::layout::ObjectName,
-};
-use flowlog_tests::{Daemon, Ended, duckdb, flowlog, quiet_tun, veth_pair};
+use flowlog::{clock::Utc, demo::Netns, store::layout::ObjectName};
+use flowlog_tests::{Daemon, Ended, duckdb, flowlog, quiet_tun};
 use nix::sys::signal::Signal;
 use object_store::path::Path;
 
@@ -148,72 +144,6 @@ fn rows_lie_within_their_window_and_windows_follow_one_another() {
             FROM ledger WHERE direction = 'up') WHERE gap <> INTERVAL 0 SECOND",
     );
     assert_eq!(gaps[0]["gaps"], 0);
-}
-
-#[test]
-fn clsact_counts_what_tcx_counts() {
-    let mut counted = vec![];
-    for attach in ["tcx", "clsact"] {
-        let directory = tempfile::tempdir().unwrap();
-        let store = store(&directory);
-        let vpn = Vpn::new().expect("these tests need root");
-        let arguments = ["--store", &store, "--attach", attach];
-        let daemon = Daemon::attached(&vpn.gateway, INTERFACE, &arguments);
-        demo::generate(&vpn).unwrap();
-        let filters = vpn
-            .gateway
-            .command("tc")
-            .unwrap()
-            .args(["filter", "show", "dev", INTERFACE, "ingress"])
-            .output()
-            .unwrap();
-        let has_filter = String::from_utf8_lossy(&filters.stdout).contains("up_l3");
-        assert_eq!(has_filter, attach == "clsact");
-        assert_done(&daemon.terminate());
-        assert_balanced(&store);
-        counted.push(duckdb(
-            store.as_ref(),
-            "SELECT protocol, remote_port, count(*)::INT AS flows, sum(packets_up)::INT AS packets
-             FROM flows WHERE remote_port = 5353 OR icmp_type IN (8, 128) GROUP BY ALL ORDER BY ALL",
-        ));
-    }
-    assert_eq!(counted[0], counted[1]);
-    assert_eq!(counted[0].len(), 3, "{counted:?}");
-}
-
-#[test]
-fn packets_go_on_to_who_comes_next_and_nothing_is_left_behind() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = store(&directory);
-    let (gateway, peer) = veth_pair("flnear", "flfar");
-    let tc = |arguments: &[&str]| {
-        let output = gateway.command("tc").unwrap().args(arguments).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    };
-    tc(&["qdisc", "add", "dev", "flnear", "clsact"]);
-    let everything = "protocol all u32 match u32 0 0 action mirred egress redirect dev lo";
-    let filter = ["filter", "add", "dev", "flnear", "ingress"].into_iter();
-    tc(&filter.chain(everything.split(' ')).collect::<Vec<_>>());
-    let daemon = Daemon::attached(&gateway, "flnear", &["--store", &store]);
-    for (netns, interface, address) in
-        [(&gateway, "flnear", "10.8.0.1/24"), (&peer, "flfar", "10.8.0.2/24")]
-    {
-        netns.ip(&["address", "add", address, "dev", interface]).unwrap();
-    }
-    peer.run(|| {
-        let socket = UdpSocket::bind("10.8.0.2:0")?;
-        (0..20).try_for_each(|_| socket.send_to(&[0; 72], "10.8.0.1:9").map(|_| ()))
-    })
-    .unwrap();
-    std::thread::sleep(Duration::from_millis(200));
-    // The filter of somebody else saw them all, and took them away as it does.
-    let statistics = tc(&["-s", "filter", "show", "dev", "flnear", "ingress"]);
-    assert!(statistics.contains("20 pkt"), "{statistics}");
-    let ended = daemon.terminate();
-    assert_done(&ended);
-    assert!(ended.stdout.starts_with("20 packets, 2000 bytes"), "{}", ended.stdout);
-    assert!(!tc(&["filter", "show", "dev", "flnear", "egress"]).contains("bpf"));
 }
 
 #[test]

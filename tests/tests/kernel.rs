@@ -165,17 +165,17 @@ fn when_the_overflow_map_is_full_too_packets_are_counted() {
 /// Two CPUs on one flow, while the epoch changes as fast as it can; ten times over.
 #[test]
 fn no_packet_is_lost_between_epochs_or_between_cpus() {
+    let mut loaded = load(64);
     for run in 0..10 {
-        swap_under_load(run);
+        swap_under_load(&mut loaded, run);
     }
 }
 
 /// Sends from two CPUs until the epoch has changed often enough, however slow the machine is.
-fn swap_under_load(run: u32) {
+fn swap_under_load(loaded: &mut Loaded, run: u32) {
     const EPOCHS: u32 = 10;
     // Short: the end of an epoch waits for every run that began in it.
     const REPEAT: u32 = 2_000;
-    let mut loaded = load(64);
     // Test runs go by file descriptor: they need the program only to look it up.
     let up = loaded.program.classifier("up_l2").unwrap().fd().unwrap().try_clone().unwrap();
     let enough = AtomicBool::new(false);

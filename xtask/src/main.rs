@@ -7,6 +7,7 @@ mod fuzz;
 mod setup;
 mod shell;
 mod test;
+mod vm;
 
 use clap::{Parser, Subcommand};
 

@@ -17,8 +17,8 @@ pub struct Arguments {
 const TEST_PROGRAMS: [(&str, &str); 8] = [
     ("ip", "iproute2"),
     ("tc", "iproute2"),
-    ("ethtool", "ethtool"),
     ("tcpdump", "tcpdump"),
+    ("ethtool", "ethtool"),
     ("setpriv", "util-linux"),
     ("wg", "wireguard-tools"),
     ("wireguard-go", "wireguard-go"),
@@ -34,12 +34,7 @@ const CARGO_FUZZ: &str = "0.13.2";
 const DUCKDB: &str = "1.5.5";
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    install_packages(
-        TEST_PROGRAMS
-            .iter()
-            .filter(|(program, _)| !is_installed(program))
-            .map(|(_, package)| *package),
-    )?;
+    install_programs(&TEST_PROGRAMS)?;
     install_duckdb()?;
     if arguments.kernel {
         install_kernel_toolchain()?;
@@ -72,6 +67,17 @@ fn has_libbpf_headers() -> bool {
     std::path::Path::new("/usr/include/bpf/bpf_helpers.h").is_file()
 }
 
+/// Installs the packages of those programs that are not there.
+pub fn install_programs(programs: &[(&str, &str)]) -> anyhow::Result<()> {
+    let missing = programs.iter().filter(|(program, _)| !is_installed(program));
+    install_packages(missing.map(|(_, package)| *package))
+}
+
+/// Asks which packages there are.
+pub fn update_packages() -> anyhow::Result<()> {
+    shell::run(Command::new("apt-get").args(["update", "--quiet"]))
+}
+
 fn is_installed(program: &str) -> bool {
     // Root's own programs are not on everybody's search path.
     shell::which(program).is_some()
@@ -86,7 +92,7 @@ fn install_packages<'a>(packages: impl Iterator<Item = &'a str>) -> anyhow::Resu
     if shell::which("apt-get").is_none() {
         bail!("this is not Debian or Ubuntu; install by hand: {}", packages.join(" "));
     }
-    shell::run(Command::new("apt-get").args(["update", "--quiet"]))?;
+    update_packages()?;
     shell::run(
         Command::new("apt-get")
             .env("DEBIAN_FRONTEND", "noninteractive")

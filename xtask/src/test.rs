@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use crate::{check, ebpf, setup, shell};
+use crate::{check, ebpf, setup, shell, vm};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -19,6 +19,8 @@ enum Level {
     System,
     /// A flood of 10 million flows for a minute, and what it took; needs root.
     Flood,
+    /// Older kernels, in virtual machines; needs root.
+    Vm,
     /// All of it, after checking the sources and rebuilding the kernel program; what CI runs.
     #[default]
     All,
@@ -26,6 +28,7 @@ enum Level {
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let Arguments { level } = arguments;
+    let includes = |part: Level| [part, Level::All].contains(level);
     if *level == Level::All {
         setup::run(&setup::Arguments { kernel: true })?;
         ebpf::run(&ebpf::Command::Check { rebuild: true })?;
@@ -38,18 +41,24 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         cargo.args(["test", "--locked", "--workspace"]);
         cargo
     };
-    if matches!(level, Level::Unit | Level::All) {
+    if includes(Level::Unit) {
         shell::run(test().args(["--lib", "--bins"]))?;
     }
-    if *level == Level::Unit {
-        return Ok(());
+    if includes(Level::System) {
+        setup::run(&setup::Arguments { kernel: false })?;
+        shell::build_flowlog()?;
+        shell::run(test().args(["--test", "*"]))?;
     }
-    setup::run(&setup::Arguments { kernel: false })?;
-    shell::build_flowlog()?;
     if *level == Level::Flood {
+        setup::run(&setup::Arguments { kernel: false })?;
+        shell::build_flowlog()?;
         let mut flood = test();
         flood.env("FLOWLOG_FLOOD", "full").args(["--test", "flood", "--", "--nocapture"]);
-        return shell::run(&mut flood);
+        shell::run(&mut flood)?;
     }
-    shell::run(test().args(["--test", "*"]))
+    if includes(Level::Vm) {
+        setup::run(&setup::Arguments { kernel: false })?;
+        vm::run()?;
+    }
+    Ok(())
 }

@@ -64,6 +64,14 @@ pub enum Error {
         /// Why.
         source: Box<ProgramError>,
     },
+    /// The kernel has no TCX, and nothing else was wanted.
+    #[error(
+        "cannot attach to {interface}: this kernel has no TCX, which came with Linux 6.6; use --attach auto"
+    )]
+    NoTcx {
+        /// Name of the interface.
+        interface: String,
+    },
     /// Two interfaces have kernel indexes that agree in the low 16 bits.
     #[error(
         "{interface} cannot be counted together with {other}: their kernel indexes collide; recreate one of them"
