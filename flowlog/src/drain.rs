@@ -143,7 +143,8 @@ impl Drainer {
     /// Announces that the open epoch ends at the next multiple of `interval` in UTC, and returns
     /// that instant of the kernel's clock.
     pub fn announce(&mut self, interval: Duration) -> MonotonicNs {
-        let end_utc = next_boundary(self.open.offset.utc(clock::monotonic_coarse()), interval);
+        let now = self.open.offset.utc(clock::monotonic_coarse());
+        let end_utc = next_boundary(self.open.opened_utc, now, interval);
         let end = self.word.switch_at(self.open.offset.monotonic(end_utc), self.open.number);
         self.announced = Some((end, end_utc));
         end
@@ -264,11 +265,11 @@ pub fn can_settle() -> Result<(), Error> {
 /// More than the clock is slewed by in a few seconds, less than anyone sets it by.
 const SLEW: Duration = Duration::from_millis(50);
 
-/// The next multiple of `interval` that is not almost there: an epoch of next to nothing would
-/// only follow from the clock having been slewed back over the boundary just passed.
-fn next_boundary(now: Utc, interval: Duration) -> Utc {
-    let slack = (interval / 10).min(SLEW);
-    now.plus(slack).floor(interval).plus(interval)
+/// The next multiple of `interval`. An epoch that has opened on one does not end there again because
+/// the clock was slewed back over it; one that opened just before does, however short it is: it must
+/// not reach into the next window.
+fn next_boundary(opened: Utc, now: Utc, interval: Duration) -> Utc {
+    now.max(opened).floor(interval).plus(interval)
 }
 
 fn totals_error(source: MapError) -> Error {
@@ -279,17 +280,20 @@ fn totals_error(source: MapError) -> Error {
 mod tests {
     use super::*;
 
+    fn boundary(opened_ms: i64, now_ms: i64) -> i64 {
+        let interval = Duration::from_secs(10);
+        next_boundary(Utc::from_ms(opened_ms), Utc::from_ms(now_ms), interval).ms()
+    }
+
     #[test]
     fn the_next_boundary_is_the_next_multiple() {
-        let interval = Duration::from_secs(10);
-        assert_eq!(next_boundary(Utc::from_ms(12_000), interval), Utc::from_ms(20_000));
-        assert_eq!(next_boundary(Utc::from_ms(20_000), interval), Utc::from_ms(30_000));
+        assert_eq!(boundary(11_000, 12_000), 20_000);
+        assert_eq!(boundary(20_000, 20_000), 30_000);
+        assert_eq!(boundary(19_990, 19_999), 20_000);
     }
 
     #[test]
     fn a_clock_slewed_back_over_a_boundary_does_not_make_an_epoch_of_nothing() {
-        let interval = Duration::from_secs(10);
-        assert_eq!(next_boundary(Utc::from_ms(19_995), interval), Utc::from_ms(30_000));
-        assert_eq!(next_boundary(Utc::from_ms(19_900), interval), Utc::from_ms(20_000));
+        assert_eq!(boundary(20_000, 19_995), 30_000);
     }
 }

@@ -50,7 +50,8 @@ impl Loaded {
         self.program.ignore_interface(LOOPBACK).unwrap();
     }
 
-    /// Gives a packet to an entry point, `repeat` times, and returns the verdict.
+    /// Gives a packet to an entry point, `repeat` times, and returns the verdict. Fails when the
+    /// packet is not the same afterwards.
     pub fn run(&mut self, entry_point: &'static str, packet: &[u8], repeat: u32) -> i32 {
         self.try_run(entry_point, packet, repeat).expect("the kernel refuses the packet")
     }
@@ -62,9 +63,18 @@ impl Loaded {
         packet: &[u8],
         repeat: u32,
     ) -> Option<i32> {
-        let options = TestRunOptions { data_in: Some(packet), repeat, ..TestRunOptions::default() };
+        let mut left = vec![0; packet.len()];
+        let options = TestRunOptions {
+            data_in: Some(packet),
+            data_out: Some(&mut left),
+            repeat,
+            ..TestRunOptions::default()
+        };
         match self.program.classifier(entry_point).unwrap().test_run(options) {
-            Ok(result) => Some(result.return_value.cast_signed()),
+            Ok(result) => {
+                assert!(left == packet, "{entry_point} changed a packet");
+                Some(result.return_value.cast_signed())
+            }
             Err(ProgramError::SyscallError(error))
                 if error.io_error.kind() == std::io::ErrorKind::InvalidInput =>
             {

@@ -199,7 +199,8 @@ impl Times {
     fn activity(&self, counters: &FlowCounters) -> Activity {
         Activity {
             start_ms: self.utc(counters.first_ns).ms(),
-            end_ms: self.utc(counters.last_ns).ms(),
+            // Before the end, also where a thread was interrupted while it announced that.
+            end_ms: self.utc(counters.last_ns).min(Utc::from_ns(self.closed.ns() - 1)).ms(),
             packets_up: counters.packets_up,
             bytes_up: counters.bytes_up,
             packets_down: counters.packets_down,
