@@ -3,6 +3,7 @@
 //! The object is committed beside a lock that names the compiler, the linker and the hash of the
 //! sources, so that everything else builds with stable Rust alone.
 
+mod instructions;
 mod toolchain;
 
 use std::{
@@ -33,6 +34,8 @@ pub enum Command {
         #[arg(long)]
         rebuild: bool,
     },
+    /// Show how many instructions the committed object has, and takes to count a packet.
+    Instructions,
 }
 
 pub fn run(command: &Command) -> anyhow::Result<()> {
@@ -45,6 +48,9 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Check { rebuild } => check(*rebuild),
+        Command::Instructions => {
+            instructions::print(&fs::read(shell::root().join(OBJECT)).context(OBJECT)?)
+        }
     }
 }
 
@@ -66,6 +72,7 @@ struct Lock {
 fn build_committed() -> anyhow::Result<()> {
     let toolchain = Toolchain::find()?;
     let object = fs::read(toolchain.build(false)?)?;
+    instructions::check(&object)?;
     let lock = Lock {
         compiler: toolchain.compiler()?,
         linker: toolchain.linker()?,
@@ -97,6 +104,7 @@ fn check(rebuild: bool) -> anyhow::Result<()> {
         "the sources of the kernel program changed since {OBJECT} was built; \
          run `cargo xtask ebpf build` and commit both"
     );
+    instructions::check(&object).context(OBJECT)?;
     if rebuild {
         let toolchain = Toolchain::find()?;
         let again = fs::read(toolchain.build(false)?)?;
