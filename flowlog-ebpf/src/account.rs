@@ -32,55 +32,59 @@ const ETHERTYPE_IPV6: u16 = 0x86dd;
 
 /// Counts a packet that starts at its IP header.
 #[inline(always)]
-pub fn layer3(ctx: &TcContext, direction: Direction) {
-    let packet = Linear::new(ctx, 0);
-    let version = packet.read::<FirstByte>(0).map_or(0, FirstByte::version);
-    if !account_plain(ctx, direction, &packet, version) {
-        any_layer3(ctx, direction);
+pub fn layer3<const UP: bool>(ctx: &TcContext) {
+    let version = Linear::new(ctx, 0).read::<FirstByte>(0).map_or(0, FirstByte::version);
+    if !account_plain::<UP, 0>(ctx, version) {
+        any_layer3(ctx, direction::<UP>());
     }
 }
 
 /// Counts a packet that starts at its Ethernet header.
 #[inline(always)]
-pub fn layer2(ctx: &TcContext, direction: Direction) {
-    let frame = Linear::new(ctx, 0);
-    let version = frame.read::<LinkHeader>(0).map_or(0, |link| version_of(link.ethertype()));
-    let packet = Linear::new(ctx, ETHERNET_HEADER);
-    if !account_plain(ctx, direction, &packet, version) {
-        any_layer2(ctx, direction);
+pub fn layer2<const UP: bool>(ctx: &TcContext) {
+    let link = Linear::new(ctx, 0).read::<LinkHeader>(0);
+    let version = link.map_or(0, |link| version_of(link.ethertype()));
+    if !account_plain::<UP, ETHERNET_HEADER>(ctx, version) {
+        any_layer2(ctx, direction::<UP>());
     }
 }
 
-/// Counts a plain packet; false, and nothing done, if it is not one.
 #[inline(always)]
-fn account_plain(ctx: &TcContext, direction: Direction, packet: &Linear, version: u8) -> bool {
-    // No closures here: only functions can be told to be inlined.
+const fn direction<const UP: bool>() -> Direction {
+    if UP { Direction::Up } else { Direction::Down }
+}
+
+/// Counts a plain packet; false, and nothing done, if it is not one.
+///
+/// A function for each direction and link layer, which are constants in it; and each with a stack of
+/// its own, since together they would be larger than the kernel allows.
+#[inline(always)]
+fn account_plain<const UP: bool, const BASE: u32>(ctx: &TcContext, version: u8) -> bool {
     match version {
-        4 => account_plain_v4(ctx, direction, packet),
-        6 => account_plain_v6(ctx, direction, packet.base),
+        4 => account_plain_v4::<UP, BASE>(ctx),
+        6 => account_plain_v6::<UP, BASE>(ctx),
         _ => false,
     }
 }
 
-#[inline(always)]
-fn account_plain_v4(ctx: &TcContext, direction: Direction, packet: &Linear) -> bool {
-    let Some(datagram) = parse_plain_ipv4(packet) else {
+#[inline(never)]
+fn account_plain_v4<const UP: bool, const BASE: u32>(ctx: &TcContext) -> bool {
+    let Some(datagram) = parse_plain_ipv4(&Linear::new(ctx, BASE)) else {
         return false;
     };
-    if let Some(hook) = Hook::find(ctx, direction) {
+    if let Some(hook) = Hook::find(ctx, direction::<UP>()) {
         let is_excluded = policy::excludes(&hook, &datagram, V4.targets);
         account_flow(ctx, &hook, &datagram, is_excluded, &V4);
     }
     true
 }
 
-/// With a stack of its own: together with that of IPv4 it would be too large.
 #[inline(never)]
-fn account_plain_v6(ctx: &TcContext, direction: Direction, base: u32) -> bool {
-    let Some(datagram) = parse_plain_ipv6(&Linear::new(ctx, base)) else {
+fn account_plain_v6<const UP: bool, const BASE: u32>(ctx: &TcContext) -> bool {
+    let Some(datagram) = parse_plain_ipv6(&Linear::new(ctx, BASE)) else {
         return false;
     };
-    if let Some(hook) = Hook::find(ctx, direction) {
+    if let Some(hook) = Hook::find(ctx, direction::<UP>()) {
         let is_excluded = policy::excludes(&hook, &datagram, V6.targets);
         account_flow(ctx, &hook, &datagram, is_excluded, &V6);
     }

@@ -28,32 +28,31 @@ mod policy;
 mod skb;
 
 use aya_ebpf::{macros::classifier, programs::TcContext};
-use flowlog_common::flow::Direction;
 
 /// `TCX_NEXT` and `TC_ACT_UNSPEC`: leave the packet to whoever comes next.
 const NEXT: i32 = -1;
 
 #[classifier]
 pub fn up_l3(ctx: TcContext) -> i32 {
-    account::layer3(&ctx, Direction::Up);
+    account::layer3::<true>(&ctx);
     NEXT
 }
 
 #[classifier]
 pub fn down_l3(ctx: TcContext) -> i32 {
-    account::layer3(&ctx, Direction::Down);
+    account::layer3::<false>(&ctx);
     NEXT
 }
 
 #[classifier]
 pub fn up_l2(ctx: TcContext) -> i32 {
-    account::layer2(&ctx, Direction::Up);
+    account::layer2::<true>(&ctx);
     NEXT
 }
 
 #[classifier]
 pub fn down_l2(ctx: TcContext) -> i32 {
-    account::layer2(&ctx, Direction::Down);
+    account::layer2::<false>(&ctx);
     NEXT
 }
 

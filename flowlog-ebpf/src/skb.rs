@@ -23,7 +23,6 @@ pub struct Linear {
     start: usize,
     end: usize,
     bytes: u32,
-    pub base: u32,
 }
 
 impl Linear {
@@ -32,7 +31,7 @@ impl Linear {
         let (start, end) = bounds(ctx);
         // Only asked for when a header was there, so that this is never less than nothing.
         let bytes = ctx.len().wrapping_sub(base);
-        Self { start: start + base as usize, end, bytes, base }
+        Self { start: start + base as usize, end, bytes }
     }
 }
 

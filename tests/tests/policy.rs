@@ -44,7 +44,7 @@ fn packet_v4(member: u8, remote: u8) -> Vec<u8> {
     packet
 }
 
-/// A UDP packet from 2001:db8::`member` to 2001:db8:1::`remote`.
+/// The same from `2001:db8::member` to `2001:db8:1::remote`.
 fn packet_v6(member: u16, remote: u16) -> Vec<u8> {
     let mut packet = vec![0x60, 0, 0, 0, 0, 8, 17, 64];
     packet.extend(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, member).octets());
@@ -143,10 +143,10 @@ fn an_order_concerns_the_member_and_not_the_other_side() {
 /// Nothing in user space runs between the two packets.
 #[test]
 fn an_order_ends_on_time_by_the_kernels_own_clock() {
-    // On an emulated machine the verifier takes its time.
+    // On a busy or an emulated machine the verifier takes its time.
     let began = Instant::now();
     drop(Loaded::new(SIZES));
-    let lasts = 2 * began.elapsed() + Duration::from_millis(400);
+    let lasts = 4 * began.elapsed() + Duration::from_secs(1);
     let began = Instant::now();
     let mut loaded = Loaded::with_policy(SIZES, &targeted(&["10.0.0.7"], lasts));
     loaded.run("up_l3", &packet_v4(7, 1), 1);
