@@ -76,24 +76,28 @@ fn packets_written_into_a_tun_are_what_the_oracle_says() {
 
 #[test]
 fn frames_that_arrive_on_a_veth_are_what_the_oracle_says() {
-    let directory = tempfile::tempdir().unwrap();
-    let packets = packets();
     let (gateway, peer) = veth_pair("flnear", "flfar");
-    let send = || replay_into_interface(&peer, "flfar", &packets.l2);
-    let sent = record(&gateway, "flnear", directory.path(), send);
-    assert_balanced(directory.path(), sent, "up");
-    assert_equal_to_oracle(&packets.l2, &store(directory.path()), None);
+    assert_frames_are_what_the_oracle_says(&gateway, (&peer, "flfar"), "up");
 }
 
 #[test]
 fn frames_that_leave_by_a_veth_are_what_the_oracle_says() {
-    let directory = tempfile::tempdir().unwrap();
-    let packets = packets();
     let (gateway, _peer) = veth_pair("flnear", "flfar");
-    let send = || replay_into_interface(&gateway, "flnear", &packets.l2);
-    let sent = record(&gateway, "flnear", directory.path(), send);
-    assert_balanced(directory.path(), sent, "down");
-    assert_equal_to_oracle(&packets.l2, &store(directory.path()), None);
+    assert_frames_are_what_the_oracle_says(&gateway, (&gateway, "flnear"), "down");
+}
+
+/// Counts on the near end of a cable what is sent out of either end of it.
+fn assert_frames_are_what_the_oracle_says(
+    gateway: &Netns,
+    (sender, interface): (&Netns, &str),
+    direction: &str,
+) {
+    let directory = tempfile::tempdir().unwrap();
+    let frames = &packets().l2;
+    let send = || replay_into_interface(sender, interface, frames);
+    let sent = record(gateway, "flnear", directory.path(), send);
+    assert_balanced(directory.path(), sent, direction);
+    assert_equal_to_oracle(frames, &store(directory.path()), None);
 }
 
 #[test]

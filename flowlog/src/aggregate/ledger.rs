@@ -104,32 +104,19 @@ pub struct Account {
 impl Account {
     /// Every count with its name, in the order of the ledger's columns.
     #[must_use]
-    pub const fn terms(&self) -> [(&'static str, Count); 8] {
-        // Destructured, so that a new term cannot be forgotten.
-        let Self {
-            seen,
-            flows,
-            overflow,
-            remainder,
-            not_ip,
-            malformed,
-            excluded,
-            fragments_without_first,
-        } = *self;
-        [
-            ("seen", seen),
-            ("flows", flows),
-            ("overflow", overflow),
-            ("remainder", remainder),
-            ("not_ip", not_ip),
-            ("malformed", malformed),
-            ("excluded", excluded),
-            ("fragments_without_first", fragments_without_first),
-        ]
+    pub fn terms(&self) -> [(&'static str, Count); 8] {
+        let mut copy = *self;
+        copy.terms_mut().map(|(name, count)| (name, *count))
     }
 
     /// Adds another account to this one.
     pub fn add(&mut self, other: &Self) {
+        for ((_, sum), (_, count)) in self.terms_mut().into_iter().zip(other.terms()) {
+            sum.add(count.packets, count.bytes);
+        }
+    }
+
+    fn terms_mut(&mut self) -> [(&'static str, &mut Count); 8] {
         // Destructured, so that a new term cannot be forgotten.
         let Self {
             seen,
@@ -141,19 +128,16 @@ impl Account {
             excluded,
             fragments_without_first,
         } = self;
-        let sums = [
-            seen,
-            flows,
-            overflow,
-            remainder,
-            not_ip,
-            malformed,
-            excluded,
-            fragments_without_first,
-        ];
-        for (sum, (_, count)) in sums.into_iter().zip(other.terms()) {
-            sum.add(count.packets, count.bytes);
-        }
+        [
+            ("seen", seen),
+            ("flows", flows),
+            ("overflow", overflow),
+            ("remainder", remainder),
+            ("not_ip", not_ip),
+            ("malformed", malformed),
+            ("excluded", excluded),
+            ("fragments_without_first", fragments_without_first),
+        ]
     }
 
     /// What is seen but in none of the other terms, packets and bytes; both zero when it balances.
