@@ -20,6 +20,8 @@ use programs::{Course, Floor, Runnable, Vary};
 
 const RUNS: usize = 9;
 const REPEAT: u32 = 2_000_000;
+/// Room for flows, unless they are scanned.
+const ROOM: u32 = 1 << 20;
 /// Distinct flows of the random and the new ones.
 const FLOWS: u32 = 1_000_000;
 /// Room for flows when they are scanned.
@@ -109,13 +111,13 @@ impl Flowlog {
 }
 
 fn hot(series: &mut Series, objects: &Objects) -> anyhow::Result<()> {
-    let mut flowlog = Flowlog::load(1 << 20)?;
+    let mut flowlog = Flowlog::load(ROOM)?;
     let empty = flowlog.entry_point("empty")?;
     let (l2, l3) = (flowlog.entry_point("up_l2")?, flowlog.entry_point("up_l3")?);
     let floors = objects
         .floor
         .as_deref()
-        .map(|object| anyhow::Ok((Floor::load(object, 14)?, Floor::load(object, 0)?)))
+        .map(|object| anyhow::Ok((Floor::load(object, 14, ROOM)?, Floor::load(object, 0, ROOM)?)))
         .transpose()?;
     let (frame_v4, frame_v6) = (packet::frame_v4(), packet::frame_v6());
     let (packet_v4, packet_v6) = (&frame_v4[14..], &frame_v6[14..]);
@@ -135,11 +137,11 @@ fn hot(series: &mut Series, objects: &Objects) -> anyhow::Result<()> {
 }
 
 fn many(series: &mut Series, objects: &Objects) -> anyhow::Result<()> {
-    let mut flowlog = Flowlog::load(1 << 20)?;
+    let mut flowlog = Flowlog::load(ROOM)?;
     let empty = flowlog.entry_point("empty")?;
     let ours = flowlog.entry_point("up_l2")?;
     let mut vary = Vary::load(&objects.vary, 14)?;
-    let floor = objects.floor.as_deref().map(|object| Floor::load(object, 14)).transpose()?;
+    let floor = objects.floor.as_deref().map(|object| Floor::load(object, 14, ROOM)).transpose()?;
     let frame = packet::frame_v4();
     for _ in 0..RUNS {
         let mut cost = |program: &Runnable, course| {
@@ -164,10 +166,18 @@ fn many(series: &mut Series, objects: &Objects) -> anyhow::Result<()> {
 fn scan(series: &mut Series, objects: &Objects) -> anyhow::Result<()> {
     let mut flowlog = Flowlog::load(SCANNED)?;
     let ours = flowlog.entry_point("up_l2")?;
+    let floor =
+        objects.floor.as_deref().map(|object| Floor::load(object, 14, SCANNED)).transpose()?;
     let mut vary = Vary::load(&objects.vary, 14)?;
     let frame = packet::frame_v4();
     for _ in 0..RUNS {
-        series.cost("scan_v4", vary.nanoseconds(&ours, Course::InTurn, &frame, FLOWS)?);
+        let mut cost =
+            |program: &Runnable| vary.nanoseconds(program, Course::InTurn, &frame, FLOWS);
+        if let Some(floor) = &floor {
+            series.cost("floor_scan_v4", cost(&floor.up)?);
+            floor.empty_map()?;
+        }
+        series.cost("scan_v4", cost(&ours)?);
         flowlog.empty_maps()?;
     }
     Ok(())

@@ -46,10 +46,11 @@ pub struct Floor {
 }
 
 impl Floor {
-    /// For packets whose IP header begins at this offset.
-    pub fn load(object: &Path, l2_len: u32) -> anyhow::Result<Self> {
+    /// For packets whose IP header begins at this offset, with room for so many flows.
+    pub fn load(object: &Path, l2_len: u32, flows: u32) -> anyhow::Result<Self> {
         let mut ebpf = EbpfLoader::new()
             .override_global("l2_len", &l2_len, true)
+            .map_max_entries("FLOWS_A", flows)
             .load_file(object)
             .with_context(|| object.display().to_string())?;
         let up = load(&mut ebpf, "up")?;
