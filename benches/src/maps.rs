@@ -43,6 +43,7 @@ pub fn measure(objects: &Objects) -> anyhow::Result<Vec<Measurement>> {
     for _ in 0..RUNS {
         for (kind, design) in &mut designs {
             hot(&mut series, *kind, design)?;
+            paced(&mut series, *kind, design)?;
         }
         for (kind, design) in &mut designs {
             many(&mut series, *kind, design, &mut vary)?;
@@ -83,6 +84,21 @@ fn hot(series: &mut Series, kind: Kind, design: &mut Design) -> anyhow::Result<(
         }
     }
     Ok(())
+}
+
+/// One flow, whose packets have more done to them than to be counted: alone, and with its other
+/// direction on the other CPU.
+fn paced(series: &mut Series, kind: Kind, design: &mut Design) -> anyhow::Result<()> {
+    let Design { paced: Some([up, down, nothing]), stored, .. } = design else { return Ok(()) };
+    let (frame, name) = (frame_v4(), kind.name());
+    let load = |program| Load { program, packet: &frame };
+    for (scene, program, beside) in
+        [("work", &*nothing, &*nothing), ("alone", &*up, &*nothing), ("up_and_down", &*up, &*down)]
+    {
+        let outcome = two::measure(load(program), load(beside))?;
+        series.cost(format!("{name}_paced_{scene}"), outcome.nanoseconds);
+    }
+    empty(stored).map(|_| ())
 }
 
 /// Flows that come for the first time, then at random; then their drain.

@@ -106,6 +106,36 @@ DESIGN(per_cpu_down, count(skb, &PER_CPU, 1, 0))
 DESIGN(by_cpu_up, count_by_cpu(skb, 0))
 DESIGN(by_cpu_down, count_by_cpu(skb, 1))
 
+// A packet has more done to it than to be counted, and CPUs that share a flow meet less often.
+static long step(__u32 index, __u64 *sum)
+{
+	*sum = *sum * 3 + index;
+	return 0;
+}
+
+static __always_inline void work(void)
+{
+	__u64 sum = 0;
+	bpf_loop(100, step, &sum, 0);
+}
+
+#define PACED(name, map, half, atomically) \
+	SEC("classifier") int name(struct __sk_buff *skb) \
+	{ \
+		work(); \
+		return count(skb, &map, half, atomically); \
+	}
+PACED(shared_paced_up, SHARED, 0, 1)
+PACED(shared_paced_down, SHARED, 1, 1)
+PACED(per_cpu_paced_up, PER_CPU, 0, 0)
+PACED(per_cpu_paced_down, PER_CPU, 1, 0)
+
+SEC("classifier") int empty_paced(struct __sk_buff *skb)
+{
+	work();
+	return GO_ON;
+}
+
 SEC("classifier") int empty(struct __sk_buff *skb) { return GO_ON; }
 
 // Values as large as those of several CPUs: what the kernel copies for a flow on a machine with

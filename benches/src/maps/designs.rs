@@ -45,6 +45,8 @@ pub struct Design {
     pub down: Runnable,
     /// Does nothing.
     pub empty: Runnable,
+    /// Up, down and nothing, with other work for each packet, as most of what is done to one is.
+    pub paced: Option<[Runnable; 3]>,
     pub stored: Stored,
     _ebpf: Ebpf,
 }
@@ -58,6 +60,14 @@ impl Design {
         let up = load(&mut ebpf, &format!("{}_up", kind.name()))?;
         let down = load(&mut ebpf, &format!("{}_down", kind.name()))?;
         let empty = load(&mut ebpf, "empty")?;
+        let paced = match kind {
+            Kind::Shared | Kind::PerCpu => Some([
+                load(&mut ebpf, &format!("{}_paced_up", kind.name()))?,
+                load(&mut ebpf, &format!("{}_paced_down", kind.name()))?,
+                load(&mut ebpf, "empty_paced")?,
+            ]),
+            Kind::Racy | Kind::ByCpu => None,
+        };
         let maps = match kind {
             Kind::Shared | Kind::Racy => vec![hash(&mut ebpf, "SHARED")?],
             Kind::PerCpu => vec![hash(&mut ebpf, "PER_CPU")?],
@@ -77,6 +87,7 @@ impl Design {
             up,
             down,
             empty,
+            paced,
             stored: Stored { maps, reader: Reader::new(copies) },
             _ebpf: ebpf,
         })

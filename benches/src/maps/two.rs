@@ -10,9 +10,9 @@ use anyhow::{Context as _, ensure};
 
 use crate::kernel::Runnable;
 
-const REPEAT: u32 = 1_000_000;
+const REPEAT: u32 = 500_000;
 /// Runs in a call of the CPU that works beside the one that is measured.
-const CHUNK: u32 = 50_000;
+const CHUNK: u32 = 20_000;
 const MEASURED: usize = 0;
 const BESIDE: usize = 1;
 /// Where the other CPU did something else for more than the rest of the time, nothing was measured.
@@ -56,6 +56,7 @@ fn attempt(measured: Load<'_>, beside: Load<'_>) -> anyhow::Result<(f64, u64, f6
     thread::scope(|scope| {
         let other = scope.spawn(|| {
             pin(BESIDE)?;
+            schedule(libc::SCHED_FIFO)?;
             let mut busy = vec![];
             while !is_over.load(Ordering::Relaxed) {
                 let nanoseconds = beside.program.nanoseconds(beside.packet, CHUNK)?;
@@ -67,10 +68,12 @@ fn attempt(measured: Load<'_>, beside: Load<'_>) -> anyhow::Result<(f64, u64, f6
         while chunks.load(Ordering::Relaxed) == 0 && !other.is_finished() {
             thread::yield_now();
         }
+        schedule(libc::SCHED_FIFO)?;
         let began = Instant::now();
         let outcome = measured.program.nanoseconds(measured.packet, REPEAT);
         let ended = Instant::now();
         is_over.store(true, Ordering::Relaxed);
+        schedule(libc::SCHED_OTHER)?;
         let busy = other.join().ok().context("the second CPU's thread panicked")??;
         ensure!(!busy.is_empty(), "the second CPU did nothing");
         let within = busy.iter().filter(|(at, _)| *at > began && *at <= ended);
@@ -78,6 +81,16 @@ fn attempt(measured: Load<'_>, beside: Load<'_>) -> anyhow::Result<(f64, u64, f6
         let packets = u64::try_from(busy.len())? * u64::from(CHUNK);
         Ok((outcome?, packets, busy_ns / ((ended - began).as_secs_f64() * 1e9)))
     })
+}
+
+/// In the first class no other process takes the CPU away, for the moment that it takes.
+fn schedule(class: libc::c_int) -> anyhow::Result<()> {
+    let priority = i32::from(class == libc::SCHED_FIFO);
+    let parameters = libc::sched_param { sched_priority: priority };
+    // SAFETY: the parameters outlive the call.
+    let outcome = unsafe { libc::sched_setscheduler(0, class, &raw const parameters) };
+    ensure!(outcome == 0, "cannot change the schedule: {}", std::io::Error::last_os_error());
+    Ok(())
 }
 
 fn pin(cpu: usize) -> anyhow::Result<()> {
