@@ -49,6 +49,8 @@ fn main() -> anyhow::Result<()> {
         let floor = objects.get("floor").cloned();
         kernel::measure(group, &kernel::Objects { vary, floor })
     };
+    // Before a group keeps to one of them.
+    let cpus = std::thread::available_parallelism()?.get();
     let mut measurements = vec![];
     for group in groups {
         measurements.extend(match group.as_str() {
@@ -67,7 +69,7 @@ fn main() -> anyhow::Result<()> {
     let answer = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "kernel": kernel.trim(),
-        "cpus": std::thread::available_parallelism()?.get(),
+        "cpus": cpus,
         "measurements": measurements,
     });
     println!("{answer:#}");
