@@ -15,8 +15,9 @@ use flowlog::{
 use flowlog_common::interface::Interface;
 
 use crate::Measurement;
-pub use programs::Objects;
-use programs::{Course, Floor, Runnable, Vary};
+pub use packet::frame_v4;
+use programs::Floor;
+pub use programs::{Course, Objects, Runnable, Vary, load};
 
 const RUNS: usize = 9;
 const REPEAT: u32 = 2_000_000;
@@ -52,17 +53,18 @@ pub fn measure(group: Group, objects: &Objects) -> anyhow::Result<Vec<Measuremen
 
 /// Measurements in the order in which they were begun.
 #[derive(Default)]
-struct Series(Vec<Measurement>);
+pub struct Series(pub Vec<Measurement>);
 
 impl Series {
-    fn add(&mut self, name: &'static str, unit: &'static str, run: f64) {
+    pub fn add(&mut self, name: impl Into<String>, unit: &'static str, run: f64) {
+        let name = name.into();
         match self.0.iter_mut().find(|measurement| measurement.name == name) {
             Some(measurement) => measurement.runs.push(run),
             None => self.0.push(Measurement::new(name, unit, vec![run])),
         }
     }
 
-    fn cost(&mut self, name: &'static str, nanoseconds: f64) {
+    pub fn cost(&mut self, name: impl Into<String>, nanoseconds: f64) {
         self.add(name, "ns/packet", nanoseconds);
     }
 }
@@ -144,13 +146,8 @@ fn many(series: &mut Series, objects: &Objects) -> anyhow::Result<()> {
     let floor = objects.floor.as_deref().map(|object| Floor::load(object, 14, ROOM)).transpose()?;
     let frame = packet::frame_v4();
     for _ in 0..RUNS {
-        let mut cost = |program: &Runnable, course| {
-            // What giving each run another flow costs is taken off again.
-            let varied = vary.nanoseconds(program, course, &frame, FLOWS)?;
-            let of_varying = vary.nanoseconds(&empty, course, &frame, FLOWS)?;
-            let of_empty = empty.nanoseconds(&frame, FLOWS)?;
-            anyhow::Ok(varied - of_varying + of_empty)
-        };
+        let mut cost =
+            |program: &Runnable, course| vary.cost(program, &empty, course, &frame, FLOWS);
         if let Some(floor) = &floor {
             series.cost("floor_new_v4", cost(&floor.up, Course::InTurn)?);
             series.cost("floor_random_v4", cost(&floor.up, Course::AtRandom)?);

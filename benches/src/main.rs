@@ -4,10 +4,11 @@
 //! order in which they were taken, since on a shared machine only the spread says what a median is
 //! worth, and only neighbours compare.
 //!
-//! Arguments: what to measure (`hot`, `many`, `scan`, `pipeline`), and as `NAME=PATH` the objects that
+//! Arguments: what to measure (`hot`, `many`, `scan`, `maps`, `pipeline`), and as `NAME=PATH` the objects that
 //! `cargo xtask bench` compiled for it.
 
 mod kernel;
+mod maps;
 mod pipeline;
 
 use std::{collections::HashMap, path::PathBuf};
@@ -17,14 +18,14 @@ use serde_json::{Value, json};
 
 /// One thing that was measured, several times.
 struct Measurement {
-    name: &'static str,
+    name: String,
     unit: &'static str,
     runs: Vec<f64>,
 }
 
 impl Measurement {
-    fn new(name: &'static str, unit: &'static str, runs: Vec<f64>) -> Self {
-        Self { name, unit, runs }
+    fn new(name: impl Into<String>, unit: &'static str, runs: Vec<f64>) -> Self {
+        Self { name: name.into(), unit, runs }
     }
 
     fn json(self) -> Value {
@@ -41,19 +42,26 @@ fn main() -> anyhow::Result<()> {
     let (objects, groups): (Vec<_>, Vec<_>) = arguments.iter().partition(|a| a.contains('='));
     let objects: HashMap<&str, PathBuf> =
         objects.iter().filter_map(|o| o.split_once('=')).map(|(n, p)| (n, p.into())).collect();
+    let object =
+        |name: &str| objects.get(name).cloned().with_context(|| format!("{name}=PATH is missing"));
     let kernel = |group| {
-        let vary = objects.get("vary").context("vary=PATH is missing")?.clone();
+        let vary = object("vary")?;
         let floor = objects.get("floor").cloned();
         kernel::measure(group, &kernel::Objects { vary, floor })
     };
+    // Before a group keeps to one of them.
+    let cpus = std::thread::available_parallelism()?.get();
     let mut measurements = vec![];
     for group in groups {
         measurements.extend(match group.as_str() {
             "hot" => kernel(kernel::Group::Hot)?,
             "many" => kernel(kernel::Group::Many)?,
             "scan" => kernel(kernel::Group::Scan)?,
+            "maps" => {
+                maps::measure(&maps::Objects { maps: object("maps")?, vary: object("vary")? })?
+            }
             "pipeline" => pipeline::measure()?,
-            _ => bail!("nothing is called {group}; there are hot, many, scan and pipeline"),
+            _ => bail!("nothing is called {group}; there are hot, many, scan, maps and pipeline"),
         });
     }
     let measurements: Vec<Value> = measurements.into_iter().map(Measurement::json).collect();
@@ -61,7 +69,7 @@ fn main() -> anyhow::Result<()> {
     let answer = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "kernel": kernel.trim(),
-        "cpus": std::thread::available_parallelism()?.get(),
+        "cpus": cpus,
         "measurements": measurements,
     });
     println!("{answer:#}");

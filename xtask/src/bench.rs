@@ -35,7 +35,8 @@ enum Command {
 
 #[derive(clap::Args)]
 struct Measure {
-    /// What to measure; all of it where nothing is named.
+    /// What to measure; where nothing is named, all that flowlog does. Beside that there is `maps`,
+    /// which compares designs of its maps and wants two CPUs for itself.
     #[arg(value_name = "GROUP", default_values = ["hot", "many", "scan", "pipeline"])]
     groups: Vec<String>,
     /// Source of a flow counter in C to measure the kernel program beside (programs `up` and

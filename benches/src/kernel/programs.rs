@@ -114,9 +114,25 @@ impl Vary {
         };
         first.nanoseconds(packet, flows)
     }
+
+    /// As [`Self::nanoseconds`], less what the choice of the flow costs, which a program shows that
+    /// does nothing.
+    pub fn cost(
+        &mut self,
+        program: &Runnable,
+        empty: &Runnable,
+        course: Course,
+        packet: &[u8],
+        flows: u32,
+    ) -> anyhow::Result<f64> {
+        let varied = self.nanoseconds(program, course, packet, flows)?;
+        let of_varying = self.nanoseconds(empty, course, packet, flows)?;
+        Ok(varied - of_varying + empty.nanoseconds(packet, flows)?)
+    }
 }
 
-fn load(ebpf: &mut Ebpf, name: &str) -> anyhow::Result<Runnable> {
+/// Loads a program of an object.
+pub fn load(ebpf: &mut Ebpf, name: &str) -> anyhow::Result<Runnable> {
     let program: &mut SchedClassifier =
         ebpf.program_mut(name).with_context(|| format!("no program {name}"))?.try_into()?;
     program.load().with_context(|| format!("the kernel refuses {name}"))?;

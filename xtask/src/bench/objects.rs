@@ -19,9 +19,11 @@ impl Objects {
         setup::install_clang()?;
         let folder = shell::root().join("target/bench");
         fs::create_dir_all(&folder)?;
-        let vary = shell::root().join("benches/src/kernel/vary.c");
-        let mut objects =
-            vec![("vary", compile(&fs::read_to_string(vary)?, &folder.join("vary"))?)];
+        let mut objects = vec![];
+        for name in ["vary", "maps"] {
+            let source = shell::root().join(format!("benches/src/kernel/{name}.c"));
+            objects.push((name, compile(&fs::read_to_string(source)?, &folder.join(name))?));
+        }
         if let Some(floor) = floor {
             let source = fs::read_to_string(floor).with_context(|| floor.display().to_string())?;
             // The loader knows the programs of TC by another name of their section.

@@ -57,7 +57,7 @@ impl Run {
         for Measurement { name, unit, median, runs } in &self.measurements {
             let least = runs.iter().copied().fold(f64::INFINITY, f64::min);
             let most = runs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            println!("{name:<22} {median:>14.1} {unit:<10} ({least:.1} to {most:.1})");
+            println!("{name:<34} {median:>14.1} {unit:<10} ({least:.1} to {most:.1})");
         }
         for (name, of, most) in YARDSTICKS {
             if let (Some(ours), Some(theirs)) = (self.find(name), self.find(of)) {
