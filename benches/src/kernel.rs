@@ -14,7 +14,7 @@ use flowlog::{
 };
 use flowlog_common::interface::Interface;
 
-use crate::Measurement;
+use crate::{Measurement, Series};
 pub use programs::Objects;
 use programs::{Course, Floor, Runnable, Vary};
 
@@ -48,18 +48,7 @@ pub fn measure(group: Group, objects: &Objects) -> anyhow::Result<Vec<Measuremen
     Ok(series.0)
 }
 
-/// Measurements in the order in which they were begun.
-#[derive(Default)]
-struct Series(Vec<Measurement>);
-
 impl Series {
-    fn add(&mut self, name: &'static str, unit: &'static str, run: f64) {
-        match self.0.iter_mut().find(|measurement| measurement.name == name) {
-            Some(measurement) => measurement.runs.push(run),
-            None => self.0.push(Measurement::new(name, unit, vec![run])),
-        }
-    }
-
     fn cost(&mut self, name: &'static str, nanoseconds: f64) {
         self.add(name, "ns/packet", nanoseconds);
     }
