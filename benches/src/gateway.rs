@@ -2,7 +2,10 @@
 //! not, by turns.
 //!
 //! Member, gateway and the cable between them share the processors of one machine, which are all
-//! busy: whatever flowlog takes of them is taken from the throughput.
+//! busy: whatever flowlog takes of them is taken from the throughput. On a machine that others use
+//! too, the throughput says more about them; how long processors worked for each byte still tells.
+
+mod work;
 
 use std::{
     io::{BufRead as _, BufReader, Lines},
@@ -19,10 +22,8 @@ use serde_json::Value;
 use crate::{Measurement, Series};
 
 /// Odd, so that the median is one of them.
-const PAIRS: usize = 11;
-const SECONDS: &str = "3";
-/// Seconds before those, in which TCP finds its rate.
-const OMITTED: &str = "1";
+const PAIRS: usize = 9;
+const SECONDS: &str = "4";
 /// Linux's own default, whatever this machine's is: it sends until something is full, where others
 /// estimate how much they should send.
 const CONGESTION: &str = "cubic";
@@ -44,10 +45,11 @@ fn through_wireguard(series: &mut Series) -> anyhow::Result<()> {
         member: &tunnel.vpn.member,
         interface: tunnel.interface(),
         address: GATEWAY[0],
+        carriers: tunnel.process_ids(),
     };
     let names = Names {
-        recorded: ["wireguard_up", "wireguard_down"],
-        bare: ["bare_wireguard_up", "bare_wireguard_down"],
+        recorded: ["wireguard_up", "wireguard_down", "wireguard_work"],
+        bare: ["bare_wireguard_up", "bare_wireguard_down", "bare_wireguard_work"],
     };
     compare(&road, &names, series)
 }
@@ -61,9 +63,12 @@ fn through_a_cable(series: &mut Series) -> anyhow::Result<()> {
         member: &member,
         interface: "cable0",
         address: [10, 67, 0, 1].into(),
+        carriers: vec![],
     };
-    let names =
-        Names { recorded: ["cable_up", "cable_down"], bare: ["bare_cable_up", "bare_cable_down"] };
+    let names = Names {
+        recorded: ["cable_up", "cable_down", "cable_work"],
+        bare: ["bare_cable_up", "bare_cable_down", "bare_cable_work"],
+    };
     compare(&road, &names, series)
 }
 
@@ -75,12 +80,14 @@ struct Road<'a> {
     interface: &'a str,
     /// The gateway's.
     address: IpAddr,
+    /// The processes that carry packets, besides iperf3.
+    carriers: Vec<u32>,
 }
 
-/// Of the measurements: from the member, then to the member.
+/// Of the measurements: from the member, to the member, and the work for both.
 struct Names {
-    recorded: [&'static str; 2],
-    bare: [&'static str; 2],
+    recorded: [&'static str; 3],
+    bare: [&'static str; 3],
 }
 
 fn compare(road: &Road<'_>, names: &Names, series: &mut Series) -> anyhow::Result<()> {
@@ -88,41 +95,58 @@ fn compare(road: &Road<'_>, names: &Names, series: &mut Series) -> anyhow::Resul
         // Who is first alternates: a machine that gets slower and slower favours neither.
         let recorded_first = pair % 2 == 0;
         for is_recorded in [recorded_first, !recorded_first] {
-            let (names, rates) = if is_recorded {
+            let ([up, down, work], carried) = if is_recorded {
                 (names.recorded, while_recorded(road)?)
             } else {
-                (names.bare, rates(road)?)
+                (names.bare, carry(road, None)?)
             };
-            for (name, Sent { bits_per_second, .. }) in names.into_iter().zip(rates) {
-                series.add(name, "Mbit/s", bits_per_second / 1e6);
-            }
+            series.add(up, "Mbit/s", carried.up.bits_per_second / 1e6);
+            series.add(down, "Mbit/s", carried.down.bits_per_second / 1e6);
+            series.add(work, "ns/KiB", carried.nanoseconds_per_kibibyte());
         }
     }
     Ok(())
 }
 
-/// The throughput beside a daemon with its own defaults, which has recorded all of it.
-fn while_recorded(road: &Road<'_>) -> anyhow::Result<[Sent; 2]> {
+/// Carries beside a daemon with its own defaults, which has recorded all of it.
+fn while_recorded(road: &Road<'_>) -> anyhow::Result<Carried> {
     let directory = tempfile::tempdir()?;
     let store = directory.path().join("store");
     let store = store.to_str().context("a folder without a name")?;
     let daemon = Daemon::attached(road.gateway, road.interface, &["--store", store]);
-    let rates = rates(road)?;
+    let carried = carry(road, Some(&daemon))?;
     let ended = daemon.terminate();
     ensure!(ended.code == 0, "flowlog run: {}", ended.stderr);
     let verified = flowlog(&["verify", "--format", "json", "--store", store]);
     ensure!(verified.code == 0, "flowlog verify: {}", verified.stderr);
     let report: Value = serde_json::from_str(&verified.stdout)?;
     let recorded = report["bytes"].as_u64().context("flowlog verify does not tell the bytes")?;
-    let sent: u64 = rates.iter().map(|sent| sent.bytes).sum();
-    ensure!(recorded > sent, "flowlog recorded {recorded} bytes of the {sent} that arrived");
-    Ok(rates)
+    let arrived = carried.up.bytes + carried.down.bytes;
+    ensure!(recorded > arrived, "flowlog recorded {recorded} bytes of the {arrived} that arrived");
+    Ok(carried)
 }
 
-/// The throughput from the member, then to the member.
-fn rates(road: &Road<'_>) -> anyhow::Result<[Sent; 2]> {
+fn carry(road: &Road<'_>, daemon: Option<&Daemon>) -> anyhow::Result<Carried> {
     std::thread::sleep(SETTLE);
-    Ok([transfer(road, &[])?, transfer(road, &["--reverse"])?])
+    let mut workers = road.carriers.clone();
+    workers.extend(daemon.map(Daemon::id));
+    let before = work::so_far(&workers)?;
+    let (up, down) = (transfer(road, &[])?, transfer(road, &["--reverse"])?);
+    Ok(Carried { up, down, work: work::so_far(&workers)?.saturating_sub(before) })
+}
+
+/// What was carried from the member, what to the member, and how long processors worked for it.
+struct Carried {
+    up: Sent,
+    down: Sent,
+    work: Duration,
+}
+
+impl Carried {
+    #[expect(clippy::cast_precision_loss, reason = "a ratio")]
+    fn nanoseconds_per_kibibyte(&self) -> f64 {
+        self.work.as_secs_f64() * 1e9 * 1024.0 / (self.up.bytes + self.down.bytes) as f64
+    }
 }
 
 /// What arrived of one TCP connection.
@@ -136,7 +160,7 @@ fn transfer(road: &Road<'_>, options: &[&str]) -> anyhow::Result<Sent> {
     let output = road
         .member
         .command("iperf3")?
-        .args(["--json", "--time", SECONDS, "--omit", OMITTED, "--congestion", CONGESTION])
+        .args(["--json", "--time", SECONDS, "--congestion", CONGESTION])
         .args(["--client", &road.address.to_string()])
         .args(options)
         .output()?;

@@ -96,6 +96,11 @@ impl WireGuard {
         })
     }
 
+    /// The processes of both sides, where user space does the work.
+    pub fn process_ids(&self) -> Vec<u32> {
+        self.processes.iter().map(Child::id).collect()
+    }
+
     /// Whether it is the kernel's own, which counts WireGuard's messages too.
     pub fn is_of_the_kernel(&self) -> bool {
         self.processes.is_empty()
