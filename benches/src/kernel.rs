@@ -14,7 +14,7 @@ use flowlog::{
 };
 use flowlog_common::interface::Interface;
 
-use crate::Measurement;
+use crate::{Measurement, Series};
 pub use packet::frame_v4;
 use programs::Floor;
 pub use programs::{Course, Objects, Runnable, Vary, load};
@@ -51,19 +51,7 @@ pub fn measure(group: Group, objects: &Objects) -> anyhow::Result<Vec<Measuremen
     Ok(series.0)
 }
 
-/// Measurements in the order in which they were begun.
-#[derive(Default)]
-pub struct Series(pub Vec<Measurement>);
-
 impl Series {
-    pub fn add(&mut self, name: impl Into<String>, unit: &'static str, run: f64) {
-        let name = name.into();
-        match self.0.iter_mut().find(|measurement| measurement.name == name) {
-            Some(measurement) => measurement.runs.push(run),
-            None => self.0.push(Measurement::new(name, unit, vec![run])),
-        }
-    }
-
     pub fn cost(&mut self, name: impl Into<String>, nanoseconds: f64) {
         self.add(name, "ns/packet", nanoseconds);
     }

@@ -1,12 +1,14 @@
-//! What flowlog costs, in one run: in the kernel per packet, and in the daemon per flow.
+//! What flowlog costs, in one run: in the kernel per packet, in the daemon per flow, and a gateway
+//! in throughput.
 //!
 //! Prints one JSON object: `measurements` by name, each with its unit and every single run in the
 //! order in which they were taken, since on a shared machine only the spread says what a median is
 //! worth, and only neighbours compare.
 //!
-//! Arguments: what to measure (`hot`, `many`, `scan`, `maps`, `pipeline`), and as `NAME=PATH` the objects that
-//! `cargo xtask bench` compiled for it.
+//! Arguments: what to measure (`hot`, `many`, `scan`, `maps`, `pipeline`, `gateway`), and as
+//! `NAME=PATH` the objects that `cargo xtask bench` compiled for it.
 
+mod gateway;
 mod kernel;
 mod maps;
 mod pipeline;
@@ -37,6 +39,20 @@ impl Measurement {
     }
 }
 
+/// Measurements in the order in which they were begun.
+#[derive(Default)]
+struct Series(Vec<Measurement>);
+
+impl Series {
+    fn add(&mut self, name: impl Into<String>, unit: &'static str, run: f64) {
+        let name = name.into();
+        match self.0.iter_mut().find(|measurement| measurement.name == name) {
+            Some(measurement) => measurement.runs.push(run),
+            None => self.0.push(Measurement::new(name, unit, vec![run])),
+        }
+    }
+}
+
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (objects, groups): (Vec<_>, Vec<_>) = arguments.iter().partition(|a| a.contains('='));
@@ -61,7 +77,10 @@ fn main() -> anyhow::Result<()> {
                 maps::measure(&maps::Objects { maps: object("maps")?, vary: object("vary")? })?
             }
             "pipeline" => pipeline::measure()?,
-            _ => bail!("nothing is called {group}; there are hot, many, scan, maps and pipeline"),
+            "gateway" => gateway::measure()?,
+            _ => bail!(
+                "nothing is called {group}; there are hot, many, scan, maps, pipeline and gateway"
+            ),
         });
     }
     let measurements: Vec<Value> = measurements.into_iter().map(Measurement::json).collect();

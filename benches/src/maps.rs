@@ -10,8 +10,8 @@ use std::{path::PathBuf, time::Instant};
 use anyhow::ensure;
 
 use crate::{
-    Measurement,
-    kernel::{Course, Series, Vary, frame_v4},
+    Measurement, Series,
+    kernel::{Course, Vary, frame_v4},
 };
 use designs::{Design, Kind, Stored, Wide};
 use two::Load;

@@ -14,6 +14,7 @@ mod rig;
 mod transfer;
 mod virtio;
 mod wire;
+mod wireguard;
 
 pub use capture::{Capture, Layer, Replay, replay_into_interface, replay_into_tun};
 pub use corpus::corpus;
@@ -27,8 +28,9 @@ pub use oracle::{
     assert_tcp_and_udp_equal_to_oracle, captures, normalise, own_cases,
 };
 pub use rig::{
-    duckdb, duckdb_cli, has_tcx, python, quiet_tun, set_ipv6, silence, veth_pair, wait_for,
+    cable, duckdb, duckdb_cli, has_tcx, python, quiet_tun, set_ipv6, silence, veth_pair, wait_for,
 };
 pub use transfer::{Bursts, TcpSent, tcp_both_ways, udp_both_ways};
 pub use virtio::{Cut, CutKind, send_frames, tunnel_of_super_packets};
 pub use wire::{Counted, Recording, record, sysctl};
+pub use wireguard::WireGuard;

@@ -37,6 +37,17 @@ pub fn veth_pair(near: &str, far: &str) -> (Netns, Netns) {
     (gateway, peer)
 }
 
+/// Two ends of a cable as of Ethernet, each with a name and an IPv4 address.
+pub fn cable([near, far]: [(&str, &str); 2]) -> (Netns, Netns) {
+    let (gateway, peer) = veth_pair(near.0, far.0);
+    for (netns, (name, address)) in [(&gateway, near), (&peer, far)] {
+        netns.ip(&["link", "set", name, "mtu", "1500", "arp", "on"]).unwrap();
+        netns.ip(&["address", "add", address, "dev", name]).unwrap();
+        netns.ip(&["link", "set", "lo", "up"]).unwrap();
+    }
+    (gateway, peer)
+}
+
 /// A tun in a namespace of its own, which says nothing by itself.
 pub fn quiet_tun(name: &str) -> (Netns, Tun) {
     let gateway = namespace();

@@ -4,12 +4,12 @@ mod compare;
 mod objects;
 mod run;
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, process::Command as Process};
 
 use anyhow::Context as _;
 use clap::Subcommand;
 
-use crate::shell;
+use crate::{setup, shell};
 use objects::Objects;
 use run::Run;
 
@@ -37,7 +37,7 @@ enum Command {
 struct Measure {
     /// What to measure; where nothing is named, all that flowlog does. Beside that there is `maps`,
     /// which compares designs of its maps and wants two CPUs for itself.
-    #[arg(value_name = "GROUP", default_values = ["hot", "many", "scan", "pipeline"])]
+    #[arg(value_name = "GROUP", default_values = ["hot", "many", "scan", "pipeline", "gateway"])]
     groups: Vec<String>,
     /// Source of a flow counter in C to measure the kernel program beside (programs `up` and
     /// `down` in the section "tc", a global `l2_len`, a hash map `FLOWS_A`).
@@ -57,17 +57,27 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 fn measure(Measure { groups, floor, name }: &Measure) -> anyhow::Result<()> {
     let objects = Objects::compile(floor.as_deref())?;
-    let mut bench = shell::cargo();
-    bench.args(["run", "--quiet", "--release", "--locked", "--package", "flowlog-benches", "--"]);
+    setup::install_programs(&setup::TEST_PROGRAMS)?;
+    setup::install_programs(&[("iperf3", "iperf3")])?;
+    let mut bench = Process::new(build()?);
     bench.args(groups).args(objects.arguments());
     let json = shell::output(&mut bench)?;
     Run::parse(&json).context("the benchmarks printed no run")?.print();
     let name = match name {
         Some(name) => name.clone(),
-        None => shell::output(std::process::Command::new("date").args(["-u", "+%Y%m%dT%H%M%SZ"]))?,
+        None => shell::output(Process::new("date").args(["-u", "+%Y%m%dT%H%M%SZ"]))?,
     };
     let path = run::path(&name);
     fs::write(&path, format!("{json}\n")).with_context(|| path.display().to_string())?;
     println!("kept as {}", path.strip_prefix(shell::root())?.display());
     Ok(())
+}
+
+/// Builds the benchmarks, and the daemon that some of them start, which is to be beside them.
+fn build() -> anyhow::Result<PathBuf> {
+    let mut cargo = shell::cargo();
+    cargo.args(["build", "--quiet", "--release", "--locked", "--workspace"]);
+    shell::run(cargo.args(["--bin", "flowlog", "--bin", "flowlog-benches"]))?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    Ok(shell::root().join(target).join("release/flowlog-benches"))
 }

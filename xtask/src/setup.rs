@@ -14,7 +14,7 @@ pub struct Arguments {
 }
 
 /// Programs that the tests use, and the packages that they come in.
-const TEST_PROGRAMS: [(&str, &str); 8] = [
+pub const TEST_PROGRAMS: [(&str, &str); 8] = [
     ("ip", "iproute2"),
     ("tc", "iproute2"),
     ("tcpdump", "tcpdump"),

@@ -40,12 +40,14 @@ pub struct MapSizes {
 
 /// What the kernel keeps beside the key and the value of an entry of a hash map.
 const ENTRY_OVERHEAD: usize = 48;
+/// What it keeps for each entry that there may be, so that entries are found.
+const BUCKET: usize = 16;
 
 impl MapSizes {
     /// Kernel memory of the flow maps, which is taken when they are made.
     #[must_use]
     pub fn kernel_bytes(&self) -> u64 {
-        let entry = |key: usize| (key + size_of::<FlowCounters>() + ENTRY_OVERHEAD + 8) as u64;
+        let entry = |key: usize| (key + size_of::<FlowCounters>() + ENTRY_OVERHEAD + BUCKET) as u64;
         let v4 = u64::from(self.flows_v4 + self.overflow) * entry(size_of::<FlowKeyV4>());
         let v6 = u64::from(self.flows_v6 + self.overflow) * entry(size_of::<FlowKeyV6>());
         2 * (v4 + v6)

@@ -66,17 +66,17 @@ pub(super) fn keys() -> Vec<Key> {
         with_default(
             "max_flows_v4",
             &DEFAULT_MAX_FLOWS_V4.to_string(),
-            "Most IPv4 flows between two drains; beyond them detail is lost, but no packet goes uncounted. About 256 bytes of kernel memory each.",
+            "Most IPv4 flows between two drains; beyond them detail is lost, but no packet goes uncounted. About 272 bytes of kernel memory each.",
         ),
         with_default(
             "max_flows_v6",
             &DEFAULT_MAX_FLOWS_V6.to_string(),
-            "Most IPv6 flows between two drains. About 304 bytes of kernel memory each.",
+            "Most IPv6 flows between two drains. About 320 bytes of kernel memory each.",
         ),
         with_default(
             "max_overflow",
             &DEFAULT_MAX_OVERFLOW.to_string(),
-            "Most members, by protocol and family, whose packets keep their member when the flow maps are full; beyond them packets are only counted. About 560 bytes of kernel memory each.",
+            "Most members, by protocol and family, whose packets keep their member when the flow maps are full; beyond them packets are only counted. About 592 bytes of kernel memory each.",
         ),
         key(
             "retention.keep",

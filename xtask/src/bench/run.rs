@@ -21,15 +21,29 @@ pub struct Measurement {
     pub runs: Vec<f64>,
 }
 
-/// What is not to cost more than so many times something else in the same run.
-const YARDSTICKS: [(&str, &str, f64); 6] = [
-    ("hot_v4_l2", "floor_hot_v4_l2", 1.15),
-    ("hot_v4_l3", "floor_hot_v4_l3", 1.15),
-    ("hot_v6_l2", "hot_v4_l2", 1.6),
-    ("hot_v6_l3", "hot_v4_l3", 1.6),
-    ("new_v4", "floor_new_v4", 1.15),
-    ("random_v4", "floor_random_v4", 1.2),
+/// What is compared with something else in the same run, and how many times that it may be.
+const YARDSTICKS: [(&str, &str, Bound); 12] = [
+    ("hot_v4_l2", "floor_hot_v4_l2", Bound::AtMost(1.15)),
+    ("hot_v4_l3", "floor_hot_v4_l3", Bound::AtMost(1.15)),
+    ("hot_v6_l2", "hot_v4_l2", Bound::AtMost(1.6)),
+    ("hot_v6_l3", "hot_v4_l3", Bound::AtMost(1.6)),
+    ("new_v4", "floor_new_v4", Bound::AtMost(1.15)),
+    ("random_v4", "floor_random_v4", Bound::AtMost(1.2)),
+    ("wireguard_up", "bare_wireguard_up", Bound::AtLeast(0.99)),
+    ("wireguard_down", "bare_wireguard_down", Bound::AtLeast(0.99)),
+    ("wireguard_work", "bare_wireguard_work", Bound::None),
+    ("cable_up", "bare_cable_up", Bound::None),
+    ("cable_down", "bare_cable_down", Bound::None),
+    ("cable_work", "bare_cable_work", Bound::None),
 ];
+
+/// What a ratio is held to.
+enum Bound {
+    AtMost(f64),
+    AtLeast(f64),
+    /// It is told, no more.
+    None,
+}
 
 /// Where the run of this name is kept.
 pub fn path(name: &str) -> PathBuf {
@@ -59,23 +73,37 @@ impl Run {
             let most = runs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             println!("{name:<34} {median:>14.1} {unit:<10} ({least:.1} to {most:.1})");
         }
-        for (name, of, most) in YARDSTICKS {
+        for (name, of, bound) in YARDSTICKS {
             if let (Some(ours), Some(theirs)) = (self.find(name), self.find(of)) {
-                let ratio = ours.ratio_to(theirs);
-                let verdict = if ratio <= most { "" } else { ": TOO MUCH" };
-                println!("{name} / {of}: {ratio:.2} (at most {most}){verdict}");
+                println!("{name} / {of}: {}", bound.judge(&ours.ratios_to(theirs)));
             }
         }
     }
 }
 
 impl Measurement {
-    /// Median of the ratios of what was measured one after the other, so that a change of the
-    /// machine's speed between two pairs changes neither.
-    fn ratio_to(&self, other: &Self) -> f64 {
+    /// In ascending order, the ratios of what was measured one after the other, so that a change of
+    /// the machine's speed between two pairs changes none of them.
+    fn ratios_to(&self, other: &Self) -> Vec<f64> {
         let mut ratios: Vec<f64> =
             self.runs.iter().zip(&other.runs).map(|(ours, theirs)| ours / theirs).collect();
         ratios.sort_by(f64::total_cmp);
-        ratios.get(ratios.len() / 2).copied().unwrap_or(f64::NAN)
+        ratios
+    }
+}
+
+impl Bound {
+    /// The median of these ratios, all of which lie between the first and the last.
+    fn judge(&self, ratios: &[f64]) -> String {
+        let [least, .., most] = ratios else { return "too few to compare".to_owned() };
+        let median = ratios[ratios.len() / 2];
+        let verdict = match self {
+            Self::AtMost(bound) if median <= *bound => format!(", at most {bound}"),
+            Self::AtMost(bound) => format!(", at most {bound}: TOO MUCH"),
+            Self::AtLeast(bound) if median >= *bound => format!(", at least {bound}"),
+            Self::AtLeast(bound) => format!(", at least {bound}: TOO LITTLE"),
+            Self::None => String::new(),
+        };
+        format!("{median:.3} ({least:.3} to {most:.3}){verdict}")
     }
 }
