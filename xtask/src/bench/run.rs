@@ -107,3 +107,19 @@ impl Bound {
         format!("{median:.3} ({least:.3} to {most:.3}){verdict}")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Bound;
+
+    #[test]
+    fn the_median_of_the_ratios_is_held_to_the_bound_and_their_spread_is_told() {
+        let ratios = [0.9, 0.98, 1.2];
+        assert_eq!(Bound::None.judge(&ratios), "0.980 (0.900 to 1.200)");
+        assert_eq!(Bound::AtMost(1.0).judge(&ratios), "0.980 (0.900 to 1.200), at most 1");
+        assert_eq!(
+            Bound::AtLeast(0.99).judge(&ratios),
+            "0.980 (0.900 to 1.200), at least 0.99: TOO LITTLE"
+        );
+    }
+}
