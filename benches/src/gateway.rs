@@ -1,75 +1,62 @@
-//! What a gateway carries: iperf3 through an interface, while flowlog records it and while it does
+//! What a gateway carries: iperf3 through an interface, while flowlog counts there and while it does
 //! not, by turns.
 //!
-//! Member, gateway and the cable between them share the processors of one machine, which are all
-//! busy: whatever flowlog takes of them is taken from the throughput. On a machine that others use
-//! too, the throughput says more about them; how long processors worked for each byte still tells.
+//! Member, gateway and the tunnel between them share the processors of one machine, which are all
+//! busy: whatever flowlog takes of them is taken from the throughput. What else the machine does
+//! takes far more, now and then. So one connection goes on all the time, and the kernel program comes
+//! and goes several times a second: the two halves of a pair have nearly the same machine.
 
-mod work;
+mod iperf;
+mod recorder;
 
 use std::{
-    io::{BufRead as _, BufReader, Lines},
     net::IpAddr,
-    process::{Child, ChildStdout, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, ensure};
 use flowlog::demo::{GATEWAY, Netns};
-use flowlog_tests::{Daemon, WireGuard, cable, flowlog};
-use serde_json::Value;
+use flowlog_tests::{WireGuard, cable};
 
 use crate::{Measurement, Series};
+use iperf::{Client, Server};
+use recorder::Recorder;
 
-/// Odd, so that the median is one of them.
-const PAIRS: usize = 9;
-const SECONDS: &str = "4";
-/// Linux's own default, whatever this machine's is: it sends until something is full, where others
-/// estimate how much they should send.
-const CONGESTION: &str = "cubic";
-/// What the kernel does after a daemon has come or gone is over by then.
-const SETTLE: Duration = Duration::from_millis(700);
+const SLICE: Duration = Duration::from_millis(200);
+/// After the program has come or gone.
+const SETTLE: Duration = Duration::from_millis(30);
+/// Until a connection is as fast as it gets.
+const WARM_UP: Duration = Duration::from_secs(3);
 
 pub fn measure() -> anyhow::Result<Vec<Measurement>> {
     let mut series = Series::default();
-    through_wireguard(&mut series)?;
-    through_a_cable(&mut series)?;
-    Ok(series.0)
-}
-
-fn through_wireguard(series: &mut Series) -> anyhow::Result<()> {
     let keys = tempfile::tempdir()?;
     let tunnel = WireGuard::new(keys.path());
-    let road = Road {
+    let mut road = Road {
         gateway: &tunnel.vpn.gateway,
         member: &tunnel.vpn.member,
         interface: tunnel.interface(),
         address: GATEWAY[0],
-        carriers: tunnel.process_ids(),
+        entry_points: ["up_l3", "down_l3"],
+        pairs: 200,
     };
-    let names = Names {
-        recorded: ["wireguard_up", "wireguard_down", "wireguard_work"],
-        bare: ["bare_wireguard_up", "bare_wireguard_down", "bare_wireguard_work"],
-    };
-    compare(&road, &names, series)
-}
+    compare(&road, &[], ["wireguard_up", "bare_wireguard_up"], &mut series)?;
+    compare(&road, &["--reverse"], ["wireguard_down", "bare_wireguard_down"], &mut series)?;
 
-/// No VPN: what takes the least besides flowlog. The kernel hands over super-packets, as for the
-/// network card of a gateway.
-fn through_a_cable(series: &mut Series) -> anyhow::Result<()> {
+    // No VPN: what takes the least besides flowlog. The kernel hands over super-packets, as for the
+    // network card of a gateway.
     let (gateway, member) = cable([("cable0", "10.67.0.1/24"), ("cable1", "10.67.0.2/24")]);
-    let road = Road {
+    road = Road {
         gateway: &gateway,
         member: &member,
         interface: "cable0",
         address: [10, 67, 0, 1].into(),
-        carriers: vec![],
+        entry_points: ["up_l2", "down_l2"],
+        pairs: 50,
     };
-    let names = Names {
-        recorded: ["cable_up", "cable_down", "cable_work"],
-        bare: ["bare_cable_up", "bare_cable_down", "bare_cable_work"],
-    };
-    compare(&road, &names, series)
+    compare(&road, &[], ["cable_up", "bare_cable_up"], &mut series)?;
+    compare(&road, &["--reverse"], ["cable_down", "bare_cable_down"], &mut series)?;
+    Ok(series.0)
 }
 
 /// What is between a member and a gateway.
@@ -80,130 +67,63 @@ struct Road<'a> {
     interface: &'a str,
     /// The gateway's.
     address: IpAddr,
-    /// The processes that carry packets, besides iperf3.
-    carriers: Vec<u32>,
+    /// Of the kernel program, for packets from the member and to it.
+    entry_points: [&'static str; 2],
+    pairs: u32,
 }
 
-/// Of the measurements: from the member, to the member, and the work for both.
-struct Names {
-    recorded: [&'static str; 3],
-    bare: [&'static str; 3],
-}
-
-fn compare(road: &Road<'_>, names: &Names, series: &mut Series) -> anyhow::Result<()> {
-    for pair in 0..PAIRS {
-        // Who is first alternates: a machine that gets slower and slower favours neither.
-        let recorded_first = pair % 2 == 0;
-        for is_recorded in [recorded_first, !recorded_first] {
-            let ([up, down, work], carried) = if is_recorded {
-                (names.recorded, while_recorded(road)?)
-            } else {
-                (names.bare, carry(road, None)?)
-            };
-            series.add(up, "Mbit/s", carried.up.bits_per_second / 1e6);
-            series.add(down, "Mbit/s", carried.down.bits_per_second / 1e6);
-            series.add(work, "ns/KiB", carried.nanoseconds_per_kibibyte());
-        }
+fn compare(
+    road: &Road<'_>,
+    options: &[&str],
+    names: [&'static str; 2],
+    series: &mut Series,
+) -> anyhow::Result<()> {
+    let _server = Server::start(road.gateway, road.address)?;
+    let mut client = Client::start(road.member, road.address, options)?;
+    let measured = std::thread::scope(|scope| {
+        let by_turns = scope.spawn(|| by_turns(road));
+        by_turns.join().ok().context("the thread at the gateway panicked")?
+    })?;
+    ensure!(client.is_running()?, "iperf3 ended before everything was measured");
+    for (is_recorded, megabits) in measured {
+        series.add(names[usize::from(!is_recorded)], "Mbit/s", megabits);
     }
     Ok(())
 }
 
-/// Carries beside a daemon with its own defaults, which has recorded all of it.
-fn while_recorded(road: &Road<'_>) -> anyhow::Result<Carried> {
-    let directory = tempfile::tempdir()?;
-    let store = directory.path().join("store");
-    let store = store.to_str().context("a folder without a name")?;
-    let daemon = Daemon::attached(road.gateway, road.interface, &["--store", store]);
-    let carried = carry(road, Some(&daemon))?;
-    let ended = daemon.terminate();
-    ensure!(ended.code == 0, "flowlog run: {}", ended.stderr);
-    let verified = flowlog(&["verify", "--format", "json", "--store", store]);
-    ensure!(verified.code == 0, "flowlog verify: {}", verified.stderr);
-    let report: Value = serde_json::from_str(&verified.stdout)?;
-    let recorded = report["bytes"].as_u64().context("flowlog verify does not tell the bytes")?;
-    let arrived = carried.up.bytes + carried.down.bytes;
-    ensure!(recorded > arrived, "flowlog recorded {recorded} bytes of the {arrived} that arrived");
-    Ok(carried)
-}
-
-fn carry(road: &Road<'_>, daemon: Option<&Daemon>) -> anyhow::Result<Carried> {
-    std::thread::sleep(SETTLE);
-    let mut workers = road.carriers.clone();
-    workers.extend(daemon.map(Daemon::id));
-    let before = work::so_far(&workers)?;
-    let (up, down) = (transfer(road, &[])?, transfer(road, &["--reverse"])?);
-    Ok(Carried { up, down, work: work::so_far(&workers)?.saturating_sub(before) })
-}
-
-/// What was carried from the member, what to the member, and how long processors worked for it.
-struct Carried {
-    up: Sent,
-    down: Sent,
-    work: Duration,
-}
-
-impl Carried {
-    #[expect(clippy::cast_precision_loss, reason = "a ratio")]
-    fn nanoseconds_per_kibibyte(&self) -> f64 {
-        self.work.as_secs_f64() * 1e9 * 1024.0 / (self.up.bytes + self.down.bytes) as f64
+/// Throughput of each slice, and whether it was recorded; on a thread that stays at the gateway.
+fn by_turns(road: &Road<'_>) -> anyhow::Result<Vec<(bool, f64)>> {
+    road.gateway.enter()?;
+    let mut recorder = Recorder::load(road.interface, road.entry_points)?;
+    std::thread::sleep(WARM_UP);
+    let mut slices = vec![];
+    let mut recorded_bytes = 0;
+    for pair in 0..road.pairs {
+        // Who is first alternates: a machine that gets slower and slower favours neither.
+        let recorded_first = pair % 2 == 0;
+        for is_recorded in [recorded_first, !recorded_first] {
+            recorder.switch(is_recorded)?;
+            std::thread::sleep(SETTLE);
+            let (before, began) = (carried(road.interface)?, Instant::now());
+            std::thread::sleep(SLICE);
+            let bytes = carried(road.interface)? - before;
+            let seconds = began.elapsed().as_secs_f64();
+            #[expect(clippy::cast_precision_loss, reason = "a rate")]
+            slices.push((is_recorded, bytes as f64 * 8e-6 / seconds));
+            recorded_bytes += if is_recorded { bytes } else { 0 };
+        }
     }
+    let seen = recorder.bytes_seen()?;
+    ensure!(seen >= recorded_bytes, "flowlog saw {seen} of {recorded_bytes} bytes");
+    Ok(slices)
 }
 
-/// What arrived of one TCP connection.
-struct Sent {
-    bytes: u64,
-    bits_per_second: f64,
-}
-
-fn transfer(road: &Road<'_>, options: &[&str]) -> anyhow::Result<Sent> {
-    let _server = Server::start(road)?;
-    let output = road
-        .member
-        .command("iperf3")?
-        .args(["--json", "--time", SECONDS, "--congestion", CONGESTION])
-        .args(["--client", &road.address.to_string()])
-        .args(options)
-        .output()?;
-    let report: Value = serde_json::from_slice(&output.stdout)?;
-    ensure!(output.status.success(), "iperf3: {}", report["error"]);
-    let received = &report["end"]["sum_received"];
-    Ok(Sent {
-        bytes: received["bytes"].as_u64().context("iperf3 does not tell the bytes")?,
-        bits_per_second: received["bits_per_second"]
-            .as_f64()
-            .context("iperf3 does not tell the rate")?,
-    })
-}
-
-/// An iperf3 that waits at the gateway, for one transfer: after one it may still be busy with it when
-/// the next begins.
-struct Server {
-    child: Child,
-    /// Kept: it would end when nobody could read what it says.
-    says: Lines<BufReader<ChildStdout>>,
-}
-
-impl Server {
-    fn start(road: &Road<'_>) -> anyhow::Result<Self> {
-        let mut child = road
-            .gateway
-            .command("iperf3")?
-            .args(["--server", "--one-off", "--forceflush", "--bind", &road.address.to_string()])
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("iperf3; run `cargo xtask bench`, which installs it")?;
-        let stdout = child.stdout.take().context("iperf3 has no standard output")?;
-        let mut server = Self { child, says: BufReader::new(stdout).lines() };
-        let mut lines = server.says.by_ref().map_while(Result::ok);
-        ensure!(lines.any(|line| line.contains("Server listening")), "iperf3 does not listen");
-        Ok(server)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // One that has ended is not there to be killed any more.
-        self.child.kill().unwrap_or_default();
-        self.child.wait().map(|_| ()).unwrap_or_default();
-    }
+/// Bytes that an interface of this thread's namespace has received and sent.
+fn carried(interface: &str) -> anyhow::Result<u64> {
+    let table = std::fs::read_to_string("/proc/thread-self/net/dev")?;
+    let line = table.lines().find_map(|line| line.trim_start().strip_prefix(interface));
+    let line = line.and_then(|line| line.strip_prefix(':'));
+    let words: Vec<&str> = line.context("the interface is gone")?.split_whitespace().collect();
+    let [received, sent] = [0, 8].map(|place| words.get(place).and_then(|word| word.parse().ok()));
+    received.zip(sent).map(|(received, sent): (u64, u64)| received + sent).context("no counters")
 }

@@ -22,7 +22,7 @@ pub struct Measurement {
 }
 
 /// What is compared with something else in the same run, and how many times that it may be.
-const YARDSTICKS: [(&str, &str, Bound); 12] = [
+const YARDSTICKS: [(&str, &str, Bound); 10] = [
     ("hot_v4_l2", "floor_hot_v4_l2", Bound::AtMost(1.15)),
     ("hot_v4_l3", "floor_hot_v4_l3", Bound::AtMost(1.15)),
     ("hot_v6_l2", "hot_v4_l2", Bound::AtMost(1.6)),
@@ -31,10 +31,8 @@ const YARDSTICKS: [(&str, &str, Bound); 12] = [
     ("random_v4", "floor_random_v4", Bound::AtMost(1.2)),
     ("wireguard_up", "bare_wireguard_up", Bound::AtLeast(0.99)),
     ("wireguard_down", "bare_wireguard_down", Bound::AtLeast(0.99)),
-    ("wireguard_work", "bare_wireguard_work", Bound::None),
     ("cable_up", "bare_cable_up", Bound::None),
     ("cable_down", "bare_cable_down", Bound::None),
-    ("cable_work", "bare_cable_work", Bound::None),
 ];
 
 /// What a ratio is held to.
