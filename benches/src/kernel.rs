@@ -4,15 +4,10 @@
 mod packet;
 mod programs;
 
-use std::{sync::Arc, time::Instant};
+use std::time::Instant;
 
-use anyhow::Context as _;
-use flowlog::{
-    capture::{MapSizes, Program, presence::Presence},
-    config::Policy,
-    drain::{Closed, Drainer},
-};
-use flowlog_common::interface::Interface;
+use flowlog::capture::MapSizes;
+use flowlog_tests::Loaded;
 
 use crate::{Measurement, Series};
 pub use packet::frame_v4;
@@ -27,8 +22,6 @@ const ROOM: u32 = 1 << 20;
 const FLOWS: u32 = 1_000_000;
 /// Room for flows when they are scanned.
 const SCANNED: u32 = 1 << 16;
-/// Test runs come from the loopback interface.
-const LOOPBACK: u32 = 1;
 
 /// What can be measured of the kernel program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,53 +50,33 @@ impl Series {
     }
 }
 
-/// The kernel program with its maps, counting the loopback interface.
-struct Flowlog {
-    program: Program,
-    drainer: Drainer,
+/// The kernel program with its maps, counting test runs.
+fn load_flowlog(flows_v4: u32) -> Loaded {
+    Loaded::new(MapSizes { flows_v4, flows_v6: 1 << 17, overflow: 1 << 12, interfaces: 4 })
 }
 
-impl Flowlog {
-    fn load(flows_v4: u32) -> anyhow::Result<Self> {
-        let sizes = MapSizes { flows_v4, flows_v6: 1 << 17, overflow: 1 << 12, interfaces: 4 };
-        let (mut program, maps) =
-            Program::load(sizes, &Policy::FLOWS).context("the kernel benchmarks need root")?;
-        let presence = Arc::new(Presence::new(4));
-        let slot = presence.slot("lo").context("no slot for the loopback interface")?;
-        let drainer = Drainer::new(maps, Arc::clone(&presence))?;
-        presence.attached(slot);
-        program.count_interface(Interface { kernel_index: LOOPBACK, slot, reserved: 0 })?;
-        Ok(Self { program, drainer })
-    }
+fn entry_point(flowlog: &mut Loaded, name: &'static str) -> anyhow::Result<Runnable> {
+    Runnable::of(flowlog.program.classifier(name)?)
+}
 
-    fn entry_point(&mut self, name: &'static str) -> anyhow::Result<Runnable> {
-        Runnable::of(self.program.classifier(name)?)
-    }
-
-    fn empty_maps(&mut self) -> anyhow::Result<()> {
-        let closed = self.drainer.close()?;
-        let epoch = self.drainer.read(&closed)?;
-        Ok(self.drainer.clear(&closed, &epoch)?)
-    }
-
-    /// As [`Self::empty_maps`], measured; clearing is counted by the entries that were read.
-    fn drain(&mut self, series: &mut Series) -> anyhow::Result<()> {
-        let closed: Closed = self.drainer.close()?;
-        let began = Instant::now();
-        let epoch = self.drainer.read(&closed)?;
-        let entries = f64::from(u32::try_from(flowlog::drain::Entries::len(&epoch.flows_v4))?);
-        series.add("drain_read", "entries/s", entries / began.elapsed().as_secs_f64());
-        let began = Instant::now();
-        self.drainer.clear(&closed, &epoch)?;
-        series.add("drain_clear", "entries/s", entries / began.elapsed().as_secs_f64());
-        Ok(())
-    }
+/// Empties the maps, measured; clearing is counted by the entries that were read.
+fn drain(flowlog: &mut Loaded, series: &mut Series) -> anyhow::Result<()> {
+    let drainer = &mut flowlog.drainer;
+    let closed = drainer.close()?;
+    let began = Instant::now();
+    let epoch = drainer.read(&closed)?;
+    let entries = f64::from(u32::try_from(epoch.flows_v4.len())?);
+    series.add("drain_read", "entries/s", entries / began.elapsed().as_secs_f64());
+    let began = Instant::now();
+    drainer.clear(&closed, &epoch)?;
+    series.add("drain_clear", "entries/s", entries / began.elapsed().as_secs_f64());
+    Ok(())
 }
 
 fn hot(series: &mut Series, objects: &Objects) -> anyhow::Result<()> {
-    let mut flowlog = Flowlog::load(ROOM)?;
-    let empty = flowlog.entry_point("empty")?;
-    let (l2, l3) = (flowlog.entry_point("up_l2")?, flowlog.entry_point("up_l3")?);
+    let mut flowlog = load_flowlog(ROOM);
+    let empty = entry_point(&mut flowlog, "empty")?;
+    let (l2, l3) = (entry_point(&mut flowlog, "up_l2")?, entry_point(&mut flowlog, "up_l3")?);
     let floors = objects
         .floor
         .as_deref()
@@ -127,9 +100,9 @@ fn hot(series: &mut Series, objects: &Objects) -> anyhow::Result<()> {
 }
 
 fn many(series: &mut Series, objects: &Objects) -> anyhow::Result<()> {
-    let mut flowlog = Flowlog::load(ROOM)?;
-    let empty = flowlog.entry_point("empty")?;
-    let ours = flowlog.entry_point("up_l2")?;
+    let mut flowlog = load_flowlog(ROOM);
+    let empty = entry_point(&mut flowlog, "empty")?;
+    let ours = entry_point(&mut flowlog, "up_l2")?;
     let mut vary = Vary::load(&objects.vary, 14)?;
     let floor = objects.floor.as_deref().map(|object| Floor::load(object, 14, ROOM)).transpose()?;
     let frame = packet::frame_v4();
@@ -143,14 +116,14 @@ fn many(series: &mut Series, objects: &Objects) -> anyhow::Result<()> {
         }
         series.cost("new_v4", cost(&ours, Course::InTurn)?);
         series.cost("random_v4", cost(&ours, Course::AtRandom)?);
-        flowlog.drain(series)?;
+        drain(&mut flowlog, series)?;
     }
     Ok(())
 }
 
 fn scan(series: &mut Series, objects: &Objects) -> anyhow::Result<()> {
-    let mut flowlog = Flowlog::load(SCANNED)?;
-    let ours = flowlog.entry_point("up_l2")?;
+    let mut flowlog = load_flowlog(SCANNED);
+    let ours = entry_point(&mut flowlog, "up_l2")?;
     let floor =
         objects.floor.as_deref().map(|object| Floor::load(object, 14, SCANNED)).transpose()?;
     let mut vary = Vary::load(&objects.vary, 14)?;
@@ -163,7 +136,7 @@ fn scan(series: &mut Series, objects: &Objects) -> anyhow::Result<()> {
             floor.empty_map()?;
         }
         series.cost("scan_v4", cost(&ours)?);
-        flowlog.empty_maps()?;
+        flowlog.drain();
     }
     Ok(())
 }

@@ -35,13 +35,18 @@ impl Loaded {
 
     /// The same, with another policy than recording everything of everybody.
     pub fn with_policy(sizes: MapSizes, policy: &Policy) -> Self {
+        Self::counting("lo", LOOPBACK, sizes, policy)
+    }
+
+    /// The same, but it counts this interface.
+    pub fn counting(name: &str, kernel_index: u32, sizes: MapSizes, policy: &Policy) -> Self {
         let interfaces = sizes.interfaces;
         let (mut program, maps) = Program::load(sizes, policy).expect("these tests need root");
         let presence = Arc::new(Presence::new(interfaces));
-        let slot = presence.slot("lo").unwrap();
+        let slot = presence.slot(name).unwrap();
         let drainer = Drainer::new(maps, Arc::clone(&presence)).unwrap();
         presence.attached(slot);
-        program.count_interface(Interface { kernel_index: LOOPBACK, slot, reserved: 0 }).unwrap();
+        program.count_interface(Interface { kernel_index, slot, reserved: 0 }).unwrap();
         Self { program, drainer }
     }
 

@@ -1,18 +1,15 @@
 //! The kernel program on an interface, coming and going.
 
-use std::sync::Arc;
-
 use anyhow::Context as _;
 use aya::programs::{
     LinkOrder, TcAttachType,
     tc::{SchedClassifierLinkId, TcAttachOptions},
 };
 use flowlog::{
-    capture::{MapSizes, Program, interface, presence::Presence},
+    capture::{MapSizes, interface},
     config::Policy,
-    drain::Drainer,
 };
-use flowlog_common::interface::Interface;
+use flowlog_tests::Loaded;
 
 /// The sizes that `flowlog run` has by default.
 const SIZES: MapSizes =
@@ -20,8 +17,7 @@ const SIZES: MapSizes =
 const HOOKS: [TcAttachType; 2] = [TcAttachType::Ingress, TcAttachType::Egress];
 
 pub struct Recorder {
-    program: Program,
-    drainer: Drainer,
+    loaded: Loaded,
     interface: String,
     entry_points: [&'static str; 2],
     links: Vec<(&'static str, SchedClassifierLinkId)>,
@@ -30,26 +26,20 @@ pub struct Recorder {
 impl Recorder {
     /// Loads it for an interface of this thread's namespace.
     pub fn load(interface: &str, entry_points: [&'static str; 2]) -> anyhow::Result<Self> {
-        let (mut program, maps) = Program::load(SIZES, &Policy::FLOWS)?;
-        let presence = Arc::new(Presence::new(SIZES.interfaces));
-        let slot = presence.slot(interface).context("no slot for the interface")?;
-        let drainer = Drainer::new(maps, Arc::clone(&presence))?;
-        presence.attached(slot);
         let kernel_index = interface::kernel_index(interface).context("no such interface")?;
-        program.count_interface(Interface { kernel_index, slot, reserved: 0 })?;
-        let interface = interface.to_owned();
-        Ok(Self { program, drainer, interface, entry_points, links: vec![] })
+        let loaded = Loaded::counting(interface, kernel_index, SIZES, &Policy::FLOWS);
+        Ok(Self { loaded, interface: interface.to_owned(), entry_points, links: vec![] })
     }
 
     /// Attaches the program, or detaches it.
     pub fn switch(&mut self, on: bool) -> anyhow::Result<()> {
         for (name, link) in self.links.drain(..) {
-            self.program.classifier(name)?.detach(link)?;
+            self.loaded.program.classifier(name)?.detach(link)?;
         }
         if on {
             for (name, hook) in self.entry_points.into_iter().zip(HOOKS) {
                 let options = TcAttachOptions::TcxOrder(LinkOrder::default());
-                let program = self.program.classifier(name)?;
+                let program = self.loaded.program.classifier(name)?;
                 let link = program.attach_with_options(&self.interface, hook, options)?;
                 self.links.push((name, link));
             }
@@ -58,11 +48,8 @@ impl Recorder {
     }
 
     /// Bytes that it has seen so far, and empties its maps.
-    pub fn bytes_seen(&mut self) -> anyhow::Result<u64> {
-        let closed = self.drainer.close()?;
-        let epoch = self.drainer.read(&closed)?;
-        self.drainer.clear(&closed, &epoch)?;
-        let totals = epoch.totals.iter().flat_map(|(_, both)| both);
-        Ok(totals.map(|totals| totals.seen.bytes).sum())
+    pub fn bytes_seen(&mut self) -> u64 {
+        let epoch = self.loaded.drain();
+        epoch.totals.iter().flat_map(|(_, both)| both).map(|totals| totals.seen.bytes).sum()
     }
 }
