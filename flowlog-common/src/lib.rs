@@ -1,7 +1,7 @@
 //! What crosses the border between flowlog's kernel program and its daemon.
 //!
 //! ```text
-//!           INTERFACES, EPOCH, TARGETS             flow maps, TOTALS
+//!           CONTROL, TARGETS                       flow maps, TOTALS
 //!  daemon ────────────────────▶  kernel program ────────────────────▶  daemon
 //!           which links to count,                  what was counted, by epoch
 //!           when to change epoch,
@@ -11,6 +11,7 @@
 //! * [`flow`]: keys and values of the flow maps.
 //! * [`fragment`]: what is remembered of a packet's first fragment.
 //! * [`total`]: the per-interface totals that every packet is in.
+//! * [`control`]: what the daemon tells the program while it runs.
 //! * [`epoch`]: which of the two sets of maps a packet goes to.
 //! * [`interface`]: which network interfaces are counted.
 //! * [`policy`]: what is recorded of which packets.
@@ -21,6 +22,7 @@
 
 #![cfg_attr(not(test), no_std)]
 
+pub mod control;
 pub mod epoch;
 pub mod flow;
 pub mod fragment;

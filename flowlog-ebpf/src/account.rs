@@ -6,7 +6,7 @@
 
 use aya_ebpf::programs::TcContext;
 use flowlog_common::{
-    flow::{Direction, partial},
+    flow::{Direction, FlowKey, partial},
     packet::{
         Datagram, FirstByte, LinkHeader, Malformed, Packet, VlanTag, is_jumbo, on_the_wire,
         parse_ipv4, parse_ipv6, parse_plain_ipv4, parse_plain_ipv6, take_out_jumbo_option,
@@ -56,7 +56,7 @@ const fn direction<const UP: bool>() -> Direction {
 
 /// Counts a plain packet; false, and nothing done, if it is not one.
 ///
-/// A function for each direction and link layer, which are constants in it; and each with a stack of
+/// Direction and link layer are constants in it. IPv4 is part of the entry point; IPv6 has a stack of
 /// its own, since together they would be larger than the kernel allows.
 #[inline(always)]
 fn account_plain<const UP: bool, const BASE: u32>(ctx: &TcContext, version: u8) -> bool {
@@ -67,27 +67,31 @@ fn account_plain<const UP: bool, const BASE: u32>(ctx: &TcContext, version: u8) 
     }
 }
 
-#[inline(never)]
+#[inline(always)]
 fn account_plain_v4<const UP: bool, const BASE: u32>(ctx: &TcContext) -> bool {
+    let Some(hook) = Hook::find(ctx, direction::<UP>()) else {
+        return true;
+    };
     let Some(datagram) = parse_plain_ipv4(&Linear::new(ctx, BASE)) else {
         return false;
     };
-    if let Some(hook) = Hook::find(ctx, direction::<UP>()) {
-        let is_excluded = policy::excludes(&hook, &datagram, V4.targets);
-        account_flow(ctx, &hook, &datagram, is_excluded, &V4);
-    }
+    let key = &flows::key(&hook, &datagram);
+    let is_excluded = policy::excludes(&hook, &key.member, V4);
+    account_flow(ctx, &hook, &datagram, key, is_excluded, V4);
     true
 }
 
 #[inline(never)]
 fn account_plain_v6<const UP: bool, const BASE: u32>(ctx: &TcContext) -> bool {
+    let Some(hook) = Hook::find(ctx, direction::<UP>()) else {
+        return true;
+    };
     let Some(datagram) = parse_plain_ipv6(&Linear::new(ctx, BASE)) else {
         return false;
     };
-    if let Some(hook) = Hook::find(ctx, direction::<UP>()) {
-        let is_excluded = policy::excludes(&hook, &datagram, V6.targets);
-        account_flow(ctx, &hook, &datagram, is_excluded, &V6);
-    }
+    let key = &flows::key(&hook, &datagram);
+    let is_excluded = policy::excludes(&hook, &key.member, V6);
+    account_flow(ctx, &hook, &datagram, key, is_excluded, V6);
     true
 }
 
@@ -140,7 +144,7 @@ fn any_layer2(ctx: &TcContext, direction: Direction) {
 fn account_ip(ctx: &TcContext, hook: &Hook, packet: &SkbPacket<'_>, version: u8) {
     match version {
         4 => match parse_ipv4(packet) {
-            Ok(datagram) => account_any_flow(ctx, hook, datagram, &V4),
+            Ok(datagram) => account_any_flow(ctx, hook, datagram, V4),
             Err(Malformed) => hook.count_malformed(packet.len()),
         },
         6 => match parse_ipv6(packet) {
@@ -148,7 +152,7 @@ fn account_ip(ctx: &TcContext, hook: &Hook, packet: &SkbPacket<'_>, version: u8)
                 if is_jumbo(&datagram) && segment_payload(ctx) != 0 {
                     take_out_jumbo_option(packet, &mut datagram);
                 }
-                account_any_flow(ctx, hook, datagram, &V6);
+                account_any_flow(ctx, hook, datagram, V6);
             }
             Err(Malformed) => hook.count_malformed(packet.len()),
         },
@@ -161,14 +165,14 @@ fn account_any_flow<const A: usize>(
     ctx: &TcContext,
     hook: &Hook,
     mut datagram: Datagram<A>,
-    family: &Family<A>,
+    family: impl Family<A>,
 ) {
-    let is_excluded = policy::excludes(hook, &datagram, family.targets);
+    let is_excluded = policy::excludes(hook, &flows::key(hook, &datagram).member, family);
     // What is remembered of a fragment names both sides.
     if !is_excluded && !policy::hides_remote() {
-        fragments::follow(hook, &mut datagram, family.fragments);
+        fragments::follow(hook, &mut datagram, family);
     }
-    account_flow(ctx, hook, &datagram, is_excluded, family);
+    account_flow(ctx, hook, &datagram, &flows::key(hook, &datagram), is_excluded, family);
 }
 
 #[inline(always)]
@@ -176,8 +180,9 @@ fn account_flow<const A: usize>(
     ctx: &TcContext,
     hook: &Hook,
     datagram: &Datagram<A>,
+    key: &FlowKey<A>,
     is_excluded: bool,
-    family: &Family<A>,
+    family: impl Family<A>,
 ) {
     let (packets, bytes) = wire_counts(ctx, datagram);
     #[cfg(feature = "trace")]
@@ -197,7 +202,7 @@ fn account_flow<const A: usize>(
     if datagram.transport.partial & partial::FRAGMENT_WITHOUT_FIRST != 0 {
         totals.fragments_without_first.add(packets, bytes);
     }
-    if let Stored::MapFull = flows::store(hook, datagram, (packets, bytes), family) {
+    if let Stored::MapFull = flows::store(hook, datagram, key, (packets, bytes), family) {
         totals.remainder.add(packets, bytes);
     }
 }

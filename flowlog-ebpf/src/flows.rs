@@ -22,40 +22,31 @@ pub enum Stored {
 /// Adds a packet, which is `wire` packets and bytes on the wire, to its flow; or, where the flow
 /// map is full, to what its member did by the same protocol.
 #[inline(always)]
-pub fn store<const A: usize>(
+pub fn store<const A: usize, F: Family<A>>(
     hook: &Hook,
     datagram: &Datagram<A>,
-    wire: (u64, u64),
-    family: &Family<A>,
-) -> Stored {
-    let Family { flows, overflow, .. } = family;
     // By reference: the lookup would have a copy of its own.
-    let key = &key(hook, datagram);
+    key: &FlowKey<A>,
+    wire: (u64, u64),
+    _: F,
+) -> Stored {
     let added = Added::of(hook, datagram, wire);
     // Each branch calls the helper with a map that the verifier knows, so that it inlines it.
-    let counters =
-        if hook.epoch == 0 { flows[0].get_ptr_mut(key) } else { flows[1].get_ptr_mut(key) };
-    if let Some(counters) = counters {
-        added.add_to(counters);
-        return Stored::InEntry;
-    }
-    let mut first = added.first();
-    if hook.epoch == 0 {
-        store_first(key, &mut first, flows[0], overflow[0])
-    } else {
-        store_first(key, &mut first, flows[1], overflow[1])
-    }
+    if hook.epoch == 0 { added.store::<A, F, 0>(key) } else { added.store::<A, F, 1>(key) }
 }
 
-/// Stores the first packet of a flow. Apart from the hot path, and with a stack of its own.
+/// Stores the first packet of a flow. Apart from the hot path, and with a stack of its own, for
+/// which it takes what was added in registers; the direction is in the marks.
 #[inline(never)]
-fn store_first<const A: usize>(
+fn store_first<const A: usize, F: Family<A>, const EPOCH: usize>(
     key: &FlowKey<A>,
-    first: &mut FlowCounters,
-    flows: &HashMap<FlowKey<A>, FlowCounters>,
-    overflow: &HashMap<FlowKey<A>, FlowCounters>,
+    packets: u64,
+    bytes: u64,
+    now_ns: u64,
+    marks: u64,
 ) -> Stored {
-    if let Stored::InEntry = insert_or_add(flows, key, first) {
+    let mut first = first(packets, bytes, now_ns, marks);
+    if let Stored::InEntry = insert_or_add(F::FLOWS[EPOCH], key, &first) {
         return Stored::InEntry;
     }
     let key = FlowKey {
@@ -66,7 +57,26 @@ fn store_first<const A: usize>(
         ..*key
     };
     first.marks |= marks::of_packet(Direction::Up, 0, partial::OVERFLOW);
-    insert_or_add(overflow, &key, first)
+    insert_or_add(F::OVERFLOW[EPOCH], &key, &first)
+}
+
+#[inline(always)]
+fn first(packets: u64, bytes: u64, now_ns: u64, marks: u64) -> FlowCounters {
+    let none = unknown_zero();
+    let (up, down) = if marks & marks::REMOTE_INITIATED == 0 {
+        ((packets, bytes), (none, none))
+    } else {
+        ((none, none), (packets, bytes))
+    };
+    FlowCounters {
+        packets_up: up.0,
+        bytes_up: up.1,
+        packets_down: down.0,
+        bytes_down: down.1,
+        first_ns: now_ns,
+        last_ns: now_ns,
+        marks,
+    }
 }
 
 /// Makes an entry, or adds to the one that is there.
@@ -100,7 +110,7 @@ fn add_first(counters: *mut FlowCounters, first: &FlowCounters) {
 
 /// Which side is the member follows from the direction alone.
 #[inline(always)]
-fn key<const A: usize>(hook: &Hook, datagram: &Datagram<A>) -> FlowKey<A> {
+pub fn key<const A: usize>(hook: &Hook, datagram: &Datagram<A>) -> FlowKey<A> {
     let ports = u32::from_ne_bytes(datagram.transport.ports);
     let (member, remote, ports) = match hook.direction {
         Direction::Up => (datagram.source, datagram.destination, ports),
@@ -158,22 +168,16 @@ impl Added {
         }
     }
 
+    /// Adds it to the flow, or makes an entry of it.
     #[inline(always)]
-    fn first(&self) -> FlowCounters {
-        let none = unknown_zero();
-        let (up, down) = match self.direction {
-            Direction::Up => ((self.packets, self.bytes), (none, none)),
-            Direction::Down => ((none, none), (self.packets, self.bytes)),
-        };
-        FlowCounters {
-            packets_up: up.0,
-            bytes_up: up.1,
-            packets_down: down.0,
-            bytes_down: down.1,
-            first_ns: self.now_ns,
-            last_ns: self.now_ns,
-            marks: self.marks | marks::of_initiator(self.direction),
+    fn store<const A: usize, F: Family<A>, const EPOCH: usize>(&self, key: &FlowKey<A>) -> Stored {
+        if let Some(counters) = F::FLOWS[EPOCH].get_ptr_mut(key) {
+            self.add_to(counters);
+            return Stored::InEntry;
         }
+        let Self { direction, packets, bytes, now_ns, marks } = *self;
+        let marks = marks | marks::of_initiator(direction);
+        store_first::<A, F, EPOCH>(key, packets, bytes, now_ns, marks)
     }
 
     #[inline(always)]

@@ -9,19 +9,15 @@ use flowlog_common::{
     packet::{Datagram, Part},
 };
 
-use crate::hook::Hook;
+use crate::{hook::Hook, maps::Family};
 
 /// Remembers a first fragment, and completes a later one from what is remembered.
 #[inline(always)]
-pub fn follow<const A: usize>(
-    hook: &Hook,
-    datagram: &mut Datagram<A>,
-    firsts: &LruHashMap<FragmentKey<A>, FirstFragment>,
-) {
+pub fn follow<const A: usize, F: Family<A>>(hook: &Hook, datagram: &mut Datagram<A>, _: F) {
     if datagram.fragment.part != Part::Whole {
         // A copy has an address without the packets that are no fragments paying for it.
         let mut copy = *datagram;
-        follow_copy(hook.interface, hook.now_ns, &mut copy, firsts);
+        follow_copy(hook.interface, hook.now_ns, &mut copy, F::FRAGMENTS);
         datagram.transport = copy.transport;
     }
 }

@@ -2,13 +2,14 @@
 
 use aya_ebpf::{helpers::bpf_ktime_get_coarse_ns, programs::TcContext};
 use flowlog_common::{
+    control::Control,
     epoch::EpochSwitch,
     flow::Direction,
-    interface,
+    interface::Interface,
     total::{self, Totals},
 };
 
-use crate::maps::{EPOCH, INTERFACES, TOTALS};
+use crate::maps::{CONTROL, TOTALS};
 
 /// What is fixed for a packet before it is looked at.
 pub struct Hook {
@@ -25,14 +26,17 @@ impl Hook {
     pub fn find(ctx: &TcContext, direction: Direction) -> Option<Self> {
         // SAFETY: the context of a TC program is a valid `__sk_buff`.
         let kernel_index = unsafe { (*ctx.skb.skb).ifindex };
-        let counted = INTERFACES.get(interface::index(kernel_index))?;
+        let control = CONTROL.get_ptr_mut(0)?;
+        // SAFETY: an element of the map, of which the daemon writes each word in one instruction.
+        let counted = unsafe { Control::interface(control, kernel_index).read_volatile() };
+        let counted = Interface::from_word(counted);
         if counted.kernel_index != kernel_index {
             return None;
         }
         // The switch is read before the clock: who still reads the old switch decides by the
         // clock, and the daemon writes the new one only once the clock has passed the old.
-        // SAFETY: the map has one word, which the daemon writes in one instruction.
-        let switch = EpochSwitch::from_word(unsafe { EPOCH.get_ptr(0)?.read_volatile() });
+        // SAFETY: as above.
+        let switch = EpochSwitch::from_word(unsafe { Control::switch(control).read_volatile() });
         // SAFETY: a helper without arguments.
         let now_ns = unsafe { bpf_ktime_get_coarse_ns() };
         let epoch = switch.epoch_at(now_ns);

@@ -6,20 +6,16 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray, lpm_trie::LpmTrie},
 };
 use flowlog_common::{
+    control::Control,
     flow::{FlowCounters, FlowKey, FlowKeyV4, FlowKeyV6},
     fragment::{FirstFragment, FragmentKey, FragmentKeyV4, FragmentKeyV6},
-    interface::{Interface, TABLE_SIZE},
     policy::Spans,
     total::{Totals, table_size},
 };
 
-/// The announced change of epoch; memory-mapped so that the daemon writes it in one instruction.
+/// What the daemon tells the program; memory-mapped, so that it writes each word in one instruction.
 #[map]
-pub static EPOCH: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-
-/// The interfaces that are counted, by the low bits of their kernel index.
-#[map]
-pub static INTERFACES: Array<Interface> = Array::with_max_entries(TABLE_SIZE, 0);
+pub static CONTROL: Array<Control> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 /// Totals by interface, direction and epoch.
 #[map]
@@ -59,24 +55,32 @@ pub static TARGETS_V4: LpmTrie<[u8; 4], Spans> = LpmTrie::with_max_entries(1, 0)
 #[map]
 pub static TARGETS_V6: LpmTrie<[u8; 16], Spans> = LpmTrie::with_max_entries(1, 0);
 
-/// The maps of an IP version; the pairs are by epoch.
-pub struct Family<const A: usize> {
-    pub flows: [&'static HashMap<FlowKey<A>, FlowCounters>; 2],
-    pub overflow: [&'static HashMap<FlowKey<A>, FlowCounters>; 2],
-    pub fragments: &'static LruHashMap<FragmentKey<A>, FirstFragment>,
-    pub targets: &'static LpmTrie<[u8; A], Spans>,
+/// The maps of an IP version, whose addresses have `A` bytes; the pairs are by epoch.
+pub trait Family<const A: usize>: Copy {
+    const FLOWS: [&'static HashMap<FlowKey<A>, FlowCounters>; 2];
+    const OVERFLOW: [&'static HashMap<FlowKey<A>, FlowCounters>; 2];
+    const FRAGMENTS: &'static LruHashMap<FragmentKey<A>, FirstFragment>;
+    const TARGETS: &'static LpmTrie<[u8; A], Spans>;
 }
 
-pub const V4: Family<4> = Family {
-    flows: [&FLOWS_V4_0, &FLOWS_V4_1],
-    overflow: [&OVERFLOW_V4_0, &OVERFLOW_V4_1],
-    fragments: &FRAGMENTS_V4,
-    targets: &TARGETS_V4,
-};
+#[derive(Clone, Copy)]
+pub struct V4;
 
-pub const V6: Family<16> = Family {
-    flows: [&FLOWS_V6_0, &FLOWS_V6_1],
-    overflow: [&OVERFLOW_V6_0, &OVERFLOW_V6_1],
-    fragments: &FRAGMENTS_V6,
-    targets: &TARGETS_V6,
-};
+impl Family<4> for V4 {
+    const FLOWS: [&'static HashMap<FlowKeyV4, FlowCounters>; 2] = [&FLOWS_V4_0, &FLOWS_V4_1];
+    const OVERFLOW: [&'static HashMap<FlowKeyV4, FlowCounters>; 2] =
+        [&OVERFLOW_V4_0, &OVERFLOW_V4_1];
+    const FRAGMENTS: &'static LruHashMap<FragmentKeyV4, FirstFragment> = &FRAGMENTS_V4;
+    const TARGETS: &'static LpmTrie<[u8; 4], Spans> = &TARGETS_V4;
+}
+
+#[derive(Clone, Copy)]
+pub struct V6;
+
+impl Family<16> for V6 {
+    const FLOWS: [&'static HashMap<FlowKeyV6, FlowCounters>; 2] = [&FLOWS_V6_0, &FLOWS_V6_1];
+    const OVERFLOW: [&'static HashMap<FlowKeyV6, FlowCounters>; 2] =
+        [&OVERFLOW_V6_0, &OVERFLOW_V6_1];
+    const FRAGMENTS: &'static LruHashMap<FragmentKeyV6, FirstFragment> = &FRAGMENTS_V6;
+    const TARGETS: &'static LpmTrie<[u8; 16], Spans> = &TARGETS_V6;
+}

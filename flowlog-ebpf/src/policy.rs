@@ -1,13 +1,9 @@
 //! What is recorded of which packets, see [`flowlog_common::policy`].
 
-use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
-use flowlog_common::{
-    flow::Direction,
-    packet::Datagram,
-    policy::{Spans, profile},
-};
+use aya_ebpf::maps::lpm_trie::Key;
+use flowlog_common::policy::profile;
 
-use crate::hook::Hook;
+use crate::{hook::Hook, maps::Family};
 
 /// The daemon sets it before it loads the program; a constant for the verifier.
 #[unsafe(no_mangle)]
@@ -26,29 +22,18 @@ pub fn hides_remote() -> bool {
     is_profile(profile::ATTRIBUTION)
 }
 
-/// Whether the packet's member is not among those to be recorded now.
+/// Whether a packet's member is not among those to be recorded now.
 #[inline(always)]
-pub fn excludes<const A: usize>(
-    hook: &Hook,
-    datagram: &Datagram<A>,
-    targets: &LpmTrie<[u8; A], Spans>,
-) -> bool {
-    is_profile(profile::TARGETED) && !is_target(hook, datagram, targets)
+pub fn excludes<const A: usize>(hook: &Hook, member: &[u8; A], family: impl Family<A>) -> bool {
+    is_profile(profile::TARGETED) && !is_target(member, hook.now_ns, family)
 }
 
-#[inline(always)]
-fn is_target<const A: usize>(
-    hook: &Hook,
-    datagram: &Datagram<A>,
-    targets: &LpmTrie<[u8; A], Spans>,
-) -> bool {
-    let member = match hook.direction {
-        Direction::Up => datagram.source,
-        Direction::Down => datagram.destination,
-    };
-    let key = &Key::new(bits::<A>(), member);
-    match targets.get(key) {
-        Some(spans) => spans.contain(hook.now_ns),
+/// Whether this member is to be recorded at this instant. With a stack of its own.
+#[inline(never)]
+fn is_target<const A: usize, F: Family<A>>(member: &[u8; A], now_ns: u64, _: F) -> bool {
+    let key = &Key::new(bits::<A>(), *member);
+    match F::TARGETS.get(key) {
+        Some(spans) => spans.contain(now_ns),
         None => false,
     }
 }

@@ -6,6 +6,7 @@
 //! [`watch::LinkWatch`] says when that is worth doing.
 
 mod clsact;
+mod control;
 mod error;
 pub mod interface;
 pub mod presence;
@@ -25,6 +26,7 @@ use aya::programs::{
 use flowlog_common::{flow::Direction, interface::Interface};
 
 use crate::config::InterfacePattern;
+pub use control::Control;
 pub use error::Error;
 use error::is_permission;
 use interface::{Layer, Link};
@@ -149,11 +151,7 @@ impl Capture {
         })?;
         // Known as counted before the first packet that reaches the program.
         self.presence.attached(slot);
-        self.program.count_interface(Interface {
-            kernel_index: link.kernel_index,
-            slot,
-            reserved: 0,
-        })?;
+        self.program.count_interface(Interface { kernel_index: link.kernel_index, slot });
         let mut links = vec![];
         for direction in Direction::ALL {
             match self.attach_one(link, layer, direction) {
@@ -161,7 +159,7 @@ impl Capture {
                 Err(source) => {
                     self.drop_links(layer, links);
                     self.remove_clsact(&link.name, link.kernel_index);
-                    self.program.ignore_interface(link.kernel_index)?;
+                    self.program.ignore_interface(link.kernel_index);
                     self.presence.detached(slot);
                     return Err(attach_error(&link.name, self.mode, source));
                 }
@@ -217,9 +215,7 @@ impl Capture {
         let Some(attached) = self.attached.remove(name) else { return };
         self.drop_links(attached.layer, attached.links);
         self.remove_clsact(name, attached.kernel_index);
-        if let Err(error) = self.program.ignore_interface(attached.kernel_index) {
-            tracing::warn!("{error}");
-        }
+        self.program.ignore_interface(attached.kernel_index);
         if let Some(slot) = self.presence.slot(name) {
             self.presence.detached(slot);
         }

@@ -35,12 +35,6 @@ use epoch::EpochWord;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The word that announces an epoch cannot be mapped into memory.
-    #[error("cannot map the kernel program's epoch into memory")]
-    MapEpoch {
-        /// Why.
-        source: std::io::Error,
-    },
     /// The kernel does not say when all programs have left the old epoch.
     #[error("cannot wait for the kernel program to leave an epoch (membarrier)")]
     Settle {
@@ -118,9 +112,9 @@ struct Open {
 impl Drainer {
     /// Opens the first epoch. Nothing must be attached yet.
     pub fn new(maps: Maps, presence: Arc<Presence>) -> Result<Self, Error> {
-        let Maps { epoch, totals, flows_v4, flows_v6, overflow_v4, overflow_v6, mut targets } =
+        let Maps { control, totals, flows_v4, flows_v6, overflow_v4, overflow_v6, mut targets } =
             maps;
-        let word = EpochWord::map(&epoch)?;
+        let word = EpochWord::new(control);
         word.stay(0);
         let opened = clock::monotonic_coarse();
         let offset = Offset::now();

@@ -29,33 +29,33 @@ pub(super) fn parse(
     icmp: u8,
 ) -> Transport {
     let cut = Transport::bare(protocol, partial::TRANSPORT_HEADER_CUT);
-    let mut transport = Transport::bare(protocol, 0);
     match protocol {
         TCP | UDP | UDP_LITE | SCTP | DCCP => {
             let Some(Ports { ports }) = read_within(packet, start, 4, end) else {
                 return cut;
             };
-            transport.ports = ports.to_ne_bytes();
-            // Of those without flags, UDP is the only one that the kernel segments.
-            transport.header_bytes = 8;
+            let ports = ports.to_ne_bytes();
             // Where less of TCP is there, its ports still are.
-            if protocol == TCP && start + TCP_FLAGS_END <= end {
-                let Some(flags) = packet.read::<TcpFlags>(start + TCP_FLAGS_END - 2) else {
-                    return cut;
-                };
-                transport.tcp_flags = flags.flags;
-                transport.header_bytes = (flags.data_offset >> 4) << 2;
+            if protocol != TCP || start + TCP_FLAGS_END > end {
+                // Of those without flags, UDP is the only one that the kernel segments.
+                return Transport { ports, header_bytes: 8, ..Transport::bare(protocol, 0) };
             }
-        }
-        _ if protocol == icmp => {
-            let Some(Icmp { kind, code }) = read_within(packet, start, 2, end) else {
+            let Some(TcpFlags { data_offset, flags }) = packet.read(start + TCP_FLAGS_END - 2)
+            else {
                 return cut;
             };
-            transport.ports = [kind, code, kind, code];
+            let header_bytes = (data_offset >> 4) << 2;
+            Transport { protocol, ports, tcp_flags: flags, partial: 0, header_bytes }
         }
-        _ => {}
+        _ if protocol == icmp => match read_within(packet, start, 2, end) {
+            Some(Icmp { kind, code }) => {
+                let ports = [kind, code, kind, code];
+                Transport { ports, ..Transport::bare(protocol, 0) }
+            }
+            None => cut,
+        },
+        _ => Transport::bare(protocol, 0),
     }
-    transport
 }
 
 /// A header of this many bytes, if it lies wholly before `end`.

@@ -30,6 +30,12 @@ pub enum Error {
         /// Why.
         source: Box<ProgramError>,
     },
+    /// The map by which the program is told things while it runs cannot be mapped.
+    #[error("cannot map the kernel program's control map into memory")]
+    MapControl {
+        /// Why.
+        source: std::io::Error,
+    },
     /// The object is not the one that this program was built with.
     #[error("the kernel program has no {name}: it was built from other sources than flowlog")]
     Missing {

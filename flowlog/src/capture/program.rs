@@ -1,19 +1,21 @@
 //! The kernel program: the object that is built in, loaded into the kernel.
 
+use std::sync::Arc;
+
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, Map, MapData, MapError, PerCpuArray},
+    maps::{Map, MapData, MapError, PerCpuArray},
     programs::{ProgramError, SchedClassifier},
 };
 use flowlog_common::{
     flow::{FlowCounters, FlowKeyV4, FlowKeyV6},
-    interface::{self, Interface},
+    interface::Interface,
     policy::profile,
     total::{Totals, table_size},
 };
 
 use super::{
-    Targets,
+    Control, Targets,
     error::{Error, is_permission, map_error},
 };
 use crate::config::{Policy, Profile};
@@ -56,8 +58,8 @@ impl MapSizes {
 
 /// The maps that the daemon drains; each pair by epoch.
 pub struct Maps {
-    /// The word that announces the change of epoch.
-    pub epoch: MapData,
+    /// What announces the change of epoch.
+    pub control: Arc<Control>,
     /// Totals by interface, direction and epoch.
     pub totals: PerCpuArray<MapData, Totals>,
     /// IPv4 flows.
@@ -75,7 +77,7 @@ pub struct Maps {
 /// The program in the kernel; it goes when this is dropped.
 pub struct Program {
     ebpf: Ebpf,
-    interfaces: Array<MapData, Interface>,
+    control: Arc<Control>,
 }
 
 impl Program {
@@ -112,8 +114,9 @@ impl Program {
         }
         #[cfg(feature = "trace")]
         start_logger(&mut ebpf);
+        let control = Arc::new(Control::map(&take_data(&mut ebpf, "CONTROL")?)?);
         let maps = Maps {
-            epoch: take_data(&mut ebpf, "EPOCH")?,
+            control: Arc::clone(&control),
             totals: take(&mut ebpf, "TOTALS")?,
             flows_v4: take_pair(&mut ebpf, ["FLOWS_V4_0", "FLOWS_V4_1"])?,
             flows_v6: take_pair(&mut ebpf, ["FLOWS_V6_0", "FLOWS_V6_1"])?,
@@ -125,8 +128,7 @@ impl Program {
                 wanted: policy.targets.clone(),
             },
         };
-        let interfaces = take(&mut ebpf, "INTERFACES")?;
-        Ok((Self { ebpf, interfaces }, maps))
+        Ok((Self { ebpf, control }, maps))
     }
 
     /// An entry point by its name, for attaching and for test runs.
@@ -135,17 +137,13 @@ impl Program {
     }
 
     /// Counts the packets of an interface from now on.
-    pub fn count_interface(&mut self, counted: Interface) -> Result<(), Error> {
-        self.interfaces
-            .set(interface::index(counted.kernel_index), counted, 0)
-            .map_err(|source| map_error("INTERFACES", source))
+    pub fn count_interface(&self, counted: Interface) {
+        self.control.count(counted);
     }
 
     /// Does not count the packets of an interface any more.
-    pub fn ignore_interface(&mut self, kernel_index: u32) -> Result<(), Error> {
-        self.interfaces
-            .set(interface::index(kernel_index), Interface::default(), 0)
-            .map_err(|source| map_error("INTERFACES", source))
+    pub fn ignore_interface(&self, kernel_index: u32) {
+        self.control.ignore(kernel_index);
     }
 }
 

@@ -1,47 +1,31 @@
 //! The word in kernel memory that says when the epoch changes.
 
-use std::{
-    io,
-    num::NonZeroUsize,
-    os::fd::AsFd as _,
-    ptr::NonNull,
-    sync::atomic::{AtomicU64, Ordering},
+use std::{io, sync::Arc};
+
+use flowlog_common::epoch::EpochSwitch;
+
+use crate::{
+    capture::Control,
+    clock::{self, MonotonicNs},
 };
 
-use aya::maps::MapData;
-use flowlog_common::epoch::EpochSwitch;
-use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
-
-use super::Error;
-use crate::clock::{self, MonotonicNs};
-
-const PAGE: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
-
-/// The kernel program's epoch, mapped into memory: written in one instruction, so that no packet
-/// ever sees half of a change.
-pub(super) struct EpochWord(NonNull<libc::c_void>);
-
-// SAFETY: the mapping belongs to the process, and the word in it is only used atomically.
-unsafe impl Send for EpochWord {}
+/// The kernel program's epoch.
+pub(super) struct EpochWord(Arc<Control>);
 
 impl EpochWord {
-    pub(super) fn map(epoch: &MapData) -> Result<Self, Error> {
-        let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        // SAFETY: a new mapping, which is unmapped when this is dropped.
-        let mapped =
-            unsafe { mmap(None, PAGE, protection, MapFlags::MAP_SHARED, epoch.fd().as_fd(), 0) };
-        Ok(Self(mapped.map_err(|error| Error::MapEpoch { source: error.into() })?))
+    pub(super) const fn new(control: Arc<Control>) -> Self {
+        Self(control)
     }
 
     /// The epoch does not change until something else is announced.
     pub(super) fn stay(&self, epoch: u32) {
-        self.store(EpochSwitch::never(epoch));
+        self.0.announce(EpochSwitch::never(epoch));
     }
 
     /// The epoch changes at an instant to come, which is returned as the kernel reads it.
     pub(super) fn switch_at(&self, at: MonotonicNs, epoch: u32) -> MonotonicNs {
         let switch = EpochSwitch::at(at, epoch);
-        self.store(switch);
+        self.0.announce(switch);
         switch.switch_at_ns()
     }
 
@@ -51,21 +35,6 @@ impl EpochWord {
         let at = self.switch_at(clock::monotonic_coarse() + 2, epoch);
         wait_until(at);
         at
-    }
-
-    fn store(&self, switch: EpochSwitch) {
-        // SAFETY: the mapping is aligned to a page and lives as long as this.
-        let word = unsafe { AtomicU64::from_ptr(self.0.as_ptr().cast()) };
-        word.store(switch.to_word(), Ordering::SeqCst);
-    }
-}
-
-impl Drop for EpochWord {
-    fn drop(&mut self) {
-        // SAFETY: nothing else uses the mapping.
-        if let Err(error) = unsafe { munmap(self.0, PAGE.get()) } {
-            tracing::warn!("cannot unmap the epoch: {error}");
-        }
     }
 }
 
