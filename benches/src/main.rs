@@ -5,11 +5,12 @@
 //! order in which they were taken, since on a shared machine only the spread says what a median is
 //! worth, and only neighbours compare.
 //!
-//! Arguments: what to measure (`hot`, `many`, `scan`, `maps`, `pipeline`, `gateway`), and as
-//! `NAME=PATH` the objects that `cargo xtask bench` compiled for it.
+//! Arguments: what to measure (`hot`, `many`, `scan`, `maps`, `pipeline`, `layout`, `gateway`),
+//! and as `NAME=PATH` the files that `cargo xtask bench` made for it.
 
 mod gateway;
 mod kernel;
+mod layout;
 mod maps;
 mod pipeline;
 
@@ -77,9 +78,10 @@ fn main() -> anyhow::Result<()> {
                 maps::measure(&maps::Objects { maps: object("maps")?, vary: object("vary")? })?
             }
             "pipeline" => pipeline::measure()?,
+            "layout" => layout::measure(&object("flows")?)?,
             "gateway" => gateway::measure()?,
             _ => bail!(
-                "nothing is called {group}; there are hot, many, scan, maps, pipeline and gateway"
+                "nothing is called {group}; there are hot, many, scan, maps, pipeline, layout and gateway"
             ),
         });
     }

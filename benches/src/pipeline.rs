@@ -1,13 +1,16 @@
 //! From drained epochs to Parquet.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use flowlog::{
-    aggregate::window::Window,
     capture::presence::Observed,
     clock::{Offset, Utc},
     drain::{Entries, Epoch},
-    encode::{self, Provenance},
+    encode,
+    spool::{Epochs, Files, Spool, files::merge, merge::Same},
 };
 use flowlog_common::{
     flow::{Direction, FlowCounters, FlowKey, detail, marks},
@@ -23,24 +26,29 @@ const REMOTES: u64 = 200_000;
 
 pub fn measure() -> anyhow::Result<Vec<Measurement>> {
     let epoch = synthetic_epoch();
-    let from = Provenance { gateway: "bench".to_owned(), policy: "0".repeat(64) };
-    let (mut merge, mut encode, mut size) = (vec![], vec![], vec![]);
+    let names = ["spool", "merge", "encode_parquet", "parquet_size"];
+    let mut runs: [Vec<f64>; 4] = Default::default();
     let flows = f64::from(u32::try_from(FLOWS)?);
     for _ in 0..RUNS {
+        let spool = Arc::new(Spool::temporary()?);
+        let mut epochs = Epochs::new(Arc::clone(&spool), "0".repeat(64), WINDOW, vec![]);
+        let mut files = Files::open(spool, &mut vec![])?;
         let began = Instant::now();
-        let mut window = Window::new(epoch.opened, Duration::from_mins(5));
-        window.merge(&epoch, Duration::ZERO);
-        merge.push(flows / began.elapsed().as_secs_f64());
+        let spooled = epochs.append(&epoch, Duration::ZERO)?;
+        runs[0].push(flows / began.elapsed().as_secs_f64());
         let began = Instant::now();
-        let file = encode::encode_flows(&window, &from)?;
-        encode.push(flows / began.elapsed().as_secs_f64());
-        size.push(f64::from(u32::try_from(file.len())?) / flows);
+        let path = files.place(&spooled.header.windows[0], &spooled.header)?;
+        files.add(merge(&[spooled], path, Same::Combine)?);
+        runs[1].push(flows / began.elapsed().as_secs_f64());
+        let began = Instant::now();
+        let encoded = encode::encode_file(&files.growing()[0], "bench")?;
+        runs[2].push(flows / began.elapsed().as_secs_f64());
+        let size = encoded.flows.map_or(0, |flows| flows.len());
+        runs[3].push(f64::from(u32::try_from(size)?) / flows);
     }
-    Ok(vec![
-        Measurement::new("aggregate", "flows/s", merge),
-        Measurement::new("encode_parquet", "rows/s", encode),
-        Measurement::new("parquet_size", "bytes/flow", size),
-    ])
+    let units = ["flows/s", "flows/s", "rows/s", "bytes/flow"];
+    let measured = names.into_iter().zip(units).zip(runs);
+    Ok(measured.map(|((name, unit), runs)| Measurement::new(name, unit, runs)).collect())
 }
 
 /// An hour's worth of one drain: members and remotes are chosen unevenly, one flow in seven is
@@ -81,6 +89,7 @@ fn synthetic_epoch() -> Epoch {
         was_counted: true,
     };
     Epoch {
+        number: 1,
         opened,
         closed: opened.plus(WINDOW),
         offset: Offset::from_ns(opened.ns()),

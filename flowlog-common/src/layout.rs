@@ -16,6 +16,14 @@ macro_rules! assert_layout {
             };
         };
 
+        #[cfg(test)]
+        impl crate::layout::tests::Described for $type {
+            const LAYOUT: &str = concat!(
+                stringify!($type), " ", $size, ":",
+                $(" ", stringify!($field), " ", stringify!($field_type), " ", $offset,)+
+            );
+        }
+
         // SAFETY: the assertions above leave no padding, the type is `Copy` and `'static`, and
         // every bit pattern of integers and byte arrays is a value.
         #[cfg(feature = "aya")]
@@ -24,3 +32,6 @@ macro_rules! assert_layout {
 }
 
 pub(crate) use assert_layout;
+
+#[cfg(test)]
+pub(crate) mod tests;

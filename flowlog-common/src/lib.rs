@@ -31,3 +31,7 @@ mod layout;
 pub mod packet;
 pub mod policy;
 pub mod total;
+
+/// The number of what [`flow`], [`total`] and [`control`] mean in the kernel's maps, which outlive
+/// the daemon that made them. Whatever the next version would misread in them changes it.
+pub const LAYOUT: u32 = 1;

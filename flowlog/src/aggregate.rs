@@ -1,53 +1,53 @@
 //! Epochs merged into windows: one row per flow and window, and the ledger that proves it.
 //!
-//! Pure: what was drained goes in, finished windows come out.
+//! Pure: epochs that are in the spool go in, those of finished windows come out.
 
+mod activity;
 pub mod ledger;
-pub mod window;
 
-use std::time::Duration;
+use std::mem;
 
-use crate::drain::Epoch;
-use window::Window;
+pub use activity::{Activity, FlowRecord, Times};
 
-/// Merges epochs into the window that is open.
-#[derive(Debug)]
-pub struct Aggregator {
-    length: Duration,
-    open: Option<Window>,
+use crate::{
+    clock::Utc,
+    spool::{files::MOST_ROWS, run::Run},
+};
+
+/// Gathers the epochs of the window that is open.
+#[derive(Debug, Default)]
+pub struct Windows {
+    open: Vec<Run>,
 }
 
-impl Aggregator {
-    /// Windows of this length, aligned to UTC.
-    #[must_use]
-    pub const fn new(length: Duration) -> Self {
-        Self { length, open: None }
-    }
-
-    /// Adds an epoch, and returns the windows that no later epoch can belong to.
+impl Windows {
+    /// Adds an epoch, and returns the epochs of each window that no later one can belong to.
     ///
-    /// An epoch belongs to the window of its last instant. It lies wholly inside it unless the
-    /// daemon was held up for longer than a drain interval; then its rows are stored, and kept,
-    /// with the later window rather than the earlier.
-    pub fn add(&mut self, epoch: &Epoch, clock_error: Duration) -> Vec<Window> {
-        let last = epoch.closed.minus(Duration::from_nanos(1)).max(epoch.opened);
-        let start = last.floor(self.length);
+    /// A window with more rows than a file of the store may have is given in parts, so that what is
+    /// open is bounded.
+    pub fn add(&mut self, epoch: Run) -> Vec<Vec<Run>> {
         let mut finished = vec![];
-        if self.open.as_ref().is_some_and(|window| window.start() != start) {
-            finished.extend(self.open.take());
+        if self.open.first().is_some_and(|first| window(first) != window(&epoch)) {
+            finished.extend(self.finish());
         }
-        let window = self.open.get_or_insert_with(|| Window::new(start, self.length));
-        window.merge(epoch, clock_error);
-        if epoch.closed >= window.end() {
-            finished.extend(self.open.take());
+        let is_over = window(&epoch).is_none_or(|(_, end)| epoch.header.closed() >= end);
+        self.open.push(epoch);
+        let rows: u64 = self.open.iter().map(|epoch| epoch.header.entry_count()).sum();
+        if is_over || rows >= MOST_ROWS {
+            finished.extend(self.finish());
         }
         finished
     }
 
-    /// The window that is open, unfinished.
-    pub fn finish(&mut self) -> Option<Window> {
-        self.open.take()
+    /// The epochs of the window that is open.
+    pub fn finish(&mut self) -> Option<Vec<Run>> {
+        Some(mem::take(&mut self.open)).filter(|epochs| !epochs.is_empty())
     }
+}
+
+/// Beginning and end of an epoch's window.
+fn window(epoch: &Run) -> Option<(Utc, Utc)> {
+    epoch.header.windows.first().map(|window| (window.start(), window.end()))
 }
 
 #[cfg(test)]

@@ -5,13 +5,21 @@
 //! and goes: [`Capture::scan`] compares the interfaces that exist with those that are attached, and
 //! [`watch::LinkWatch`] says when that is worth doing.
 
+mod bpffs;
 mod clsact;
 mod control;
 mod error;
+mod filter;
+mod found;
+mod hook;
 pub mod interface;
+mod pins;
 pub mod presence;
 mod program;
+mod takeover;
 mod targets;
+mod tcx;
+pub mod uninstall;
 pub mod watch;
 
 use std::{
@@ -19,20 +27,22 @@ use std::{
     sync::Arc,
 };
 
-use aya::programs::{
-    LinkOrder, ProgramError, SchedClassifier, TcAttachType,
-    tc::{NlOptions, SchedClassifierLinkId, TcAttachOptions},
-};
 use flowlog_common::{flow::Direction, interface::Interface};
 
 use crate::config::InterfacePattern;
+pub use bpffs::reachable;
 pub use control::Control;
 pub use error::Error;
-use error::is_permission;
+pub use found::{Contents, Counts, Emptied, Found, Previous};
+use hook::{Before, Hooked};
 use interface::{Layer, Link};
+pub use pins::Pins;
 use presence::Presence;
-pub use program::{MapSizes, Maps, Program};
+pub use program::{Loaded, MapSizes, Maps, Program};
 pub use targets::Targets;
+
+/// Where links and maps outlive the daemon, unless somewhere else is named.
+pub const DEFAULT_PINS: &str = "/sys/fs/bpf/flowlog";
 
 /// How the program is attached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -67,12 +77,14 @@ pub struct Capture {
     refused: HashMap<String, u32>,
     /// Kernel indexes of interfaces that had no clsact before it was needed here.
     own_clsacts: HashSet<u32>,
+    /// Whether what the daemon before left attached was looked at.
+    took_over: bool,
 }
 
 struct Attached {
     kernel_index: u32,
     layer: Layer,
-    links: Vec<(Direction, SchedClassifierLinkId)>,
+    hooked: Vec<(Direction, Hooked)>,
 }
 
 impl Capture {
@@ -86,6 +98,7 @@ impl Capture {
             attached: HashMap::new(),
             refused: HashMap::new(),
             own_clsacts: HashSet::new(),
+            took_over: false,
         }
     }
 
@@ -93,6 +106,10 @@ impl Capture {
     pub fn scan(&mut self, patterns: &[InterfacePattern]) -> Result<Changes, Error> {
         let links = interface::list().map_err(|source| Error::List { source })?;
         let mut changes = Changes::default();
+        if !self.took_over {
+            self.take_over(&links, patterns, &mut changes)?;
+            self.took_over = true;
+        }
         self.forget_gone(&links, &mut changes);
         for link in links.iter().filter(|link| patterns.iter().any(|p| p.matches(&link.name))) {
             if self.attached.contains_key(&link.name)
@@ -100,7 +117,7 @@ impl Capture {
             {
                 continue;
             }
-            match self.attach(link) {
+            match self.attach(link, vec![]) {
                 Ok(()) => changes.attached.push(link.name.clone()),
                 // It may be gone again already.
                 Err(_) if interface::kernel_index(&link.name) != Some(link.kernel_index) => {}
@@ -136,7 +153,8 @@ impl Capture {
         }
     }
 
-    fn attach(&mut self, link: &Link) -> Result<(), Error> {
+    /// Attaches to an interface; where a program of the daemon before is, in its place.
+    fn attach(&mut self, link: &Link, mut before: Vec<Before>) -> Result<(), Error> {
         let layer = link.layer()?;
         let collides = |a: &Attached| {
             flowlog_common::interface::index(a.kernel_index)
@@ -149,71 +167,59 @@ impl Capture {
             interface: link.name.clone(),
             limit: self.presence.limit(),
         })?;
+        let counted = Interface { kernel_index: link.kernel_index, slot };
         // Known as counted before the first packet that reaches the program.
-        self.presence.attached(slot);
-        self.program.count_interface(Interface { kernel_index: link.kernel_index, slot });
-        let mut links = vec![];
+        if !before.is_empty() && self.program.control.counts(counted) {
+            self.presence.continued(slot);
+        } else {
+            self.presence.attached(slot);
+        }
+        self.program.count_interface(counted);
+        let mut hooked = vec![];
         for direction in Direction::ALL {
-            match self.attach_one(link, layer, direction) {
-                Ok(id) => links.push((direction, id)),
-                Err(source) => {
-                    self.drop_links(layer, links);
+            let place = before.extract_if(.., |before| before.direction() == direction).next();
+            match self.hook(link, layer, direction, place) {
+                Ok(hook) => hooked.push((direction, hook)),
+                Err(error) => {
+                    self.unhook(layer, hooked);
                     self.remove_clsact(&link.name, link.kernel_index);
                     self.program.ignore_interface(link.kernel_index);
                     self.presence.detached(slot);
-                    return Err(attach_error(&link.name, self.mode, source));
+                    return Err(error);
                 }
             }
         }
-        let attached = Attached { kernel_index: link.kernel_index, layer, links };
+        let attached = Attached { kernel_index: link.kernel_index, layer, hooked };
         self.attached.insert(link.name.clone(), attached);
         Ok(())
     }
 
-    fn attach_one(
+    fn hook(
         &mut self,
         link: &Link,
         layer: Layer,
         direction: Direction,
-    ) -> Result<SchedClassifierLinkId, ProgramError> {
-        // Ingress before anyone else: what a member sent is counted although a filter drops it.
-        // Egress after everyone else: what a filter drops never reached the member.
-        let (hook, order) = match direction {
-            Direction::Up => (TcAttachType::Ingress, LinkOrder::first()),
-            Direction::Down => (TcAttachType::Egress, LinkOrder::last()),
-        };
-        let mode = self.mode;
-        let program = self.program.entry_point(layer, direction)?;
-        if mode != AttachMode::Clsact {
-            match program.attach_with_options(&link.name, hook, TcAttachOptions::TcxOrder(order)) {
-                Err(error) if mode == AttachMode::Auto && lacks_tcx(&error) => {}
-                result => return result,
-            }
+        before: Option<Before>,
+    ) -> Result<Hooked, Error> {
+        if let Some(before) = before {
+            return self.program.replace(link, layer, before);
         }
-        if clsact::add(&link.name)? {
+        let mut made_clsact = false;
+        let hooked = self.program.hook(link, layer, direction, self.mode, &mut made_clsact);
+        if made_clsact {
             self.own_clsacts.insert(link.kernel_index);
-        }
-        // A filter may end the walk over those behind it, whatever it does with the packet, so that
-        // behind one packets go by that nobody counts: first at either hook, unless it is taken.
-        let first = NlOptions { priority: 1, ..NlOptions::default() };
-        match program.attach_with_options(&link.name, hook, TcAttachOptions::Netlink(first)) {
-            Err(_) => {
-                let anywhere = TcAttachOptions::Netlink(NlOptions::default());
-                let id = program.attach_with_options(&link.name, hook, anywhere)?;
-                tracing::warn!(
-                    interface = link.name,
-                    ?direction,
-                    "a filter of preference 1 comes first: what it takes is not counted"
-                );
-                Ok(id)
+            if let Some(pinned) = &self.program.pinned
+                && let Err(error) = pins::remember_clsact(&pinned.directory, link.kernel_index)
+            {
+                tracing::warn!("a clsact will stay when flowlog is uninstalled: {error}");
             }
-            result => result,
         }
+        hooked
     }
 
     fn detach(&mut self, name: &str) {
         let Some(attached) = self.attached.remove(name) else { return };
-        self.drop_links(attached.layer, attached.links);
+        self.unhook(attached.layer, attached.hooked);
         self.remove_clsact(name, attached.kernel_index);
         self.program.ignore_interface(attached.kernel_index);
         if let Some(slot) = self.presence.slot(name) {
@@ -221,20 +227,20 @@ impl Capture {
         }
     }
 
-    fn drop_links(&mut self, layer: Layer, links: Vec<(Direction, SchedClassifierLinkId)>) {
-        for (direction, id) in links {
-            let detached =
-                self.program.entry_point(layer, direction).and_then(|program| program.detach(id));
-            if let Err(error) = detached {
-                // The kernel detaches by itself when the interface goes.
-                tracing::debug!("detaching from an interface that is gone: {error}");
-            }
+    fn unhook(&mut self, layer: Layer, hooked: Vec<(Direction, Hooked)>) {
+        for (direction, hooked) in hooked {
+            self.program.unhook(layer, direction, hooked);
         }
     }
 
     fn remove_clsact(&mut self, interface: &str, kernel_index: u32) {
         if !self.own_clsacts.remove(&kernel_index) {
             return;
+        }
+        if let Some(pinned) = &self.program.pinned
+            && let Err(error) = pins::forget_clsact(&pinned.directory, kernel_index)
+        {
+            tracing::debug!("a clsact stays remembered: {error}");
         }
         match clsact::remove_unless_used(kernel_index) {
             Ok(()) => {}
@@ -250,6 +256,15 @@ impl Capture {
 
 impl Drop for Capture {
     fn drop(&mut self) {
+        if self.program.pinned.is_some() {
+            // All of it goes on counting, for the daemon to come.
+            for Attached { layer, hooked, .. } in std::mem::take(&mut self.attached).into_values() {
+                for (direction, hooked) in hooked {
+                    self.program.leave(layer, direction, hooked);
+                }
+            }
+            return;
+        }
         let names: Vec<String> = self.attached.keys().cloned().collect();
         for name in names {
             self.detach(&name);
@@ -257,40 +272,6 @@ impl Drop for Capture {
     }
 }
 
-/// Whether TCX is not known to this kernel: `BPF_LINK_CREATE` says EINVAL for an attach type that
-/// it does not know.
-fn lacks_tcx(error: &ProgramError) -> bool {
-    matches!(error, ProgramError::SyscallError(call)
-        if call.io_error.raw_os_error() == Some(libc::EINVAL))
-}
-
 fn is_gone(error: &std::io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ENOENT | libc::EINVAL))
-}
-
-fn attach_error(interface: &str, mode: AttachMode, source: ProgramError) -> Error {
-    match &source {
-        error if mode == AttachMode::Tcx && lacks_tcx(error) => {
-            Error::NoTcx { interface: interface.to_owned() }
-        }
-        ProgramError::SyscallError(call) if is_permission(&call.io_error) => {
-            Error::Permission { action: "attach to an interface" }
-        }
-        _ => Error::Attach { interface: interface.to_owned(), source: Box::new(source) },
-    }
-}
-
-impl Program {
-    fn entry_point(
-        &mut self,
-        layer: Layer,
-        direction: Direction,
-    ) -> Result<&mut SchedClassifier, ProgramError> {
-        self.classifier(match (layer, direction) {
-            (Layer::Ip, Direction::Up) => "up_l3",
-            (Layer::Ip, Direction::Down) => "down_l3",
-            (Layer::Ethernet, Direction::Up) => "up_l2",
-            (Layer::Ethernet, Direction::Down) => "down_l2",
-        })
-    }
 }

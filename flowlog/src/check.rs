@@ -122,7 +122,7 @@ fn program(config: &Config) -> Finding {
         overflow: config.max_overflow,
         interfaces: 1,
     };
-    match Program::load(sizes, &config.policy) {
+    match Program::load(sizes, &config.policy, None) {
         Ok(_) => {
             let mib = sizes.kernel_bytes() >> 20;
             Finding::sound("kernel program", format!("loads; its maps take {mib} MiB"))

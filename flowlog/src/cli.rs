@@ -6,6 +6,7 @@ mod duckdb;
 mod retention;
 mod run;
 mod size;
+mod uninstall;
 mod verify;
 
 use std::{
@@ -65,6 +66,8 @@ enum Command {
     Retention(retention::Command),
     /// Print the SQL that makes views and macros for DuckDB.
     Duckdb(duckdb::Arguments),
+    /// Remove what outlives the daemon from the kernel: links, maps and filters.
+    Uninstall(uninstall::Arguments),
     /// Record real traffic through a tunnel of its own, on a machine without a VPN.
     Demo(demo::Arguments),
 }
@@ -107,6 +110,7 @@ pub fn main() -> ExitCode {
         Command::Verify(arguments) => verify::run(&arguments, &global),
         Command::Retention(command) => retention::run(&command, &global),
         Command::Duckdb(arguments) => duckdb::run(&arguments),
+        Command::Uninstall(arguments) => uninstall::run(&arguments, &global),
         Command::Demo(arguments) => demo::run(&arguments, &global),
     };
     match outcome {

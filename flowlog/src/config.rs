@@ -62,6 +62,9 @@ pub struct File {
     pub gateway: Option<String>,
     pub window: Option<String>,
     pub drain_interval: Option<String>,
+    pub spool: Option<PathBuf>,
+    pub spool_max_bytes: Option<u64>,
+    pub pins: Option<PathBuf>,
     pub shutdown_timeout: Option<String>,
     pub max_flows_v4: Option<u32>,
     pub max_flows_v6: Option<u32>,
@@ -90,6 +93,9 @@ impl File {
             gateway: None,
             window: None,
             drain_interval: None,
+            spool: None,
+            spool_max_bytes: None,
+            pins: None,
             shutdown_timeout: None,
             max_flows_v4: None,
             max_flows_v6: None,
@@ -131,6 +137,13 @@ pub struct Config {
     pub window: Duration,
     /// How often the kernel's maps are drained; divides the window.
     pub drain_interval: Duration,
+    /// Where what was drained is kept until the store has it; `None`: nowhere for longer than the
+    /// process lives.
+    pub spool: Option<PathBuf>,
+    /// Most bytes of the spool.
+    pub spool_max_bytes: u64,
+    /// Where the kernel program's maps outlive the daemon; only with a spool.
+    pub pins: PathBuf,
     /// How long a shutdown may take.
     pub shutdown_timeout: Duration,
     /// Most IPv4 flows of an epoch.
@@ -157,6 +170,7 @@ pub const DEFAULT_STORE: &str = "/var/lib/flowlog/store";
 pub(crate) const DEFAULT_WINDOW: &str = "5m";
 pub(crate) const DEFAULT_DRAIN_INTERVAL: &str = "10s";
 pub(crate) const DEFAULT_SHUTDOWN_TIMEOUT: &str = "30s";
+pub(crate) const DEFAULT_SPOOL_MAX_BYTES: u64 = 4 << 30;
 pub(crate) const DEFAULT_MAX_FLOWS_V4: u32 = 262_144;
 pub(crate) const DEFAULT_MAX_FLOWS_V6: u32 = 65_536;
 pub(crate) const DEFAULT_MAX_OVERFLOW: u32 = 16_384;
@@ -174,6 +188,9 @@ impl Config {
             gateway,
             window,
             drain_interval,
+            spool,
+            spool_max_bytes,
+            pins,
             shutdown_timeout,
             max_flows_v4,
             max_flows_v6,
@@ -195,6 +212,9 @@ impl Config {
             gateway: parse_gateway(gateway.as_deref().unwrap_or(hostname))?,
             window,
             drain_interval,
+            spool,
+            spool_max_bytes: spool_max_bytes.unwrap_or(DEFAULT_SPOOL_MAX_BYTES),
+            pins: pins.unwrap_or_else(|| crate::capture::DEFAULT_PINS.into()),
             shutdown_timeout: duration(
                 "shutdown_timeout",
                 shutdown_timeout.as_deref().unwrap_or(DEFAULT_SHUTDOWN_TIMEOUT),

@@ -12,6 +12,7 @@
 
 mod batch;
 mod epoch;
+mod error;
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,50 +24,20 @@ use flowlog_common::{
 
 use crate::{
     capture::{
-        self, Maps, Targets,
+        Counts, Maps, Targets,
         presence::{Observed, Presence},
     },
     clock::{self, MonotonicNs, Offset, Utc},
 };
 pub use batch::{Entries, clear, read};
 use epoch::EpochWord;
-
-/// Why the kernel's maps cannot be drained.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// The kernel does not say when all programs have left the old epoch.
-    #[error("cannot wait for the kernel program to leave an epoch (membarrier)")]
-    Settle {
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A flow map cannot be read.
-    #[error("cannot read a flow map")]
-    Read {
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A flow map cannot be cleared.
-    #[error("cannot clear a flow map")]
-    Clear {
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The kernel program cannot be told whom to record until when.
-    #[error(transparent)]
-    Targets(#[from] capture::Error),
-    /// The totals cannot be read or cleared.
-    #[error("cannot read or clear the totals")]
-    Totals {
-        /// Why.
-        source: Box<MapError>,
-    },
-}
+pub use error::Error;
 
 /// What was counted in one epoch, and between which instants.
 #[derive(Debug)]
 pub struct Epoch {
+    /// Its number, counted on from one epoch to the next, also by another daemon.
+    pub number: u64,
     /// When it began.
     pub opened: Utc,
     /// When it ended; no packet of it was seen at this instant or later.
@@ -85,6 +56,15 @@ pub struct Epoch {
     pub totals: Vec<(Observed, [Totals; 2])>,
 }
 
+impl Epoch {
+    /// Number of its flows.
+    #[must_use]
+    pub const fn row_count(&self) -> usize {
+        let Self { flows_v4, flows_v6, overflow_v4, overflow_v6, .. } = self;
+        flows_v4.len() + flows_v6.len() + overflow_v4.len() + overflow_v6.len()
+    }
+}
+
 /// Empties the maps of a kernel program.
 pub struct Drainer {
     word: EpochWord,
@@ -93,33 +73,36 @@ pub struct Drainer {
     flows_v6: [MapData; 2],
     overflow_v4: [MapData; 2],
     overflow_v6: [MapData; 2],
-    targets: Targets,
+    /// Where packets are still counted.
+    targets: Option<Targets>,
     presence: Arc<Presence>,
     open: Open,
+    /// The epoch before, where nobody said that its counts are safe.
+    left: Option<Closed>,
     /// When the open epoch ends, on the kernel's clock and in UTC.
     announced: Option<(MonotonicNs, Utc)>,
 }
 
 /// The epoch that is being counted.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Open {
-    number: u32,
+    number: u64,
     opened: MonotonicNs,
     opened_utc: Utc,
     offset: Offset,
 }
 
 impl Drainer {
-    /// Opens the first epoch. Nothing must be attached yet.
-    pub fn new(maps: Maps, presence: Arc<Presence>) -> Result<Self, Error> {
+    /// Goes on where the daemon before ended; where there was none, opens the epoch after `last`.
+    pub fn new(maps: Maps, presence: Arc<Presence>, last: u64) -> Result<Self, Error> {
         let Maps { control, totals, flows_v4, flows_v6, overflow_v4, overflow_v6, mut targets } =
             maps;
-        let word = EpochWord::new(control);
-        word.stay(0);
-        let opened = clock::monotonic_coarse();
         let offset = Offset::now();
         targets.install(offset)?;
-        let open = Open { number: 0, opened, opened_utc: offset.utc(opened), offset };
+        let word = EpochWord::new(control);
+        let found = word.resume(last);
+        let (open, left, announced) = in_utc(&found, offset);
+        let targets = Some(targets);
         Ok(Self {
             word,
             totals,
@@ -130,14 +113,50 @@ impl Drainer {
             targets,
             presence,
             open,
-            announced: None,
+            left,
+            announced,
         })
+    }
+
+    /// For maps of a daemon before this one, in which nothing is counted any more.
+    pub fn of_previous(counts: Counts) -> Self {
+        let Counts { control, presence, totals, flows_v4, flows_v6, overflow_v4, overflow_v6 } =
+            counts;
+        let word = EpochWord::new(control);
+        let found = word.resume(0);
+        let (open, left, announced) = in_utc(&found, Offset::now());
+        Self {
+            word,
+            totals,
+            flows_v4,
+            flows_v6,
+            overflow_v4,
+            overflow_v6,
+            targets: None,
+            presence,
+            open,
+            left,
+            announced,
+        }
+    }
+
+    /// The epoch that a daemon before this one closed, and did not live to clear. Its counts may be
+    /// safe already: the number says.
+    pub fn left(&mut self) -> Result<Option<Closed>, Error> {
+        let Some(left) = self.left.take() else { return Ok(None) };
+        epoch::settle().map_err(|source| Error::Settle { source })?;
+        Ok(Some(left))
     }
 
     /// Announces that the open epoch ends at the next multiple of `interval` in UTC, and returns
     /// that instant of the kernel's clock.
     pub fn announce(&mut self, interval: Duration) -> MonotonicNs {
-        let now = self.open.offset.utc(clock::monotonic_coarse());
+        let now = clock::monotonic_coarse();
+        // By a daemon before this one. To take it back at the last moment would race with the clock.
+        if let Some((end, _)) = self.announced.filter(|(end, _)| *end < now + LAST_MOMENT_NS) {
+            return end;
+        }
+        let now = self.open.offset.utc(now);
         let end_utc = next_boundary(self.open.opened_utc, now, interval);
         let end = self.word.switch_at(self.open.offset.monotonic(end_utc), self.open.number);
         self.announced = Some((end, end_utc));
@@ -167,12 +186,14 @@ impl Drainer {
                 (end, was.offset.utc(end))
             }
         };
-        let next = was.number ^ 1;
-        self.word.stay(next);
+        let next = was.number + 1;
+        self.word.open(next, end);
         epoch::settle().map_err(|source| Error::Settle { source })?;
         let offset = Offset::now();
         // Every time: the clock is slewed all the time, and set now and then.
-        self.targets.install(offset)?;
+        if let Some(targets) = &mut self.targets {
+            targets.install(offset)?;
+        }
         self.open = Open {
             number: next,
             opened: end,
@@ -189,7 +210,7 @@ impl Drainer {
     /// Reads the maps of an epoch that was closed.
     pub fn read(&self, closed: &Closed) -> Result<Epoch, Error> {
         let Closed { was, end, end_utc } = *closed;
-        let quiet = was.number as usize & 1;
+        let quiet = epoch::set(was.number) as usize;
         let read_error = |source| Error::Read { source };
         let mut totals = vec![];
         for observed in self.presence.between(was.opened, end) {
@@ -202,6 +223,7 @@ impl Drainer {
             }
         }
         Ok(Epoch {
+            number: was.number,
             opened: was.opened_utc,
             closed: end_utc,
             offset: was.offset,
@@ -214,28 +236,29 @@ impl Drainer {
     }
 
     /// Clears the maps of an epoch that was read. Call it when what was read is safe.
-    pub fn clear(&mut self, closed: &Closed, epoch: &Epoch) -> Result<(), Error> {
+    pub fn clear(&mut self, closed: &Closed, read: &Epoch) -> Result<(), Error> {
         let number = closed.was.number;
-        let quiet = number as usize & 1;
+        let quiet = epoch::set(number) as usize;
         let clear_error = |source| Error::Clear { source };
-        clear(&self.flows_v4[quiet], &epoch.flows_v4.keys).map_err(clear_error)?;
-        clear(&self.flows_v6[quiet], &epoch.flows_v6.keys).map_err(clear_error)?;
-        clear(&self.overflow_v4[quiet], &epoch.overflow_v4.keys).map_err(clear_error)?;
-        clear(&self.overflow_v6[quiet], &epoch.overflow_v6.keys).map_err(clear_error)?;
-        for (observed, _) in &epoch.totals {
+        clear(&self.flows_v4[quiet], &read.flows_v4.keys).map_err(clear_error)?;
+        clear(&self.flows_v6[quiet], &read.flows_v6.keys).map_err(clear_error)?;
+        clear(&self.overflow_v4[quiet], &read.overflow_v4.keys).map_err(clear_error)?;
+        clear(&self.overflow_v6[quiet], &read.overflow_v6.keys).map_err(clear_error)?;
+        for (observed, _) in &read.totals {
             for direction in Direction::ALL {
-                let index = total::index(observed.slot, direction, number);
+                let index = total::index(observed.slot, direction, epoch::set(number));
                 let cpus = self.totals.get(&index, 0).map_err(totals_error)?.len();
                 let zeroes = PerCpuValues::try_from(vec![Totals::default(); cpus])
                     .map_err(|source| totals_error(MapError::IoError(source)))?;
                 self.totals.set(index, zeroes, 0).map_err(totals_error)?;
             }
         }
+        self.word.cleared(number);
         Ok(())
     }
 
-    fn totals_of(&self, observed: &Observed, of: Direction, epoch: u32) -> Result<Totals, Error> {
-        let index = total::index(observed.slot, of, epoch);
+    fn totals_of(&self, observed: &Observed, of: Direction, number: u64) -> Result<Totals, Error> {
+        let index = total::index(observed.slot, of, epoch::set(number));
         let mut sum = Totals::default();
         for cpu in self.totals.get(&index, 0).map_err(totals_error)?.iter() {
             sum.add(cpu);
@@ -245,16 +268,45 @@ impl Drainer {
 }
 
 /// An epoch that no packet goes to any more.
+#[derive(Clone, Copy, Debug)]
 pub struct Closed {
     was: Open,
     end: MonotonicNs,
     end_utc: Utc,
 }
 
+/// What was found, in UTC: the open epoch, the one before, and when the open one ends.
+fn in_utc(
+    found: &epoch::Found,
+    offset: Offset,
+) -> (Open, Option<Closed>, Option<(MonotonicNs, Utc)>) {
+    let in_utc = |epoch: epoch::Resumed| Open {
+        number: epoch.number,
+        opened: epoch.opened,
+        opened_utc: offset.utc(epoch.opened),
+        offset,
+    };
+    let open = in_utc(found.open);
+    let closed = |was| Closed { was, end: open.opened, end_utc: open.opened_utc };
+    let left = found.left.map(|left| closed(in_utc(left)));
+    (open, left, found.announced.map(|end| (end, offset.utc(end))))
+}
+
+impl Closed {
+    /// The epoch's number.
+    #[must_use]
+    pub const fn number(&self) -> u64 {
+        self.was.number
+    }
+}
+
 /// Whether the kernel says when all programs have left an epoch.
 pub fn can_settle() -> Result<(), Error> {
     epoch::settle().map_err(|source| Error::Settle { source })
 }
+
+/// Longer than anything takes to announce a change of epoch.
+const LAST_MOMENT_NS: u64 = 1_000_000_000;
 
 /// More than the clock is slewed by in a few seconds, less than anyone sets it by.
 const SLEW: Duration = Duration::from_millis(50);

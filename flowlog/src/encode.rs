@@ -5,22 +5,28 @@
 //! second put of a window is recognised as such.
 
 pub mod address;
+mod file;
 mod flows;
+pub mod layout;
 mod ledger;
 pub mod metadata;
+pub mod order;
 mod reference;
 pub mod schema;
 mod writer;
 
-pub use flows::encode as encode_flows;
-pub use ledger::encode as encode_ledger;
-pub use metadata::Provenance;
+pub use file::{Encoded, encode as encode_file};
+pub use flows::FlowsWriter;
+pub use layout::Layout;
 pub use reference::reference;
 
-/// Why a window cannot be encoded.
+/// Why a file cannot be encoded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// The rows cannot be read from the spool.
+    #[error(transparent)]
+    Spool(#[from] crate::spool::Error),
     /// The columns do not fit the schema.
     #[error("cannot build the columns of the {dataset} table")]
     Columns {

@@ -26,6 +26,7 @@ pub mod aggregate;
 
 pub mod encode;
 
+pub mod spool;
 pub mod store;
 
 pub mod query;
@@ -34,4 +35,5 @@ pub mod verify;
 
 pub mod check;
 pub mod demo;
+pub mod notify;
 pub mod service;

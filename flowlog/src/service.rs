@@ -1,33 +1,40 @@
 //! The daemon: start order, channels, shutdown.
 //!
 //! ```text
-//! thread      drain ──epochs──▶ aggregate ──windows──▶ publish        tasks
+//! thread      drain ──epochs──▶ spool ──▶ gather ──runs of windows──▶ publish     tasks
 //! task        capture: attach when interfaces come, forget them when they go
 //! task        retention, when configured
 //! ```
 //!
-//! The channels are bounded: when the store is away, the drain stops, and the kernel's maps fill
-//! and account for what they cannot hold.
+//! Every epoch is in the spool before the kernel's maps are cleared, and leaves it when the store
+//! has it. When the spool has no room the drain stops, and the kernel's maps fill and account for
+//! what they cannot hold.
 
 mod drain_loop;
 mod publish;
+mod windows;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 
 use crate::{
-    aggregate::{Aggregator, window::Window},
-    capture::{self, AttachMode, Capture, MapSizes, Program, presence::Presence, watch::LinkWatch},
+    capture::{
+        self, AttachMode, Capture, Loaded, MapSizes, Pins, Previous, Program, presence::Presence,
+        watch::LinkWatch,
+    },
     clock,
     config::{Config, InterfacePattern, Retention},
-    drain::{self, Drainer, Epoch},
-    encode::{self, Provenance},
+    drain::{self, Drainer},
+    encode,
+    notify::{self, Notifier},
     retain,
+    spool::{self, Epochs, Files, Spool},
     store::{self, Store},
 };
 use drain_loop::DrainLoop;
 use publish::Publisher;
+use windows::Shared;
 
 /// Why the daemon stopped.
 #[derive(Debug, thiserror::Error)]
@@ -68,17 +75,34 @@ pub enum Error {
         /// Which part.
         part: &'static str,
     },
+    /// The service manager.
+    #[error(transparent)]
+    Notify(#[from] notify::Error),
+    /// The spool.
+    #[error(transparent)]
+    Spool(#[from] spool::Error),
+    /// What was counted last is in no spool.
+    #[error("the last {rows} flows could not be written to the spool")]
+    NotSpooled {
+        /// How many flows.
+        rows: usize,
+        /// What the spool said.
+        source: spool::Error,
+    },
     /// The time for shutting down was over before everything was stored.
     #[error(
-        "not everything could be stored within the {timeout:?} that a shutdown may take: {windows} windows with {rows} flow rows are lost"
+        "not everything could be stored within the {timeout:?} that a shutdown may take: {windows} windows with {rows} flow rows are {}",
+        if *is_durable { "in the spool, and stored when flowlog starts again" } else { "lost" }
     )]
     NotPublished {
         /// How long it was tried.
         timeout: Duration,
-        /// Windows that are not in the store.
+        /// Windows of files that are not in the store as they should be.
         windows: usize,
         /// Their rows.
-        rows: usize,
+        rows: u64,
+        /// Whether they are still on disk.
+        is_durable: bool,
         /// What the store said last.
         source: Option<store::Error>,
     },
@@ -107,11 +131,9 @@ pub struct Summary {
 }
 
 /// Interface names that one run can tell apart.
-const MAX_INTERFACES: u16 = 256;
-/// Epochs that wait for aggregation.
-const WAITING_EPOCHS: usize = 4;
-/// Windows that wait for the store: an hour of the default length.
-const WAITING_WINDOWS: usize = 12;
+const MAX_INTERFACES: u16 = MapSizes::MAX_INTERFACES;
+/// Epochs in the spool of which nobody took notice yet.
+const WAITING_EPOCHS: usize = 64;
 
 /// Runs until `shutdown`, then stores what is open.
 ///
@@ -122,27 +144,43 @@ pub async fn run(
     options: Options,
     shutdown: impl Future<Output = ()>,
 ) -> Result<Summary, Error> {
-    let store = open_store(config).await?;
+    let spool = open_spool(config)?;
+    let Recovered { mut epochs, files, mut found, last } = recover(config, &spool)?;
+    let (store, _lock) = open_store(config, last > 0).await?;
+    let notifier = Notifier::from_environment()?;
     let sizes = MapSizes {
         flows_v4: config.max_flows_v4,
         flows_v6: config.max_flows_v6,
         overflow: config.max_overflow,
         interfaces: MAX_INTERFACES,
     };
-    let (program, maps) = Program::load(sizes, &config.policy)?;
-    let presence = Arc::new(Presence::new(MAX_INTERFACES));
-    let drainer = Drainer::new(maps, Arc::clone(&presence))?;
+    // What outlives the daemon is of use to those only who know what was spooled of it.
+    let pins = if spool.is_durable() {
+        Some(Pins::new(capture::reachable(&config.pins)?, config.gateway.clone()))
+    } else {
+        None
+    };
+    let Loaded { program, maps, found: left } =
+        Program::load(sizes, &config.policy, pins.as_ref())?;
+    // Maps of other sizes are drained last; their epochs have the numbers before.
+    let before = left.previous.iter().map(Previous::last_epoch).max().unwrap_or(0);
+    let presence = Arc::new(Presence::restore(MAX_INTERFACES, Arc::clone(&maps.control)));
+    let mut drainer = Drainer::new(maps, Arc::clone(&presence), last.max(before))?;
+    found.extend(drain_loop::finish_left(&mut drainer, &mut epochs, last)?);
     let mut capture = Capture::new(program, options.attach, presence);
     // Listening begins before the first look, so that nothing happens in between.
     let watch = LinkWatch::new()?;
     first_scan(&mut capture, config, options)?;
+    for previous in left.previous {
+        found.extend(drain_loop::finish_previous(previous, &mut epochs, last)?);
+    }
+    notifier.ready();
 
-    let (epochs_in, epochs) = mpsc::channel(WAITING_EPOCHS);
-    let (windows_in, windows) = mpsc::channel(WAITING_WINDOWS);
-    let drain = DrainLoop::start(drainer, config.drain_interval, epochs_in)?;
-    let aggregate = tokio::spawn(aggregate(Aggregator::new(config.window), epochs, windows_in));
-    let from = Provenance { gateway: config.gateway.clone(), policy: config.policy.hash() };
-    let publisher = Publisher::start(store.clone(), from, windows);
+    let shared = Shared::new(files);
+    let (news_in, news) = mpsc::channel(WAITING_EPOCHS);
+    let drain = DrainLoop::start(drainer, epochs, config.drain_interval, news_in)?;
+    let gather = tokio::spawn(windows::gather(shared.clone(), found, news, spool.scratch()));
+    let mut publisher = Publisher::start(store.clone(), config.gateway.clone(), shared);
     let retention = config
         .retention
         .clone()
@@ -150,34 +188,81 @@ pub async fn run(
 
     let stopped = {
         let follow = follow_interfaces(&mut capture, &watch, &config.interfaces);
+        let alive = drain.keep_alive(&notifier, config.drain_interval);
         tokio::select! {
             () = shutdown => Ok(()),
             outcome = follow => outcome.map_err(Error::from),
             () = drain.ended() => Ok(()),
+            () = alive => Ok(()),
+            ended = publisher.ended() => ended,
         }
     };
+    notifier.stopping();
     // Detached first, so that the last epoch has everything that was ever counted.
     drop(capture);
     drop(watch);
     if let Some(retention) = retention {
         retention.abort();
     }
-    // Together: where the store is away, it is the publisher's giving up that frees the drain.
-    let (last_drain, summary) =
-        tokio::join!(drain.stop(), publisher.finish(config.shutdown_timeout));
-    if aggregate.await.is_err() {
-        return Err(Error::Ended { part: "aggregation" });
-    }
+    let last_drain = drain.stop().await;
+    let open = gather.await.map_err(|_| Error::Ended { part: "aggregation" })??;
+    let summary = publisher.finish(open, config.shutdown_timeout, spool.is_durable()).await;
     stopped?;
     last_drain?;
     summary
 }
 
-async fn open_store(config: &Config) -> Result<Store, Error> {
+fn open_spool(config: &Config) -> Result<Arc<Spool>, Error> {
+    Ok(Arc::new(match &config.spool {
+        Some(directory) => Spool::open(directory, config.spool_max_bytes)?,
+        None => Spool::temporary()?,
+    }))
+}
+
+/// What the spool had in it.
+struct Recovered {
+    epochs: Epochs,
+    files: Files,
+    /// Epochs of which nothing was made yet.
+    found: Vec<spool::run::Run>,
+    /// The number of the last epoch.
+    last: u64,
+}
+
+fn recover(config: &Config, spool: &Arc<Spool>) -> Result<Recovered, Error> {
+    let mut found = spool::epochs::found(spool)?;
+    let files = Files::open(Arc::clone(spool), &mut found)?;
+    let numbers = found.iter().map(|epoch| epoch.header.epochs.1);
+    let last = numbers.max().unwrap_or(0).max(files.last_epoch());
+    if last > 0 {
+        tracing::info!(epochs = found.len(), files = files.growing().len(), "found in the spool");
+    }
+    let names = [files.interfaces(), spool::longest_table(&found)];
+    let names = names.into_iter().max_by_key(Vec::len).unwrap_or_default();
+    let epochs = Epochs::new(Arc::clone(spool), config.policy.hash(), config.window, names);
+    Ok(Recovered { epochs, files, found, last })
+}
+
+/// The store, and the right to write to it as this gateway.
+async fn open_store(config: &Config, is_restart: bool) -> Result<(Store, store::Lock), Error> {
     let failed = |source| Error::Store { url: config.store.clone(), source };
     let store = Store::create(&config.store).map_err(failed)?;
-    store.probe(&config.gateway).await.map_err(failed)?;
-    Ok(store)
+    let lock = store.lock(&config.gateway).map_err(failed)?;
+    let swept = store.sweep(&config.gateway).await.map_err(failed)?;
+    if swept > 0 {
+        tracing::info!(files = swept, "deleted what a killed flowlog was writing to the store");
+    }
+    match store.probe(&config.gateway).await {
+        // Whoever waits for the store is not to stop counting for it.
+        Err(error) if config.spool.is_some() && (is_restart || error.is_passing()) => {
+            tracing::warn!(
+                "{}; the spool keeps what is counted",
+                crate::telemetry::with_causes(&error)
+            );
+        }
+        probed => probed.map_err(failed)?,
+    }
+    Ok((store, lock))
 }
 
 fn first_scan(capture: &mut Capture, config: &Config, options: Options) -> Result<(), Error> {
@@ -216,25 +301,6 @@ fn report(changes: &capture::Changes) {
     }
     for name in &changes.detached {
         tracing::info!(interface = name, "gone");
-    }
-}
-
-async fn aggregate(
-    mut aggregator: Aggregator,
-    mut epochs: mpsc::Receiver<Epoch>,
-    windows: mpsc::Sender<Window>,
-) {
-    while let Some(epoch) = epochs.recv().await {
-        for window in aggregator.add(&epoch, clock::quality().max_error) {
-            if windows.send(window).await.is_err() {
-                return;
-            }
-        }
-    }
-    if let Some(window) = aggregator.finish()
-        && windows.send(window).await.is_err()
-    {
-        tracing::error!("the last window is lost: publishing ended before");
     }
 }
 

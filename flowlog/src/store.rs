@@ -6,79 +6,53 @@
 //! ```
 //!
 //! A file appears whole or not at all: local files are written beside their name, synced and
-//! renamed; object stores put atomically.
+//! renamed; object stores put atomically. What can go wrong is in [`Error`] and its [`Kind`]; when
+//! to try again, in [`Retry`].
 
+mod cloud;
+mod error;
 pub mod layout;
+mod local;
+mod put;
+mod retry;
+mod upload;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{io, ops::Range, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use futures::TryStreamExt as _;
 use object_store::{
-    ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, local::LocalFileSystem,
+    GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt as _, local::LocalFileSystem,
     path::Path, prefix::PrefixStore,
 };
 use url::Url;
 
-use layout::{Dataset, ObjectName};
+use layout::Dataset;
 
-/// What the store was asked and could not do.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// The URL or path names no store.
-    #[error("{url:?} is not a store: give a directory, or a URL such as s3://bucket/prefix")]
-    Url {
-        /// What was given.
-        url: String,
-        /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The directory cannot be made.
-    #[error("cannot make the directory {}", path.display())]
-    Directory {
-        /// The directory.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// An object cannot be written.
-    #[error("cannot write {object} to the store")]
-    Put {
-        /// Its path in the store.
-        object: Path,
-        /// Why.
-        source: object_store::Error,
-    },
-    /// An object cannot be read.
-    #[error("cannot read {object} from the store")]
-    Read {
-        /// Its path in the store.
-        object: Path,
-        /// Why.
-        source: object_store::Error,
-    },
-    /// An object cannot be deleted.
-    #[error("cannot delete {object} from the store")]
-    Delete {
-        /// Its path in the store.
-        object: Path,
-        /// Why.
-        source: object_store::Error,
-    },
-    /// The objects cannot be listed.
-    #[error("cannot list the store")]
-    List {
-        /// Why.
-        source: object_store::Error,
-    },
-}
+pub use self::{
+    error::{Error, Found, Kind},
+    local::Lock,
+    put::Created,
+    retry::Retry,
+    upload::Upload,
+};
 
 /// A store of Parquet files.
 #[derive(Clone, Debug)]
 pub struct Store {
     objects: Arc<dyn ObjectStore>,
     url: Url,
+    /// The directory, where it is one.
+    directory: Option<PathBuf>,
+}
+
+/// The end of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tail {
+    /// Its last bytes; all of them if it has no more.
+    pub bytes: Bytes,
+    /// How many the object has.
+    pub size: u64,
 }
 
 impl Store {
@@ -86,6 +60,17 @@ impl Store {
     /// environment variables (`AWS_ACCESS_KEY_ID`, `GOOGLE_SERVICE_ACCOUNT`,
     /// `AZURE_STORAGE_ACCOUNT_NAME`, …).
     pub fn open(location: &str) -> Result<Self, Error> {
+        // Others may have variables that are no text.
+        let variables = std::env::vars_os()
+            .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
+        Self::open_with(location, variables)
+    }
+
+    /// Opens a store with these variables instead of those of the environment.
+    pub fn open_with(
+        location: &str,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Error> {
         let wrong = |source: Box<dyn std::error::Error + Send + Sync>| Error::Url {
             url: location.to_owned(),
             source,
@@ -93,16 +78,17 @@ impl Store {
         let url = parse_location(location).map_err(wrong)?;
         if url.scheme() == "file" {
             let path = url.to_file_path().map_err(|()| wrong("not a local path".into()))?;
-            let objects = LocalFileSystem::new_with_prefix(&path)
+            let directory = path.canonicalize().map_err(|source| wrong(source.into()))?;
+            let objects = LocalFileSystem::new_with_prefix(&directory)
                 .map_err(|source| wrong(source.into()))?
                 .with_fsync(true)
                 .with_automatic_cleanup(true);
-            return Ok(Self { objects: Arc::new(objects), url });
+            return Ok(Self { objects: Arc::new(objects), url, directory: Some(directory) });
         }
-        let environment = std::env::vars().map(|(key, value)| (key.to_ascii_lowercase(), value));
-        let (objects, prefix) = object_store::parse_url_opts(&url, environment)
-            .map_err(|source| wrong(source.into()))?;
-        Ok(Self { objects: Arc::new(PrefixStore::new(objects, prefix)), url })
+        let (objects, prefix) =
+            cloud::connect(&url, variables).map_err(|source| wrong(source.into()))?;
+        let objects = Arc::new(PrefixStore::new(objects, prefix));
+        Ok(Self { objects, url, directory: None })
     }
 
     /// Makes the directory of a local store, readable by its owner only. Others need nothing.
@@ -128,39 +114,24 @@ impl Store {
         &self.url
     }
 
-    /// Writes, reads and deletes a small object, to see whether that can be done.
-    pub async fn probe(&self, gateway: &str) -> Result<(), Error> {
-        let object = Path::from(format!(".flowlog-probe-{gateway}"));
-        self.objects
-            .put(&object, Bytes::from_static(b"flowlog").into())
-            .await
-            .map_err(|source| Error::Put { object: object.clone(), source })?;
-        self.objects
-            .head(&object)
-            .await
-            .map_err(|source| Error::Read { object: object.clone(), source })?;
-        self.delete(&object).await
+    /// Takes the right to write for a gateway, so that two daemons cannot share its name. Only a
+    /// local store can give it; in a cloud it is always free.
+    pub fn lock(&self, gateway: &str) -> Result<Lock, Error> {
+        match &self.directory {
+            Some(directory) => Lock::take(directory, gateway),
+            None => Ok(Lock::none()),
+        }
     }
 
-    /// Writes a file under the first free part number, and returns the name that it got.
-    ///
-    /// A file that is there already with the same bytes counts as written: the put that wrote it
-    /// may have been reported as failed.
-    pub async fn publish(&self, mut name: ObjectName, file: &Bytes) -> Result<ObjectName, Error> {
-        loop {
-            let object = name.path();
-            let create = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-            match self.objects.put_opts(&object, file.clone().into(), create).await {
-                Ok(_) => return Ok(name),
-                Err(object_store::Error::AlreadyExists { .. }) => {
-                    if self.read(&object).await? == *file {
-                        return Ok(name);
-                    }
-                    name.part += 1;
-                }
-                Err(source) => return Err(Error::Put { object, source }),
-            }
-        }
+    /// Removes the temporary files of a gateway whose put was killed, and says how many there were.
+    /// For whoever has the [lock](Self::lock): nobody else is to be writing. In a cloud, nothing
+    /// that is visible stays behind; what does is up to a rule of the bucket.
+    pub async fn sweep(&self, gateway: &str) -> Result<usize, Error> {
+        let Some(directory) = self.directory.clone() else { return Ok(0) };
+        let (path, gateway) = (directory.clone(), gateway.to_owned());
+        tokio::task::spawn_blocking(move || local::sweep(&directory, &gateway))
+            .await
+            .map_err(|error| Error::Sweep { path, source: io::Error::other(error) })?
     }
 
     /// Reads an object whole.
@@ -169,12 +140,38 @@ impl Store {
         self.objects.get(object).await.map_err(read)?.bytes().await.map_err(read)
     }
 
+    /// Reads some bytes of an object.
+    pub async fn read_range(&self, object: &Path, range: Range<u64>) -> Result<Bytes, Error> {
+        let read = self.objects.get_range(object, range).await;
+        read.map_err(|source| Error::Read { object: object.clone(), source })
+    }
+
+    /// Reads the last bytes of an object, where Parquet has its footer.
+    pub async fn read_tail(&self, object: &Path, length: u64) -> Result<Tail, Error> {
+        let read = |source| Error::Read { object: object.clone(), source };
+        let last = GetOptions::new().with_range(Some(GetRange::Suffix(length)));
+        match self.objects.get_opts(object, last).await {
+            Ok(result) => {
+                let size = result.meta.size;
+                Ok(Tail { bytes: result.bytes().await.map_err(read)?, size })
+            }
+            // Azure wants to be told where the last bytes begin.
+            Err(object_store::Error::NotSupported { .. }) => {
+                let size = self.objects.head(object).await.map_err(read)?.size;
+                let bytes = self.read_range(object, size.saturating_sub(length)..size).await?;
+                Ok(Tail { bytes, size })
+            }
+            Err(source) => Err(read(source)),
+        }
+    }
+
     /// Deletes an object; one that is gone already counts as deleted.
     pub async fn delete(&self, object: &Path) -> Result<(), Error> {
         match self.objects.delete(object).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(source) => Err(Error::Delete { object: object.clone(), source }),
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+            Err(source) => return Err(Error::Delete { object: object.clone(), source }),
         }
+        self.sync(object, local::sync_nearest).await
     }
 
     /// Everything in the store, in the order of the paths.
@@ -194,8 +191,24 @@ impl Store {
             .try_collect()
             .await
             .map_err(|source| Error::List { source })?;
+        objects.retain(|object| !object.location.as_ref().starts_with(local::OWN_PREFIX));
         objects.sort_unstable_by(|a, b| a.location.cmp(&b.location));
         Ok(objects)
+    }
+
+    /// Makes durable what became of an object in a local store.
+    async fn sync(
+        &self,
+        object: &Path,
+        directories: fn(&std::path::Path, &std::path::Path) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let Some(root) = self.directory.clone() else { return Ok(()) };
+        let path = root.join(object.as_ref());
+        let synced = tokio::task::spawn_blocking(move || directories(&root, &path)).await;
+        synced.map_err(|error| Error::Sync {
+            path: object.as_ref().into(),
+            source: io::Error::other(error),
+        })?
     }
 }
 

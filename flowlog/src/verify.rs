@@ -2,7 +2,7 @@
 
 mod read;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use flowlog_common::{flow::Direction, total::Count};
 use object_store::path::Path;
@@ -37,13 +37,13 @@ pub struct Report {
     pub unreadable: Vec<(Path, ReadError)>,
 }
 
-/// A window, interface and direction that does not balance.
+/// A window or hour, interface and direction that does not balance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     /// Name of the gateway.
     pub gateway: String,
-    /// Beginning of the window.
-    pub window_start: Utc,
+    /// Beginning of the window or hour.
+    pub at: Utc,
     /// Name of the interface.
     pub interface: String,
     /// Which way.
@@ -57,32 +57,47 @@ pub struct Difference {
 /// Which sum does not balance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
-    /// The ledger itself: what was seen against what became of it.
+    /// The ledger of a window: what was seen against what became of it.
     Ledger,
-    /// What the ledger says is in flow rows against the rows in the store.
+    /// What the ledger of an hour says is in flow rows against the rows in the store.
     Rows,
 }
 
 impl std::fmt::Display for Difference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { gateway, window_start, interface, direction, missing, what } = self;
+        let Self { gateway, at, interface, direction, missing, what } = self;
         let direction = direction_name(*direction);
         let (packets, bytes) = missing;
-        let what = match what {
-            What::Ledger => "seen but not accounted for",
-            What::Rows => "in the ledger but in no flow row",
+        let (span, what) = match what {
+            What::Ledger => ("window", "seen but not accounted for"),
+            What::Rows => ("hour", "in the ledger but in no flow row"),
         };
         write!(
             f,
-            "gateway {gateway}, window {window_start}, interface {interface}, {direction}: \
+            "gateway {gateway}, {span} {at}, interface {interface}, {direction}: \
              {packets} packets and {bytes} bytes are {what}"
         )
     }
 }
 
+/// What is added up of each window and of each hour: a row does not say of which window it is.
 #[derive(Default)]
 struct Sums {
-    account: Account,
+    windows: BTreeMap<Place, Account>,
+    hours: BTreeMap<Place, Hour>,
+}
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    gateway: String,
+    at: Utc,
+    interface: String,
+    direction: Direction,
+}
+
+#[derive(Default)]
+struct Hour {
+    ledger: Account,
     rows: Count,
 }
 
@@ -97,58 +112,62 @@ pub async fn verify(
         files.extend(objects.iter().filter_map(|object| ObjectName::parse(&object.location)));
     }
     let mut report = Report { files: files.len(), ..Report::default() };
-    // By gateway and window, then by interface and direction.
-    let mut windows: BTreeMap<(String, Utc), BTreeMap<(String, Direction), Sums>> = BTreeMap::new();
+    let mut sums = Sums::default();
     for (index, name) in files.iter().enumerate() {
         progress(index, files.len());
         let path = name.path();
         let file = store.read(&path).await?;
-        let sums = windows.entry((name.partition.gateway.clone(), name.window_start)).or_default();
+        let of = |at, interface: &str, direction| Place {
+            gateway: name.partition.gateway.clone(),
+            at,
+            interface: interface.to_owned(),
+            direction,
+        };
         let outcome = match name.partition.dataset {
             Dataset::Flows => read::flows(file, |interface, direction, count, rows| {
-                sums.entry((interface.to_owned(), direction))
-                    .or_default()
-                    .rows
-                    .add(count.packets, count.bytes);
+                let hour =
+                    sums.hours.entry(of(name.window_start, interface, direction)).or_default();
+                hour.rows.add(count.packets, count.bytes);
                 report.rows += rows;
             }),
-            Dataset::Ledger => read::ledger(file, |interface, direction, account| {
-                let sums = sums.entry((interface.to_owned(), direction)).or_default();
-                sums.account.add(account);
+            Dataset::Ledger => read::ledger(file, |window, interface, direction, account| {
+                let hour =
+                    sums.hours.entry(of(name.window_start, interface, direction)).or_default();
+                hour.ledger.add(account);
+                sums.windows.entry(of(window, interface, direction)).or_default().add(account);
             }),
         };
         if let Err(error) = outcome {
             report.unreadable.push((path, error));
         }
     }
+    let windows: BTreeSet<_> =
+        sums.windows.keys().map(|place| (&place.gateway, place.at)).collect();
     report.windows = windows.len();
-    for ((gateway, window_start), sums) in windows {
-        for ((interface, direction), sums) in sums {
-            report.packets += sums.account.seen.packets;
-            report.bytes += sums.account.seen.bytes;
-            for (what, missing) in
-                [(What::Ledger, sums.account.missing()), (What::Rows, sums.missing_rows())]
-            {
-                if missing != (0, 0) {
-                    let (gateway, interface) = (gateway.clone(), interface.clone());
-                    report.differences.push(Difference {
-                        gateway,
-                        window_start,
-                        interface,
-                        direction,
-                        missing,
-                        what,
-                    });
-                }
-            }
-        }
+    for (place, account) in &sums.windows {
+        report.packets += account.seen.packets;
+        report.bytes += account.seen.bytes;
+        report.compare(place, account.missing(), What::Ledger);
+    }
+    for (place, hour) in &sums.hours {
+        report.compare(place, hour.missing_rows(), What::Rows);
     }
     Ok(report)
 }
 
-impl Sums {
+impl Report {
+    fn compare(&mut self, place: &Place, missing: (i128, i128), what: What) {
+        if missing != (0, 0) {
+            let Place { gateway, at, interface, direction } = place.clone();
+            let difference = Difference { gateway, at, interface, direction, missing, what };
+            self.differences.push(difference);
+        }
+    }
+}
+
+impl Hour {
     fn missing_rows(&self) -> (i128, i128) {
-        let Account { flows, overflow, .. } = self.account;
+        let Account { flows, overflow, .. } = self.ledger;
         let missing = |of: fn(&Count) -> u64| {
             i128::from(of(&flows)) + i128::from(of(&overflow)) - i128::from(of(&self.rows))
         };

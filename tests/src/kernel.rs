@@ -7,11 +7,11 @@ use aya::{
     programs::{ProgramError, TestRun as _},
 };
 use flowlog::{
-    aggregate::window::Window,
-    capture::{MapSizes, Program, presence::Presence},
+    capture::{self, MapSizes, Program, presence::Presence},
     config::Policy,
     drain::{Drainer, Epoch},
-    encode::{self, Provenance},
+    encode,
+    spool::{Epochs, Files, Spool, files::merge, merge::Same},
     store::layout::{Dataset, ObjectName},
 };
 use flowlog_common::interface::Interface;
@@ -41,10 +41,11 @@ impl Loaded {
     /// The same, but it counts this interface.
     pub fn counting(name: &str, kernel_index: u32, sizes: MapSizes, policy: &Policy) -> Self {
         let interfaces = sizes.interfaces;
-        let (program, maps) = Program::load(sizes, policy).expect("these tests need root");
+        let loaded = Program::load(sizes, policy, None).expect("these tests need root");
+        let capture::Loaded { program, maps, .. } = loaded;
         let presence = Arc::new(Presence::new(interfaces));
         let slot = presence.slot(name).unwrap();
-        let drainer = Drainer::new(maps, Arc::clone(&presence)).unwrap();
+        let drainer = Drainer::new(maps, Arc::clone(&presence), 0).unwrap();
         presence.attached(slot);
         program.count_interface(Interface { kernel_index, slot });
         Self { program, drainer }
@@ -100,16 +101,21 @@ impl Loaded {
 
 /// Writes an epoch to a local store, as one window.
 pub fn store_epoch(epoch: &Epoch, store: &Path) {
-    let mut window = Window::new(epoch.opened.floor(WINDOW), WINDOW);
-    window.merge(epoch, Duration::ZERO);
-    let from = Provenance { gateway: GATEWAY.to_owned(), policy: "0".repeat(64) };
-    for (dataset, file) in [
-        (Dataset::Flows, encode::encode_flows(&window, &from).unwrap()),
-        (Dataset::Ledger, encode::encode_ledger(&window, &from).unwrap()),
-    ] {
-        let name = ObjectName::new(dataset, GATEWAY, window.start(), WINDOW);
+    let spool = Arc::new(Spool::temporary().unwrap());
+    let mut epochs = Epochs::new(Arc::clone(&spool), "0".repeat(64), WINDOW, vec![]);
+    let epoch = epochs.append(epoch, Duration::ZERO).unwrap();
+    let mut files = Files::open(spool, &mut vec![]).unwrap();
+    let path = files.place(&epoch.header.windows[0], &epoch.header).unwrap();
+    files.add(merge(&[epoch], path, Same::Combine).unwrap());
+    let file = files.growing().pop().unwrap();
+    let encoded = encode::encode_file(&file, GATEWAY).unwrap();
+    let both = [(Dataset::Flows, encoded.flows), (Dataset::Ledger, Some(encoded.ledger))];
+    for (dataset, bytes) in both {
+        let name = ObjectName::new(dataset, GATEWAY, file.hour(), Duration::from_hours(1));
         let path = store.join(name.path().as_ref());
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, file).unwrap();
+        if let Some(bytes) = bytes {
+            std::fs::write(path, bytes).unwrap();
+        }
     }
 }

@@ -11,6 +11,7 @@ mod kernel;
 mod offload;
 mod oracle;
 mod rig;
+pub mod stores;
 mod transfer;
 mod virtio;
 mod wire;
@@ -28,7 +29,8 @@ pub use oracle::{
     assert_tcp_and_udp_equal_to_oracle, captures, normalise, own_cases,
 };
 pub use rig::{
-    cable, duckdb, duckdb_cli, has_tcx, python, quiet_tun, set_ipv6, silence, veth_pair, wait_for,
+    Bpffs, SMALL, cable, duckdb, duckdb_cli, has_tcx, python, quiet_tun, set_ipv6, silence,
+    veth_pair, wait_for,
 };
 pub use transfer::{Bursts, TcpSent, tcp_both_ways, udp_both_ways};
 pub use virtio::{Cut, CutKind, send_frames, tunnel_of_super_packets};

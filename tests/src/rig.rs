@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use flowlog::demo::{Netns, Tun};
+use flowlog::{
+    capture::MapSizes,
+    demo::{Netns, Tun},
+};
 use serde_json::Value;
 
 /// How long to wait for others: long enough for an emulated machine whose kernel verifies a program.
@@ -70,6 +73,40 @@ pub fn set_ipv6(netns: &Netns, interface: &str, on: bool) {
     netns.run(move || std::fs::write(key, value)).unwrap();
 }
 
+/// Maps that are quickly made.
+pub const SMALL: MapSizes =
+    MapSizes { flows_v4: 1024, flows_v6: 1024, overflow: 64, interfaces: MapSizes::MAX_INTERFACES };
+
+/// A BPF file system of its own, in which links and maps are pinned; they go with it.
+pub struct Bpffs(tempfile::TempDir);
+
+impl Bpffs {
+    /// Mounts one.
+    pub fn mount() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "bpf", "-o", "mode=700", "bpf"])
+            .arg(directory.path())
+            .status()
+            .unwrap();
+        assert!(mounted.success(), "cannot mount a BPF file system; these tests need root");
+        Self(directory)
+    }
+
+    /// Where flowlog's pins are.
+    pub fn base(&self) -> PathBuf {
+        self.0.path().join("flowlog")
+    }
+}
+
+impl Drop for Bpffs {
+    fn drop(&mut self) {
+        // After a failed assertion somebody may still look into it.
+        let unmounted = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+        assert!(unmounted.is_ok_and(|status| status.success()) || std::thread::panicking());
+    }
+}
+
 fn namespace() -> Netns {
     Netns::new().expect("cannot make a network namespace; these tests need root")
 }
@@ -91,7 +128,8 @@ pub fn wait_for(what: &str, mut happened: impl FnMut() -> bool) {
     }
 }
 
-fn root() -> PathBuf {
+/// The root of the workspace.
+pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 

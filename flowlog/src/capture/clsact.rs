@@ -53,22 +53,23 @@ pub fn remove_unless_used(kernel_index: u32) -> io::Result<()> {
 // linux/pkt_sched.h, which libc lacks.
 const CLSACT: u32 = 0xffff_fff1;
 const CLSACT_HANDLE: u32 = 0xffff_0000;
-const INGRESS: u32 = 0xffff_fff2;
-const EGRESS: u32 = 0xffff_fff3;
+pub(super) const INGRESS: u32 = 0xffff_fff2;
+pub(super) const EGRESS: u32 = 0xffff_fff3;
 
 const KIND: &[u8] = b"clsact\0";
 
 fn has_filter(kernel_index: u32, hook: u32) -> io::Result<bool> {
-    let request = message(
-        libc::RTM_GETTFILTER,
-        libc::NLM_F_REQUEST | libc::NLM_F_DUMP,
-        kernel_index,
-        0,
-        hook,
-    )?;
     let mut has_filter = false;
-    ask(&request, |kind| has_filter |= kind == libc::RTM_NEWTFILTER)?;
+    ask(&filters_request(kernel_index, hook)?, |message| {
+        has_filter |= message.kind == libc::RTM_NEWTFILTER;
+    })?;
     Ok(has_filter)
+}
+
+/// Asks for the filters at a hook of an interface.
+pub(super) fn filters_request(kernel_index: u32, hook: u32) -> io::Result<Vec<u8>> {
+    let flags = libc::NLM_F_REQUEST | libc::NLM_F_DUMP;
+    message(libc::RTM_GETTFILTER, flags, kernel_index, 0, hook)
 }
 
 fn remove(kernel_index: u32) -> io::Result<()> {
@@ -106,13 +107,13 @@ fn message(
 }
 
 /// Bytes of a `nlmsghdr`.
-const HEADER_BYTES: usize = 16;
+pub(super) const HEADER_BYTES: usize = 16;
 /// Bytes of a `nlattr`.
 const ATTRIBUTE_BYTES: usize = 4;
 const ALIGNMENT: usize = 4;
 
-/// Sends a request and tells the kinds of the messages that answer it, up to the last.
-fn ask(request: &[u8], mut tell: impl FnMut(u16)) -> io::Result<()> {
+/// Sends a request and tells the messages that answer it, up to the last.
+pub(super) fn ask(request: &[u8], mut tell: impl FnMut(Message<'_>)) -> io::Result<()> {
     let kernel: OwnedFd = socket(
         AddressFamily::Netlink,
         SockType::Raw,
@@ -127,16 +128,23 @@ fn ask(request: &[u8], mut tell: impl FnMut(u16)) -> io::Result<()> {
             match answer {
                 Answer::Last(0) => return Ok(()),
                 Answer::Last(error) => return Err(io::Error::from_raw_os_error(-error)),
-                Answer::Message(kind) => tell(kind),
+                Answer::Message(message) => tell(message),
             }
         }
     }
 }
 
+/// A message that answers.
 #[derive(Debug, PartialEq, Eq)]
-enum Answer {
-    /// A message of this kind.
-    Message(u16),
+pub(super) struct Message<'a> {
+    pub(super) kind: u16,
+    /// All of it, with its header.
+    pub(super) bytes: &'a [u8],
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Answer<'a> {
+    Message(Message<'a>),
     /// The end, with zero or a negative error.
     Last(i32),
 }
@@ -144,10 +152,10 @@ enum Answer {
 /// The messages in what was received at once.
 struct Answers<'a>(&'a [u8]);
 
-impl Iterator for Answers<'_> {
-    type Item = Answer;
+impl<'a> Iterator for Answers<'a> {
+    type Item = Answer<'a>;
 
-    fn next(&mut self) -> Option<Answer> {
+    fn next(&mut self) -> Option<Answer<'a>> {
         let length = u32::from_ne_bytes(*self.0.first_chunk()?);
         let length = usize::try_from(length).ok().filter(|length| *length >= HEADER_BYTES)?;
         let (message, _) = self.0.split_at_checked(length)?;
@@ -158,7 +166,7 @@ impl Iterator for Answers<'_> {
             libc::NLMSG_ERROR => {
                 Answer::Last(i32::from_ne_bytes(*message.get(HEADER_BYTES..)?.first_chunk()?))
             }
-            _ => Answer::Message(kind),
+            _ => Answer::Message(Message { kind, bytes: message }),
         })
     }
 }
@@ -181,10 +189,11 @@ mod tests {
     fn answers_are_read_one_by_one_up_to_the_last() {
         let refused = -libc::ENOENT;
         let error = u16::try_from(libc::NLMSG_ERROR).unwrap();
-        let bytes =
-            [answer(libc::RTM_NEWTFILTER, &[1; 5]), answer(error, &refused.to_ne_bytes())].concat();
-        let answers: Vec<Answer> = Answers(&bytes).collect();
-        assert_eq!(answers, [Answer::Message(libc::RTM_NEWTFILTER), Answer::Last(refused)]);
+        let kind = libc::RTM_NEWTFILTER;
+        let bytes = [answer(kind, &[1; 5]), answer(error, &refused.to_ne_bytes())].concat();
+        let answers: Vec<Answer<'_>> = Answers(&bytes).collect();
+        let message = Message { kind, bytes: &bytes[..HEADER_BYTES + 5] };
+        assert_eq!(answers, [Answer::Message(message), Answer::Last(refused)]);
     }
 
     #[test]

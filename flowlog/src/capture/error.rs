@@ -30,6 +30,14 @@ pub enum Error {
         /// Why.
         source: Box<ProgramError>,
     },
+    /// The BPF file system cannot be found or mounted.
+    #[error(
+        "there is no BPF file system in which counters could outlive flowlog: mount one (mount -t bpf bpf /sys/fs/bpf), or name another with --pins"
+    )]
+    Bpffs {
+        /// Why.
+        source: std::io::Error,
+    },
     /// The map by which the program is told things while it runs cannot be mapped.
     #[error("cannot map the kernel program's control map into memory")]
     MapControl {
@@ -96,6 +104,48 @@ pub enum Error {
         /// How many there is room for.
         limit: u16,
     },
+    /// What is to outlive the process has no file system to be in.
+    #[error(
+        "{path} is not on a BPF file system, where links and maps outlive flowlog: mount one with `mount -t bpf bpf /sys/fs/bpf`"
+    )]
+    NoBpffs {
+        /// Where it was to be.
+        path: String,
+    },
+    /// Another daemon has this gateway's links and maps.
+    #[error(
+        "a flowlog runs for gateway {gateway} and has its links and maps: stop it first (`systemctl stop flowlog`), or name another gateway with --gateway"
+    )]
+    Running {
+        /// The gateway.
+        gateway: String,
+    },
+    /// A daemon without pins runs, whose filters would be removed.
+    #[error("process {process} is a flowlog that counts on {interface}: stop it first")]
+    RunningProcess {
+        /// Its number.
+        process: u32,
+        /// Name of the interface.
+        interface: String,
+    },
+    /// A file system of the kernel's objects cannot be read or changed.
+    #[error("cannot {action} {path}")]
+    Pins {
+        /// What was being done.
+        action: &'static str,
+        /// To what.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A pinned map is not what its name says.
+    #[error("{path} is not a map of flowlog; `flowlog uninstall` removes it")]
+    Foreign {
+        /// The pin.
+        path: String,
+        /// Why.
+        source: Box<MapError>,
+    },
     /// A map of the kernel program cannot be written.
     #[error("cannot write the kernel map {name}")]
     Map {
@@ -109,6 +159,17 @@ pub enum Error {
 /// The kernel says EPERM for a capability that is lacking; EACCES is the verifier's.
 pub(super) fn is_permission(error: &std::io::Error) -> bool {
     error.raw_os_error() == Some(libc::EPERM)
+}
+
+pub(super) fn failure(
+    action: &'static str,
+    path: &std::path::Path,
+    source: std::io::Error,
+) -> Error {
+    if is_permission(&source) {
+        return Error::Permission { action: "keep links and maps in the BPF file system" };
+    }
+    Error::Pins { action, path: path.display().to_string(), source }
 }
 
 pub(super) fn map_error(name: &'static str, source: MapError) -> Error {

@@ -1,14 +1,17 @@
 //! Which interfaces were counted, and when: the names behind the slots, and the bounds that the
 //! ledger states.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::Control;
 use crate::clock::{self, MonotonicNs};
 
 /// The interfaces that were ever counted; shared by capture, which attaches, and drain, which asks.
 pub struct Presence {
     limit: u16,
     slots: Mutex<Vec<Slot>>,
+    /// Where names are written down for the daemons to come.
+    control: Option<Arc<Control>>,
 }
 
 #[derive(Debug)]
@@ -20,6 +23,19 @@ struct Slot {
     first: Option<MonotonicNs>,
     last: Option<MonotonicNs>,
     interruptions: u32,
+}
+
+impl Slot {
+    const fn new(name: String) -> Self {
+        Self {
+            name,
+            state: State::Detached,
+            was_attached: false,
+            first: None,
+            last: None,
+            interruptions: 0,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +65,22 @@ impl Presence {
     /// Room for this many interface names.
     #[must_use]
     pub fn new(limit: u16) -> Self {
-        Self { limit, slots: Mutex::new(vec![]) }
+        Self { limit, slots: Mutex::new(vec![]), control: None }
+    }
+
+    /// The names that the control map knows keep their slots, and new ones are written there before
+    /// their slot is used. What is being counted was counted before this daemon began.
+    #[must_use]
+    pub fn restore(limit: u16, control: Arc<Control>) -> Self {
+        let names = (0..limit).map_while(|slot| control.name(slot));
+        let mut slots: Vec<Slot> = names.map(Slot::new).collect();
+        for counted in control.counted() {
+            if let Some(slot) = slots.get_mut(usize::from(counted.slot)) {
+                slot.state = State::Attached;
+                slot.was_attached = true;
+            }
+        }
+        Self { limit, slots: Mutex::new(slots), control: Some(control) }
     }
 
     /// How many interface names there is room for.
@@ -64,15 +95,12 @@ impl Presence {
         let index = match slots.iter().position(|slot| slot.name == name) {
             Some(index) => index,
             None if slots.len() < usize::from(self.limit) => {
-                slots.push(Slot {
-                    name: name.to_owned(),
-                    state: State::Detached,
-                    was_attached: false,
-                    first: None,
-                    last: None,
-                    interruptions: 0,
-                });
-                slots.len() - 1
+                let index = slots.len();
+                if let (Some(control), Ok(slot)) = (&self.control, u16::try_from(index)) {
+                    control.set_name(slot, name);
+                }
+                slots.push(Slot::new(name.to_owned()));
+                index
             }
             None => return None,
         };
@@ -85,9 +113,27 @@ impl Presence {
         if let Some(slot) = self.lock().get_mut(usize::from(slot)) {
             slot.interruptions += u32::from(slot.was_attached);
             slot.was_attached = true;
+            // Where it was counted before within the epoch, that was first.
+            if slot.state == State::Detached && slot.last.is_none() {
+                slot.first.get_or_insert(now);
+            }
             slot.state = State::Attached;
-            slot.first.get_or_insert(now);
         }
+    }
+
+    /// The interface is counted as it was before this daemon began: since the epoch opened, and
+    /// without an interruption.
+    pub fn continued(&self, slot: u16) {
+        if let Some(slot) = self.lock().get_mut(usize::from(slot)) {
+            slot.was_attached = true;
+            slot.state = State::Attached;
+        }
+    }
+
+    /// Whether the interface of a slot is counted.
+    #[must_use]
+    pub fn is_attached(&self, slot: u16) -> bool {
+        self.lock().get(usize::from(slot)).is_some_and(|slot| slot.state == State::Attached)
     }
 
     /// The interface is not counted any more.
@@ -121,7 +167,10 @@ impl Presence {
             };
             if was_counted {
                 entry.from = slot.first.take().map_or(opened, |first| first.max(opened));
-                let last = slot.last.take().filter(|_| !is_attached);
+                // Gone in the next epoch, which is to hear of it.
+                let is_gone_later = !is_attached && slot.last.is_some_and(|last| last > closed);
+                let last = if is_gone_later { None } else { slot.last.take() };
+                let last = last.filter(|_| !is_attached);
                 entry.to = last.unwrap_or(closed).clamp(entry.from, closed);
                 entry.interruptions = std::mem::take(&mut slot.interruptions);
             }
@@ -180,5 +229,41 @@ mod tests {
         presence.attached(slot);
         assert!(!presence.between(0, 1)[0].was_counted);
         assert!(presence.between(1, u64::MAX)[0].was_counted);
+    }
+
+    #[test]
+    fn what_goes_in_the_next_epoch_is_counted_in_the_whole_of_this_one() {
+        let presence = Presence::new(4);
+        let slot = presence.slot("wg0").unwrap();
+        presence.attached(slot);
+        presence.between(0, u64::MAX);
+        presence.detached(slot);
+        let this = &presence.between(1, 2)[0];
+        assert_eq!((this.was_counted, this.from, this.to), (true, 1, 2));
+        let next = &presence.between(2, u64::MAX)[0];
+        assert!(next.was_counted && next.from == 2 && next.to < u64::MAX);
+        assert!(!presence.between(2, u64::MAX)[0].was_counted);
+    }
+
+    #[test]
+    fn what_comes_back_within_an_epoch_was_counted_from_its_beginning() {
+        let presence = Presence::new(4);
+        let slot = presence.slot("wg0").unwrap();
+        presence.attached(slot);
+        presence.between(0, u64::MAX);
+        presence.detached(slot);
+        presence.attached(slot);
+        let observed = &presence.between(5, u64::MAX)[0];
+        assert_eq!((observed.from, observed.interruptions), (5, 1));
+    }
+
+    #[test]
+    fn what_goes_on_has_no_interruption() {
+        let presence = Presence::new(4);
+        let slot = presence.slot("wg0").unwrap();
+        presence.continued(slot);
+        let observed = &presence.between(5, 9)[0];
+        assert!(observed.was_counted && observed.interruptions == 0);
+        assert_eq!((observed.from, observed.to), (5, 9));
     }
 }

@@ -1,6 +1,10 @@
 //! The kernel program: the object that is built in, loaded into the kernel.
 
-use std::sync::Arc;
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use aya::{
     Ebpf, EbpfLoader,
@@ -15,8 +19,11 @@ use flowlog_common::{
 };
 
 use super::{
-    Control, Targets,
+    Control, Found, Pins, Targets,
     error::{Error, is_permission, map_error},
+    found::{Contents, Previous},
+    hook::ENTRY_POINTS,
+    pins::{self, Claim, LinkPin, MAPS},
 };
 use crate::config::{Policy, Profile};
 
@@ -46,6 +53,9 @@ const ENTRY_OVERHEAD: usize = 48;
 const BUCKET: usize = 16;
 
 impl MapSizes {
+    /// Interface names that can be told apart at most.
+    pub const MAX_INTERFACES: u16 = super::control::MAX_SLOTS_U16;
+
     /// Kernel memory of the flow maps, which is taken when they are made.
     #[must_use]
     pub fn kernel_bytes(&self) -> u64 {
@@ -74,47 +84,44 @@ pub struct Maps {
     pub targets: Targets,
 }
 
-/// The program in the kernel; it goes when this is dropped.
+/// The program in the kernel; it goes when this is dropped, unless it is attached by what outlives
+/// the process.
 pub struct Program {
     ebpf: Ebpf,
-    control: Arc<Control>,
+    pub(super) control: Arc<Control>,
+    pub(super) pinned: Option<Pinned>,
+}
+
+/// What has just been loaded.
+pub struct Loaded {
+    /// The program.
+    pub program: Program,
+    /// The maps that it counts in.
+    pub maps: Maps,
+    /// What was there before.
+    pub found: Found,
+}
+
+/// Where the links are pinned, and what is left of the daemon before.
+pub(super) struct Pinned {
+    /// The gateway's directory.
+    pub(super) directory: PathBuf,
+    /// Where the maps are, and the links.
+    pub(super) current: PathBuf,
+    /// The links of the daemon before, in whatever layout.
+    pub(super) links: Vec<LinkPin>,
+    /// The kernel's numbers of its programs, by which its filters are known.
+    pub(super) programs_before: HashSet<u32>,
 }
 
 impl Program {
-    /// Loads the program and hands out the maps that it counts in.
-    pub fn load(sizes: MapSizes, policy: &Policy) -> Result<(Self, Maps), Error> {
-        let profile = match policy.profile {
-            Profile::Flows => profile::FLOWS,
-            Profile::Attribution => profile::ATTRIBUTION,
-            Profile::Targeted => profile::TARGETED,
-        };
-        let targets = u32::try_from(policy.targets.len()).unwrap_or(u32::MAX).max(1);
-        let mut ebpf = EbpfLoader::new()
-            .override_global("PROFILE", &profile, true)
-            .map_max_entries("TARGETS_V4", targets)
-            .map_max_entries("TARGETS_V6", targets)
-            .map_max_entries("FLOWS_V4_0", sizes.flows_v4)
-            .map_max_entries("FLOWS_V4_1", sizes.flows_v4)
-            .map_max_entries("FLOWS_V6_0", sizes.flows_v6)
-            .map_max_entries("FLOWS_V6_1", sizes.flows_v6)
-            .map_max_entries("OVERFLOW_V4_0", sizes.overflow)
-            .map_max_entries("OVERFLOW_V4_1", sizes.overflow)
-            .map_max_entries("OVERFLOW_V6_0", sizes.overflow)
-            .map_max_entries("OVERFLOW_V6_1", sizes.overflow)
-            .map_max_entries("TOTALS", table_size(sizes.interfaces))
-            .load(OBJECT)
-            .map_err(load_error)?;
-        for name in ["up_l3", "down_l3", "up_l2", "down_l2", "empty"] {
-            let program: &mut SchedClassifier = ebpf
-                .program_mut(name)
-                .ok_or(Error::Missing { name })?
-                .try_into()
-                .map_err(|_| Error::Missing { name })?;
-            program.load().map_err(|source| program_error(name, source))?;
-        }
-        #[cfg(feature = "trace")]
-        start_logger(&mut ebpf);
-        let control = Arc::new(Control::map(&take_data(&mut ebpf, "CONTROL")?)?);
+    /// Loads the program and hands out the maps that it counts in: those that a daemon before left
+    /// behind, where they are to outlive it.
+    pub fn load(sizes: MapSizes, policy: &Policy, pins: Option<&Pins>) -> Result<Loaded, Error> {
+        let claim = pins.map(|pins| pins.claim(sizes)).transpose()?;
+        let mut ebpf = load(sizes, policy, claim.as_ref())?;
+        let lock = claim.as_ref().map(|claim| Arc::clone(&claim.lock));
+        let control = Arc::new(Control::map(&take_data(&mut ebpf, "CONTROL")?, lock)?);
         let maps = Maps {
             control: Arc::clone(&control),
             totals: take(&mut ebpf, "TOTALS")?,
@@ -128,7 +135,15 @@ impl Program {
                 wanted: policy.targets.clone(),
             },
         };
-        Ok((Self { ebpf, control }, maps))
+        let (pinned, found) = match claim {
+            Some(claim) => {
+                let (pinned, found) = look_around(claim, &control)?;
+                remember_programs(&ebpf, &pinned.directory)?;
+                (Some(pinned), found)
+            }
+            None => (None, Found::default()),
+        };
+        Ok(Loaded { program: Self { ebpf, control, pinned }, maps, found })
     }
 
     /// An entry point by its name, for attaching and for test runs.
@@ -145,6 +160,83 @@ impl Program {
     pub fn ignore_interface(&self, kernel_index: u32) {
         self.control.ignore(kernel_index);
     }
+}
+
+fn load(sizes: MapSizes, policy: &Policy, claim: Option<&Claim>) -> Result<Ebpf, Error> {
+    let profile = match policy.profile {
+        Profile::Flows => profile::FLOWS,
+        Profile::Attribution => profile::ATTRIBUTION,
+        Profile::Targeted => profile::TARGETED,
+    };
+    let targets = u32::try_from(policy.targets.len()).unwrap_or(u32::MAX).max(1);
+    let mut loader = EbpfLoader::new();
+    loader
+        .override_global("PROFILE", &profile, true)
+        .map_max_entries("TARGETS_V4", targets)
+        .map_max_entries("TARGETS_V6", targets)
+        .map_max_entries("FLOWS_V4_0", sizes.flows_v4)
+        .map_max_entries("FLOWS_V4_1", sizes.flows_v4)
+        .map_max_entries("FLOWS_V6_0", sizes.flows_v6)
+        .map_max_entries("FLOWS_V6_1", sizes.flows_v6)
+        .map_max_entries("OVERFLOW_V4_0", sizes.overflow)
+        .map_max_entries("OVERFLOW_V4_1", sizes.overflow)
+        .map_max_entries("OVERFLOW_V6_0", sizes.overflow)
+        .map_max_entries("OVERFLOW_V6_1", sizes.overflow)
+        .map_max_entries("TOTALS", table_size(sizes.interfaces));
+    if let Some(claim) = claim {
+        for map in MAPS {
+            loader.map_pin_path(map, claim.current.join(map));
+        }
+    }
+    let mut ebpf = loader.load(OBJECT).map_err(load_error)?;
+    for name in ["up_l3", "down_l3", "up_l2", "down_l2", "empty"] {
+        let program: &mut SchedClassifier = ebpf
+            .program_mut(name)
+            .ok_or(Error::Missing { name })?
+            .try_into()
+            .map_err(|_| Error::Missing { name })?;
+        program.load().map_err(|source| program_error(name, source))?;
+    }
+    #[cfg(feature = "trace")]
+    start_logger(&mut ebpf);
+    Ok(ebpf)
+}
+
+/// Looks at what else is there of the daemon before.
+fn look_around(claim: Claim, control: &Control) -> Result<(Pinned, Found), Error> {
+    let Claim { lock, directory, current, is_continued, others } = claim;
+    let mut links = LinkPin::list(&current)?;
+    let programs_before = pins::programs(&directory)?;
+    let mut found = Found { is_continued, previous: vec![] };
+    let mut is_new = !is_continued;
+    for folder in others {
+        let of_folder = LinkPin::list(&folder)?;
+        let Some(previous) = Previous::open(folder.clone(), &lock)? else {
+            // What it had is drained, or never was.
+            pins::remove_layout(&folder)?;
+            continue;
+        };
+        if let Contents::Counts(counts) = &previous.contents
+            && is_new
+        {
+            // The same slots go on in the new maps.
+            control.copy_interfaces(&counts.control);
+            is_new = false;
+        }
+        links.extend(of_folder);
+        found.previous.push(previous);
+    }
+    Ok((Pinned { directory, current, links, programs_before }, found))
+}
+
+/// Before any of them is attached, so that the next daemon knows their filters.
+fn remember_programs(ebpf: &Ebpf, directory: &Path) -> Result<(), Error> {
+    for name in ENTRY_POINTS {
+        let program = ebpf.program(name).ok_or(Error::Missing { name })?;
+        let info = program.info().map_err(|source| program_error(name, source))?;
+        pins::remember_program(directory, info.id())?;
+    }
+    Ok(())
 }
 
 fn take<T: TryFrom<Map, Error = MapError>>(

@@ -24,6 +24,13 @@ pub struct Arguments {
     /// How often the kernel's maps are emptied.
     #[arg(long, value_name = "DURATION")]
     drain_interval: Option<String>,
+    /// Directory on a local disk that keeps what was counted until the store has it: with it, a
+    /// crash or an outage of the store loses nothing.
+    #[arg(long, value_name = "DIR")]
+    spool: Option<PathBuf>,
+    /// Directory of a BPF file system where the counters outlive the daemon, with --spool.
+    #[arg(long, value_name = "DIR")]
+    pins: Option<PathBuf>,
     /// Name of this gateway in the store; the host's name where none is given.
     #[arg(long, value_name = "NAME")]
     gateway: Option<String>,
@@ -55,6 +62,11 @@ impl Arguments {
             (&mut file.gateway, &self.gateway),
         ];
         for (key, option) in options {
+            if option.is_some() {
+                key.clone_from(option);
+            }
+        }
+        for (key, option) in [(&mut file.spool, &self.spool), (&mut file.pins, &self.pins)] {
             if option.is_some() {
                 key.clone_from(option);
             }

@@ -2,7 +2,8 @@
 
 use super::{
     DEFAULT_DRAIN_INTERVAL, DEFAULT_MAX_FLOWS_V4, DEFAULT_MAX_FLOWS_V6, DEFAULT_MAX_OVERFLOW,
-    DEFAULT_RETENTION_INTERVAL, DEFAULT_SHUTDOWN_TIMEOUT, DEFAULT_STORE, DEFAULT_WINDOW,
+    DEFAULT_RETENTION_INTERVAL, DEFAULT_SHUTDOWN_TIMEOUT, DEFAULT_SPOOL_MAX_BYTES, DEFAULT_STORE,
+    DEFAULT_WINDOW,
 };
 
 /// A key of the configuration file.
@@ -57,6 +58,22 @@ pub(super) fn keys() -> Vec<Key> {
             "drain_interval",
             &quoted(DEFAULT_DRAIN_INTERVAL),
             "How often the kernel's maps are emptied; what a crash of the host can lose. Divides the window.",
+        ),
+        key(
+            "spool",
+            "\"/var/lib/flowlog/spool\"",
+            "a temporary directory, which goes with the process",
+            "Directory on a local disk where what was counted is kept until the store has it, and from which the next start goes on. With it, neither a crash nor an outage of the store loses a count.",
+        ),
+        with_default(
+            "spool_max_bytes",
+            &DEFAULT_SPOOL_MAX_BYTES.to_string(),
+            "Most bytes of the spool. When it is full, the kernel's maps hold the counts; what they cannot tell apart any more, the ledger has as overflow.",
+        ),
+        with_default(
+            "pins",
+            &quoted(crate::capture::DEFAULT_PINS),
+            "Directory of a BPF file system where the kernel program and its counters outlive the daemon, where there is a spool: packets are counted while it restarts. `flowlog uninstall` ends that.",
         ),
         with_default(
             "shutdown_timeout",

@@ -29,6 +29,9 @@ fn the_reference_names_every_key_and_its_example_is_valid() {
         gateway,
         window,
         drain_interval,
+        spool,
+        spool_max_bytes,
+        pins,
         shutdown_timeout,
         max_flows_v4,
         max_flows_v6,
@@ -39,7 +42,10 @@ fn the_reference_names_every_key_and_its_example_is_valid() {
     assert!(targets.is_none());
     let RetentionFile { keep: _, interval } = retention.unwrap();
     assert!(
-        interfaces.is_some()
+        spool.is_some()
+            && spool_max_bytes.is_some()
+            && pins.is_some()
+            && interfaces.is_some()
             && max_flows_v4.is_some()
             && max_flows_v6.is_some()
             && max_overflow.is_some()

@@ -2,35 +2,91 @@
 
 use std::{io, sync::Arc};
 
-use flowlog_common::epoch::EpochSwitch;
+use flowlog_common::{control::Held, epoch::EpochSwitch};
 
 use crate::{
     capture::Control,
     clock::{self, MonotonicNs},
 };
 
-/// The kernel program's epoch.
+/// An epoch and when it began.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Resumed {
+    pub number: u64,
+    pub opened: MonotonicNs,
+}
+
+/// What the kernel holds when a daemon starts.
+pub(super) struct Found {
+    /// The epoch that is being counted.
+    pub open: Resumed,
+    /// The one before, if nobody cleared it.
+    pub left: Option<Resumed>,
+    /// When the open one ends, if that was announced.
+    pub announced: Option<MonotonicNs>,
+}
+
+/// The kernel program's epoch. The set of maps that an epoch is counted in follows from its number.
 pub(super) struct EpochWord(Arc<Control>);
+
+/// The set of maps of an epoch.
+pub(super) const fn set(epoch: u64) -> u32 {
+    (epoch & 1) as u32
+}
 
 impl EpochWord {
     pub(super) const fn new(control: Arc<Control>) -> Self {
         Self(control)
     }
 
-    /// The epoch does not change until something else is announced.
-    pub(super) fn stay(&self, epoch: u32) {
-        self.0.announce(EpochSwitch::never(epoch));
+    /// An epoch has begun at this instant, and does not end until something is announced.
+    pub(super) fn open(&self, epoch: u64, opened: MonotonicNs) {
+        // First, so that whoever finds the maps knows since when they are filled.
+        self.0.hold(set(epoch), Held { epoch, opened_ns: opened });
+        self.0.announce(EpochSwitch::never(set(epoch)));
+    }
+
+    /// What the maps of this epoch held is safe, and they are empty.
+    pub(super) fn cleared(&self, epoch: u64) {
+        self.0.hold(set(epoch), Held::default());
+    }
+
+    /// Finds out where the daemon before this one ended; where there was none, opens the epoch
+    /// after `last`.
+    pub(super) fn resume(&self, last: u64) -> Found {
+        let [even, odd] = [self.0.held(0), self.0.held(1)];
+        let (newer, older) = if even.epoch > odd.epoch { (even, odd) } else { (odd, even) };
+        let resumed = |held: Held| Resumed { number: held.epoch, opened: held.opened_ns };
+        if newer.epoch == 0 {
+            let open = Resumed { number: last + 1, opened: clock::monotonic_coarse() };
+            self.open(open.number, open.opened);
+            return Found { open, left: None, announced: None };
+        }
+        let switch = self.0.announced();
+        let end = switch.switch_at_ns();
+        if switch.epoch_at(clock::monotonic_coarse()) != set(newer.epoch) {
+            // The daemon announced it, and did not live to see it.
+            let open = Resumed { number: newer.epoch + 1, opened: end };
+            self.open(open.number, open.opened);
+            return Found { open, left: Some(resumed(newer)), announced: None };
+        }
+        let is_announced = switch != EpochSwitch::never(set(newer.epoch));
+        Found {
+            open: resumed(newer),
+            left: Some(older).filter(|older| older.epoch != 0).map(resumed),
+            announced: is_announced.then_some(end),
+        }
     }
 
     /// The epoch changes at an instant to come, which is returned as the kernel reads it.
-    pub(super) fn switch_at(&self, at: MonotonicNs, epoch: u32) -> MonotonicNs {
-        let switch = EpochSwitch::at(at, epoch);
+    pub(super) fn switch_at(&self, at: MonotonicNs, epoch: u64) -> MonotonicNs {
+        let switch = EpochSwitch::at(at, set(epoch));
         self.0.announce(switch);
         switch.switch_at_ns()
     }
 
     /// The epoch changes with the next step of the clock; returns when that was.
-    pub(super) fn switch_now(&self, epoch: u32) -> MonotonicNs {
+    pub(super) fn switch_now(&self, epoch: u64) -> MonotonicNs {
         // Packets of the current step may be counted already, hence the next one.
         let at = self.switch_at(clock::monotonic_coarse() + 2, epoch);
         wait_until(at);

@@ -1,69 +1,117 @@
-//! Addresses as text: each distinct one is written once, and compared by its place in the order
-//! of the texts, since statistics of a text column prune only where it is sorted as text.
+//! Addresses as text (RFC 5952), without an allocation.
 
-use std::net::IpAddr;
+use std::{
+    io::Write as _,
+    net::{IpAddr, Ipv4Addr},
+};
 
-use hashbrown::HashMap;
+/// The longest text of an address has 39 bytes.
+const ROOM: usize = 40;
 
-/// The distinct addresses of a table, in the order of their texts.
-#[derive(Debug, Default)]
-pub struct AddressBook {
-    places: HashMap<IpAddr, u32>,
-    texts: Vec<String>,
+/// The text of an address.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Text {
+    /// Zero after the text, so that the order of these bytes is the order of the texts.
+    bytes: [u8; ROOM],
+    length: u8,
 }
 
-impl AddressBook {
-    /// Collects the addresses of a table.
-    pub fn new(addresses: impl Iterator<Item = IpAddr>) -> Self {
-        let mut places: HashMap<IpAddr, u32> = addresses.map(|address| (address, 0)).collect();
-        let mut by_text: Vec<(String, IpAddr)> =
-            places.keys().map(|address| (address.to_string(), *address)).collect();
-        by_text.sort_unstable();
-        for (place, (_, address)) in (0..).zip(&by_text) {
-            places.insert(*address, place);
+impl Text {
+    /// The text as bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.length)).unwrap_or_default()
+    }
+
+    /// The text, and zeros after it.
+    pub(super) const fn padded(&self) -> &[u8; ROOM] {
+        &self.bytes
+    }
+}
+
+impl From<IpAddr> for Text {
+    fn from(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(address) => v4(address),
+            IpAddr::V6(address) => {
+                let mut bytes = [0; ROOM];
+                let mut rest = &mut bytes[..];
+                // No text is longer than the room.
+                let written = write!(rest, "{address}").map_or(0, |()| ROOM - rest.len());
+                Self { bytes, length: u8::try_from(written).unwrap_or(0) }
+            }
         }
-        Self { places, texts: by_text.into_iter().map(|(text, _)| text).collect() }
-    }
-
-    /// The place of an address in the order of the texts.
-    #[must_use]
-    pub fn place(&self, address: &IpAddr) -> u32 {
-        self.places.get(address).copied().unwrap_or(u32::MAX)
-    }
-
-    /// How many distinct addresses there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.texts.len()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.texts.is_empty()
-    }
-
-    /// The text of an address.
-    #[must_use]
-    pub fn text(&self, place: u32) -> &str {
-        self.texts.get(place as usize).map_or("", String::as_str)
     }
 }
+
+fn v4(address: Ipv4Addr) -> Text {
+    let mut bytes = [0; ROOM];
+    let mut length = 0;
+    for octet in address.octets() {
+        let Octet { text, digits } = OCTETS[usize::from(octet)];
+        // All four bytes, of which the next octet overwrites those that are no digits.
+        bytes[length..length + 4].copy_from_slice(&text);
+        length += usize::from(digits) + 1;
+    }
+    // The last octet has no dot.
+    length -= 1;
+    bytes[length..].fill(0);
+    Text { bytes, length: u8::try_from(length).unwrap_or(0) }
+}
+
+/// Decimal digits of a byte, and a dot.
+#[derive(Clone, Copy)]
+struct Octet {
+    text: [u8; 4],
+    digits: u8,
+}
+
+const OCTETS: [Octet; 256] = {
+    let mut octets = [Octet { text: [0; 4], digits: 0 }; 256];
+    let mut value: u8 = 0;
+    loop {
+        let [hundreds, tens, ones] =
+            [b'0' + value / 100, b'0' + value / 10 % 10, b'0' + value % 10];
+        octets[value as usize] = match value {
+            0..10 => Octet { text: [ones, b'.', 0, 0], digits: 1 },
+            10..100 => Octet { text: [tens, ones, b'.', 0], digits: 2 },
+            100.. => Octet { text: [hundreds, tens, ones, b'.'], digits: 3 },
+        };
+        if value == u8::MAX {
+            break octets;
+        }
+        value += 1;
+    }
+};
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn places_follow_the_order_of_the_texts() {
-        let addresses = ["10.0.0.10", "10.0.0.9", "2001:db8::1", "10.0.0.9", "1.1.1.1"];
-        let book = AddressBook::new(addresses.iter().map(|a| a.parse().unwrap()));
-        let text_of = |text: &str| book.text(book.place(&text.parse().unwrap())).to_owned();
-        assert_eq!(text_of("2001:0db8:0::1"), "2001:db8::1");
-        let mut sorted: Vec<_> = addresses.to_vec();
-        sorted.sort_unstable();
-        sorted.dedup();
-        let by_place: Vec<_> = (0..4).map(|place| book.text(place)).collect();
-        assert_eq!(by_place, sorted);
+    fn every_octet_is_written_at_every_place() {
+        for octet in 0..=u8::MAX {
+            for address in
+                [[octet, 0, 0, 0], [9, octet, 10, 255], [1, 2, octet, 3], [255, 255, 255, octet]]
+            {
+                let address = IpAddr::from(address);
+                assert_eq!(Text::from(address).as_bytes(), address.to_string().as_bytes());
+            }
+        }
+    }
+
+    #[test]
+    fn ipv6_is_written_as_rfc_5952_says() {
+        for text in [
+            "::",
+            "::1",
+            "2001:db8::1",
+            "2001:db8:0:1:1:1:1:1",
+            "2001:0:0:1::1",
+            "::ffff:192.0.2.1",
+            "1111:2222:3333:4444:5555:6666:7777:8888",
+        ] {
+            assert_eq!(Text::from(text.parse::<IpAddr>().unwrap()).as_bytes(), text.as_bytes());
+        }
     }
 }

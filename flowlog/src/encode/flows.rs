@@ -1,97 +1,206 @@
-//! The `flows` table of a window.
+//! The `flows` table, written row by row.
 
-use std::{net::IpAddr, sync::Arc};
+mod columns;
 
-use arrow::{
-    array::{
-        ArrayRef, RecordBatch, StringArray, TimestampMillisecondArray, UInt8Array, UInt16Array,
-        UInt64Array,
-    },
-    error::ArrowError,
-};
+use std::{io::Write, net::IpAddr, sync::Arc};
+
 use bytes::Bytes;
 use flowlog_common::flow::{Direction, partial};
+use parquet::{
+    arrow::ArrowSchemaConverter,
+    data_type::{Int32Type, Int64Type},
+    errors::ParquetError,
+    file::{
+        metadata::KeyValue,
+        writer::{SerializedFileWriter, SerializedRowGroupWriter},
+    },
+};
 
-use super::{Error, Provenance, address::AddressBook, metadata, schema, writer};
-use crate::aggregate::window::{Activity, FlowRecord, Window};
+use self::columns::{Numbers, Texts};
+use super::{Error, address::Text, layout::Layout, schema};
+use crate::aggregate::{Activity, FlowRecord};
 
-const DATASET: &str = "flows";
-
-/// Encodes the flows of a window, sorted by member address, then by start.
-pub fn encode(window: &Window, from: &Provenance) -> Result<Bytes, Error> {
-    let mut records: Vec<FlowRecord<'_>> = window.flows().collect();
-    let members = AddressBook::new(records.iter().map(|record| record.member));
-    let remotes = AddressBook::new(records.iter().filter_map(|record| record.remote));
-    // The whole key decides in the end, so that the same window gives the same file.
-    records.sort_by_cached_key(|record| {
-        (
-            members.place(&record.member),
-            record.activity.start_ms,
-            record.remote.map(|remote| remotes.place(&remote)),
-            (record.member_port, record.remote_port, record.protocol),
-            record.interface,
-        )
-    });
-    let batch = columns(&records, &members, &remotes)
-        .map_err(|source| Error::Columns { dataset: DATASET, source })?;
-    let pairs = metadata::pairs(window, from, records.len(), Some(metadata::ledger_json(window)));
-    let bloom = Some(("remote_ip", remotes.len() as u64));
-    writer::write(&batch, pairs, &["member_ip", "flow_start"], bloom)
-        .map_err(|source| Error::Parquet { dataset: DATASET, source })
+/// Writes the `flows` table row by row, with bounded memory, into anything.
+pub struct FlowsWriter<W: Write + Send> {
+    file: SerializedFileWriter<W>,
+    row_group: usize,
+    group: RowGroup,
+    /// Of the row groups that are written.
+    rows: u64,
 }
 
-fn columns(
-    records: &[FlowRecord<'_>],
-    members: &AddressBook,
-    remotes: &AddressBook,
-) -> Result<RecordBatch, ArrowError> {
-    let text = |of: fn(&FlowRecord<'_>) -> &'static str| -> ArrayRef {
-        Arc::new(StringArray::from_iter_values(records.iter().map(of)))
-    };
-    let time = |of: fn(&Activity) -> i64| -> ArrayRef {
-        let times =
-            TimestampMillisecondArray::from_iter_values(records.iter().map(|r| of(&r.activity)));
-        Arc::new(times.with_timezone("UTC"))
-    };
-    let count = |of: fn(&Activity) -> u64| -> ArrayRef {
-        Arc::new(UInt64Array::from_iter_values(records.iter().map(|r| of(&r.activity))))
-    };
-    let port = |of: fn(&FlowRecord<'_>) -> Option<u16>| -> ArrayRef {
-        let ports = records.iter().map(|r| of(r).filter(|_| r.has_ports()));
-        Arc::new(ports.collect::<UInt16Array>())
-    };
-    let byte = |of: fn(&FlowRecord<'_>) -> Option<u8>| -> ArrayRef {
-        Arc::new(records.iter().map(of).collect::<UInt8Array>())
-    };
-    let address = |book: &AddressBook, of: fn(&FlowRecord<'_>) -> Option<IpAddr>| -> ArrayRef {
-        let texts = records.iter().map(|r| of(r).map(|address| book.text(book.place(&address))));
-        Arc::new(texts.collect::<StringArray>())
-    };
-    RecordBatch::try_new(
-        schema::flows(),
-        vec![
-            Arc::new(StringArray::from_iter_values(records.iter().map(|r| r.interface))),
-            time(|a| a.start_ms),
-            time(|a| a.end_ms),
-            address(members, |r| Some(r.member)),
-            address(remotes, |r| r.remote),
-            port(|r| Some(r.member_port)),
-            port(|r| r.remote.map(|_| r.remote_port)),
-            byte(|r| Some(r.protocol)),
-            byte(|r| Some(r.icmp()?[0])),
-            byte(|r| Some(r.icmp()?[1])),
-            count(|a| a.packets_up),
-            count(|a| a.bytes_up),
-            count(|a| a.packets_down),
-            count(|a| a.bytes_down),
-            byte(|r| Some(r.activity.tcp_flags_up).filter(|_| r.protocol == TCP)),
-            byte(|r| Some(r.activity.tcp_flags_down).filter(|_| r.protocol == TCP)),
-            text(|r| initiator_name(r.activity.initiator)),
-            Arc::new(
-                records.iter().map(|r| partial_name(r.activity.partial)).collect::<StringArray>(),
-            ),
-        ],
-    )
+/// Bytes of a row before any is written.
+const TYPICAL_ROW: u64 = 17;
+
+impl<W: Write + Send> FlowsWriter<W> {
+    /// Begins a file.
+    pub fn new(to: W) -> Result<Self, Error> {
+        Self::with_layout(to, &Layout::default())
+    }
+
+    /// Begins a file of another layout, to measure it.
+    pub fn with_layout(to: W, layout: &Layout) -> Result<Self, Error> {
+        let begin = || {
+            let schema =
+                ArrowSchemaConverter::new().schema_root("flows").convert(&schema::flows())?;
+            let properties = Arc::new(layout.properties()?);
+            SerializedFileWriter::new(to, schema.root_schema_ptr(), properties)
+        };
+        let file = begin().map_err(parquet)?;
+        Ok(Self { file, row_group: layout.row_group, group: RowGroup::default(), rows: 0 })
+    }
+
+    /// Adds a row; rows come in the order of the file, see [`super::order`].
+    pub fn push(&mut self, row: &FlowRecord<'_>) -> Result<(), Error> {
+        self.group.push(row);
+        if self.group.rows < self.row_group { Ok(()) } else { self.flush().map_err(parquet) }
+    }
+
+    /// Rows so far.
+    pub fn rows(&self) -> u64 {
+        self.rows + self.group.rows as u64
+    }
+
+    /// Bytes that the file has so far, what is buffered estimated.
+    pub fn bytes(&self) -> u64 {
+        let written = self.file.bytes_written() as u64;
+        let row = written.checked_div(self.rows).unwrap_or(TYPICAL_ROW);
+        written + row * self.group.rows as u64
+    }
+
+    /// Writes the footer with these key-value pairs.
+    pub fn finish(mut self, metadata: Vec<KeyValue>) -> Result<W, Error> {
+        let finish = || {
+            if self.group.rows > 0 {
+                self.flush()?;
+            }
+            for pair in metadata {
+                self.file.append_key_value_metadata(pair);
+            }
+            Ok(())
+        };
+        finish().map_err(parquet)?;
+        self.file.into_inner().map_err(parquet)
+    }
+
+    fn flush(&mut self) -> Result<(), ParquetError> {
+        self.rows += self.group.rows as u64;
+        let mut group = self.file.next_row_group()?;
+        self.group.write(&mut group)?;
+        group.close()?;
+        Ok(())
+    }
+}
+
+fn parquet(source: ParquetError) -> Error {
+    Error::Parquet { dataset: "flows", source }
+}
+
+/// The rows of a row group, by column.
+#[derive(Default)]
+struct RowGroup {
+    rows: usize,
+    /// Names of interfaces, by the first row that has them.
+    interfaces: Vec<Bytes>,
+    interface: Texts<usize>,
+    flow_start: Numbers<Int64Type>,
+    flow_end: Numbers<Int64Type>,
+    member_ip: Texts<IpAddr>,
+    remote_ip: Texts<IpAddr>,
+    member_port: Numbers<Int32Type>,
+    remote_port: Numbers<Int32Type>,
+    protocol: Numbers<Int32Type>,
+    icmp_type: Numbers<Int32Type>,
+    icmp_code: Numbers<Int32Type>,
+    packets_up: Numbers<Int64Type>,
+    bytes_up: Numbers<Int64Type>,
+    packets_down: Numbers<Int64Type>,
+    bytes_down: Numbers<Int64Type>,
+    tcp_flags_up: Numbers<Int32Type>,
+    tcp_flags_down: Numbers<Int32Type>,
+    initiator: Texts<Direction>,
+    partial: Texts<&'static str>,
+}
+
+impl RowGroup {
+    fn push(&mut self, row: &FlowRecord<'_>) {
+        // Destructured, so that a new field cannot be forgotten.
+        let FlowRecord { interface, member, remote, member_port, remote_port, protocol, activity } =
+            *row;
+        let Activity {
+            start_ms,
+            end_ms,
+            packets_up,
+            bytes_up,
+            packets_down,
+            bytes_down,
+            tcp_flags_up,
+            tcp_flags_down,
+            partial,
+            initiator,
+        } = activity;
+        let address = |address| Bytes::copy_from_slice(Text::from(address).as_bytes());
+        let port = |port: u16| Some(i32::from(port)).filter(|_| row.has_ports());
+        let [icmp_type, icmp_code] = row.icmp().map_or([None; 2], |icmp| icmp.map(Some));
+        let flags = |flags: u8| Some(i32::from(flags)).filter(|_| protocol == TCP);
+
+        let name = self.interface_number(interface);
+        self.interface.push(name, |_| Bytes::copy_from_slice(interface.as_bytes()));
+        self.flow_start.push(start_ms);
+        self.flow_end.push(end_ms);
+        self.member_ip.push(member, address);
+        self.remote_ip.push_optional(remote, address);
+        self.member_port.push_optional(port(member_port));
+        self.remote_port.push_optional(remote.and_then(|_| port(remote_port)));
+        self.protocol.push(protocol.into());
+        self.icmp_type.push_optional(icmp_type.map(i32::from));
+        self.icmp_code.push_optional(icmp_code.map(i32::from));
+        self.packets_up.push(packets_up.cast_signed());
+        self.bytes_up.push(bytes_up.cast_signed());
+        self.packets_down.push(packets_down.cast_signed());
+        self.bytes_down.push(bytes_down.cast_signed());
+        self.tcp_flags_up.push_optional(flags(tcp_flags_up));
+        self.tcp_flags_down.push_optional(flags(tcp_flags_down));
+        self.initiator.push(initiator, |initiator| initiator_name(initiator).into());
+        self.partial.push_optional(partial_name(partial), Into::into);
+        self.rows += 1;
+    }
+
+    /// A number for the name of an interface, of which there are few.
+    fn interface_number(&mut self, name: &str) -> usize {
+        let is_it = |known: &Bytes| known.as_ref() == name.as_bytes();
+        self.interfaces.iter().position(is_it).unwrap_or_else(|| {
+            self.interfaces.push(Bytes::copy_from_slice(name.as_bytes()));
+            self.interfaces.len() - 1
+        })
+    }
+
+    /// Writes the columns in the order of the schema, and is empty then.
+    fn write<W: Write + Send>(
+        &mut self,
+        to: &mut SerializedRowGroupWriter<'_, W>,
+    ) -> Result<(), ParquetError> {
+        self.rows = 0;
+        self.interfaces.clear();
+        self.interface.write(to)?;
+        self.flow_start.write(to)?;
+        self.flow_end.write(to)?;
+        self.member_ip.write(to)?;
+        self.remote_ip.write(to)?;
+        self.member_port.write(to)?;
+        self.remote_port.write(to)?;
+        self.protocol.write(to)?;
+        self.icmp_type.write(to)?;
+        self.icmp_code.write(to)?;
+        self.packets_up.write(to)?;
+        self.bytes_up.write(to)?;
+        self.packets_down.write(to)?;
+        self.bytes_down.write(to)?;
+        self.tcp_flags_up.write(to)?;
+        self.tcp_flags_down.write(to)?;
+        self.initiator.write(to)?;
+        self.partial.write(to)
+    }
 }
 
 const ICMP: u8 = 1;
@@ -133,3 +242,6 @@ fn partial_name(reasons: u8) -> Option<&'static str> {
     .into_iter()
     .find_map(|(reason, name)| (reasons & reason != 0).then_some(name))
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,43 +11,46 @@ use arrow::{
 use bytes::Bytes;
 use flowlog_common::{flow::Direction, total::Count};
 
-use super::{
-    Error, Provenance,
-    metadata::{self, direction_name},
-    schema, writer,
-};
-use crate::aggregate::{
-    ledger::{Account, LedgerEntry},
-    window::Window,
+use parquet::file::metadata::KeyValue;
+
+use super::{Error, metadata::direction_name, schema, writer};
+use crate::{
+    aggregate::ledger::{Account, LedgerEntry},
+    spool::header::WindowLedger,
 };
 
 const DATASET: &str = "ledger";
 
-/// Encodes the ledger of a window.
-pub fn encode(window: &Window, from: &Provenance) -> Result<Bytes, Error> {
-    let rows: Vec<Row<'_>> = window
-        .ledger()
-        .flat_map(|entry| {
+/// Encodes the ledger of some windows.
+pub(super) fn encode(
+    windows: &[WindowLedger],
+    metadata: impl FnOnce(usize) -> Vec<KeyValue>,
+) -> Result<Bytes, Error> {
+    let rows: Vec<Row<'_>> = windows
+        .iter()
+        .flat_map(|window| window.rows.iter().map(move |entry| (window, entry)))
+        .flat_map(|(window, entry)| {
             Direction::ALL.map(|direction| Row {
+                window,
                 entry,
                 direction,
                 account: entry.account(direction),
             })
         })
         .collect();
-    let batch =
-        columns(&rows, window).map_err(|source| Error::Columns { dataset: DATASET, source })?;
-    writer::write(&batch, metadata::pairs(window, from, rows.len(), None), &[], None)
+    let batch = columns(&rows).map_err(|source| Error::Columns { dataset: DATASET, source })?;
+    writer::write(&batch, metadata(rows.len()))
         .map_err(|source| Error::Parquet { dataset: DATASET, source })
 }
 
 struct Row<'a> {
+    window: &'a WindowLedger,
     entry: &'a LedgerEntry,
     direction: Direction,
     account: Account,
 }
 
-fn columns(rows: &[Row<'_>], window: &Window) -> Result<RecordBatch, ArrowError> {
+fn columns(rows: &[Row<'_>]) -> Result<RecordBatch, ArrowError> {
     let time = |of: &dyn Fn(&Row<'_>) -> i64| -> ArrayRef {
         let times = TimestampMillisecondArray::from_iter_values(rows.iter().map(of));
         Arc::new(times.with_timezone("UTC"))
@@ -56,8 +59,8 @@ fn columns(rows: &[Row<'_>], window: &Window) -> Result<RecordBatch, ArrowError>
         Arc::new(UInt32Array::from_iter_values(rows.iter().map(of)))
     };
     let mut columns: Vec<ArrayRef> = vec![
-        time(&|_| window.start().ms()),
-        time(&|_| window.end().ms()),
+        time(&|row| row.window.start().ms()),
+        time(&|row| row.window.end().ms()),
         Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.entry.interface))),
         Arc::new(StringArray::from_iter_values(
             rows.iter().map(|row| direction_name(row.direction)),

@@ -15,7 +15,8 @@ pub fn reference() -> String {
          Version {}. The folders add `gateway`, `date` and `hour` (UTC) to every row.\n\n\
          ## flows\n\n\
          A row for each flow that was active in a window, keyed from the member's side (RFC 5103). \
-         Rows are sorted by member address, then by start.\n\n{HEAD}{}\n\
+         Rows are sorted by the text of \
+         `member_ip`, then by `protocol`, remote port (ICMP: type and code), remote address and member port.\n\n{HEAD}{}\n\
          ## ledger\n\n\
          A row for each interface and direction that was counted in a window. For packets and for \
          bytes, `seen = flows + overflow + remainder + not_ip + malformed + excluded`; `flowlog verify` adds it \

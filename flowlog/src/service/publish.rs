@@ -1,156 +1,280 @@
-//! Publishing windows: encoded, put, and put again until the store takes them.
+//! Publishing the files that grow: encoded, put, and put again until the store takes them.
 
-use std::{sync::Arc, time::Duration};
-
-use bytes::Bytes;
-use flowlog_common::flow::Direction;
-use tokio::{
-    sync::{Mutex, mpsc},
-    task::JoinHandle,
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use super::{Error, Summary};
+use bytes::Bytes;
+use tokio::task::JoinHandle;
+
+use super::{Error, Summary, windows::Shared};
 use crate::{
-    aggregate::window::Window,
-    encode::{self, Provenance},
+    encode,
+    spool::Growing,
     store::{
-        self, Store,
+        self, Created, Retry, Store, Upload,
         layout::{Dataset, ObjectName},
     },
     telemetry::with_causes,
 };
 
-/// First pause after the store refused a file; doubled each time.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// Longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// Rows of a file span an hour.
+const HOUR: Duration = Duration::from_hours(1);
 
 pub(super) struct Publisher {
-    task: JoinHandle<Result<(), Error>>,
-    progress: Arc<Mutex<Progress>>,
+    /// `None` once it has ended by itself.
+    task: Option<JoinHandle<Result<(), Error>>>,
+    shared: Shared,
+    worker: Worker,
 }
 
-/// What a shutdown that runs out of time needs to know.
+/// Puts files; what it remembers of them can be found out again.
+#[derive(Clone)]
+struct Worker {
+    store: Store,
+    gateway: String,
+    state: Arc<Mutex<State>>,
+}
+
 #[derive(Default)]
-struct Progress {
-    summary: Summary,
-    /// Rows of the window that is being published.
-    open_rows: Option<usize>,
+struct State {
+    /// The names of the files, by lineage and table.
+    names: HashMap<(String, Dataset), ObjectName>,
+    /// What is in the store, by lineage.
+    published: HashMap<String, Growing>,
+    /// Packets, bytes and rows of files that are there for good.
+    done: Summary,
     last_error: Option<store::Error>,
-    waiting: Option<mpsc::Receiver<Window>>,
 }
 
 impl Publisher {
-    pub(super) fn start(store: Store, from: Provenance, windows: mpsc::Receiver<Window>) -> Self {
-        let waiting = Some(windows);
-        let progress = Arc::new(Mutex::new(Progress { waiting, ..Progress::default() }));
-        let task = tokio::spawn(publish(store, from, Arc::clone(&progress)));
-        Self { task, progress }
+    pub(super) fn start(store: Store, gateway: String, shared: Shared) -> Self {
+        let worker = Worker { store, gateway, state: Arc::default() };
+        let task = tokio::spawn(follow(worker.clone(), shared.clone()));
+        Self { task: Some(task), shared, worker }
     }
 
-    /// Waits until every window is stored, but not longer than `timeout`.
-    pub(super) async fn finish(self, timeout: Duration) -> Result<Summary, Error> {
-        let Self { mut task, progress } = self;
-        let outcome = tokio::time::timeout(timeout, &mut task).await;
-        task.abort();
-        match outcome {
-            Ok(Ok(published)) => {
-                published?;
-                Ok(progress.lock().await.summary)
-            }
-            Ok(Err(_)) => Err(Error::Ended { part: "publishing" }),
-            Err(_) => {
-                let mut progress = progress.lock().await;
-                let mut rows: Vec<usize> = progress.open_rows.into_iter().collect();
-                if let Some(mut waiting) = progress.waiting.take() {
-                    while let Ok(window) = waiting.try_recv() {
-                        rows.push(window.flow_count());
-                    }
-                }
-                Err(Error::NotPublished {
-                    timeout,
-                    windows: rows.len(),
-                    rows: rows.iter().sum(),
-                    source: progress.last_error.take(),
-                })
+    /// Returns when publishing has ended by itself, which it does for an error only.
+    pub(super) async fn ended(&mut self) -> Result<(), Error> {
+        let Some(task) = &mut self.task else { return std::future::pending().await };
+        let ended = task.await.unwrap_or(Err(Error::Ended { part: "publishing" }));
+        self.task = None;
+        ended
+    }
+
+    /// Publishes all that there is, and the file with the window that is open; but not for longer
+    /// than `timeout`.
+    pub(super) async fn finish(
+        self,
+        open: Option<Growing>,
+        timeout: Duration,
+        is_durable: bool,
+    ) -> Result<Summary, Error> {
+        let Self { task, shared, worker } = self;
+        if let Some(task) = task {
+            task.abort();
+            // Where it was aborted in the middle, it is done again.
+            if task.await.is_err_and(|error| error.is_panic()) {
+                return Err(Error::Ended { part: "publishing" });
             }
         }
+        let all = worker.publish_all(&shared, open.as_ref());
+        if let Ok(outcome) = tokio::time::timeout(timeout, all).await {
+            outcome?;
+            return Ok(worker.summary());
+        }
+        let mut state = worker.state();
+        let mut files = shared.lock().growing();
+        let is_open = |file: &Growing| {
+            open.as_ref().is_some_and(|open| open.about.lineage == file.about.lineage)
+        };
+        files.retain(|file| {
+            !is_open(file) && state.published.get(&file.about.lineage) != Some(file)
+        });
+        files.extend(open.clone());
+        let rows = files.iter().map(rows).sum();
+        let windows = files.iter().flat_map(|file| &file.runs).map(|run| run.header.windows.len());
+        let (windows, source) = (windows.sum(), state.last_error.take());
+        Err(Error::NotPublished { timeout, windows, rows, is_durable, source })
     }
 }
 
-async fn publish(
-    store: Store,
-    from: Provenance,
-    progress: Arc<Mutex<Progress>>,
-) -> Result<(), Error> {
-    let outcome = publish_all(&store, &from, &progress).await;
-    // Where it failed, whoever feeds it is to notice, and the daemon to end.
-    progress.lock().await.waiting = None;
-    outcome
+async fn follow(worker: Worker, shared: Shared) -> Result<(), Error> {
+    loop {
+        worker.publish_all(&shared, None).await?;
+        shared.changed().await;
+    }
 }
 
-async fn publish_all(
-    store: &Store,
-    from: &Provenance,
-    progress: &Mutex<Progress>,
-) -> Result<(), Error> {
-    loop {
-        let window = {
-            let mut progress = progress.lock().await;
-            progress.open_rows = None;
-            let Some(waiting) = progress.waiting.as_mut() else { return Ok(()) };
-            let Some(window) = waiting.recv().await else { return Ok(()) };
-            progress.open_rows = Some(window.flow_count());
-            window
-        };
-        let rows = window.flow_count();
-        let seen = seen(&window);
-        let from = from.clone();
+impl Worker {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every change leaves it sound, so that of a task that panicked is too.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Publishes what the store does not have as it is now, in place of the last file `open`, and
+    /// forgets files that are there for good.
+    async fn publish_all(&self, shared: &Shared, open: Option<&Growing>) -> Result<(), Error> {
+        let mut files = shared.lock().growing();
+        if let Some(open) = open {
+            files.retain(|file| file.about.lineage != open.about.lineage);
+            files.push(open.clone());
+        }
+        for mut file in files {
+            if self.state().published.get(&file.about.lineage) != Some(&file) {
+                if open != Some(&file) {
+                    file = merge_many(shared, file).await?;
+                }
+                self.publish(&file, file.is_complete).await?;
+                self.state().published.insert(file.about.lineage.clone(), file.clone());
+            }
+            if file.is_complete {
+                self.forget(shared, &file)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn publish(&self, file: &Growing, thoroughly: bool) -> Result<(), Error> {
+        if file.runs.is_empty() {
+            return Ok(());
+        }
         // On a thread of its own: interfaces that appear meanwhile are not to wait for it.
-        let files = tokio::task::spawn_blocking(move || encode(&window, &from))
+        let (growing, gateway) = (file.clone(), self.gateway.clone());
+        let encoded = tokio::task::spawn_blocking(move || encode::encode_file(&growing, &gateway))
             .await
             .map_err(|_| Error::Ended { part: "encoding" })??;
-        let count = files.len();
-        for (name, file) in files {
-            put_until_taken(store, &name, &file, progress).await;
+        // The ledger goes last: a window that has one is complete.
+        let files = [(Dataset::Flows, encoded.flows), (Dataset::Ledger, Some(encoded.ledger))];
+        for (dataset, bytes) in files {
+            if let Some(bytes) = bytes {
+                self.put_until_taken(file, dataset, bytes, thoroughly).await?;
+            }
         }
-        let mut progress = progress.lock().await;
-        progress.summary.files += count as u64;
-        progress.summary.flows += rows as u64;
-        progress.summary.packets += seen.0;
-        progress.summary.bytes += seen.1;
+        Ok(())
+    }
+
+    async fn put_until_taken(
+        &self,
+        file: &Growing,
+        dataset: Dataset,
+        bytes: Bytes,
+        thoroughly: bool,
+    ) -> Result<(), Error> {
+        let upload = &Upload::from(bytes);
+        let put = Retry::DAEMON
+            .run(
+                || self.put(file, dataset, upload, thoroughly),
+                |error, pause| {
+                    tracing::warn!("{}; trying again in {pause:?}", with_causes(&error));
+                    if let Some(remedy) = error.remedy() {
+                        tracing::warn!("{remedy}");
+                    }
+                    self.state().last_error = Some(error);
+                },
+            )
+            .await;
+        // The daemon never gives up.
+        put.map_err(|source| Error::Store { url: self.store.url().to_string(), source })
+    }
+
+    async fn put(
+        &self,
+        file: &Growing,
+        dataset: Dataset,
+        upload: &Upload,
+        thoroughly: bool,
+    ) -> Result<(), store::Error> {
+        let key = (file.about.lineage.clone(), dataset);
+        let known = self.state().names.get(&key).cloned();
+        let name = if let Some(name) = known {
+            self.store.replace(&name.path(), upload).await?;
+            name
+        } else {
+            let name = ObjectName::new(dataset, &self.gateway, file.hour(), HOUR);
+            self.put_first(name, &file.about.lineage, upload).await?
+        };
+        let path = name.path();
+        self.state().names.insert(key, name);
+        self.store.confirm(&path, upload, thoroughly).await
+    }
+
+    /// Writes a file under the first name that is free, or that has this file already.
+    async fn put_first(
+        &self,
+        mut name: ObjectName,
+        lineage: &str,
+        upload: &Upload,
+    ) -> Result<ObjectName, store::Error> {
+        loop {
+            let path = name.path();
+            match self.store.create_object(&path, upload).await? {
+                Created::New | Created::Again => return Ok(name),
+                Created::Taken => {}
+            }
+            let there = self.store.read(&path).await?;
+            if encode::metadata::lineage(&there).as_deref() == Some(lineage) {
+                self.store.replace(&path, upload).await?;
+                return Ok(name);
+            }
+            name.part += 1;
+        }
+    }
+
+    /// Forgets a file that is in the store for good.
+    fn forget(&self, shared: &Shared, file: &Growing) -> Result<(), Error> {
+        shared.lock().remove(file)?;
+        let mut state = self.state();
+        state.published.remove(&file.about.lineage);
+        let names = state.names.len();
+        state.names.retain(|(lineage, _), _| *lineage != file.about.lineage);
+        state.done.files += (names - state.names.len()) as u64;
+        add(&mut state.done, file);
+        Ok(())
+    }
+
+    fn summary(&self) -> Summary {
+        let state = self.state();
+        let mut summary = state.done;
+        summary.files += state.names.len() as u64;
+        state.published.values().for_each(|file| add(&mut summary, file));
+        summary
     }
 }
 
-/// The files of a window. The ledger goes last: a window that has one is complete.
-fn encode(window: &Window, from: &Provenance) -> Result<Vec<(ObjectName, Bytes)>, Error> {
-    let name = |dataset| ObjectName::new(dataset, &from.gateway, window.start(), window.length());
-    let mut files = vec![];
-    if window.flow_count() > 0 {
-        files.push((name(Dataset::Flows), encode::encode_flows(window, from)?));
-    }
-    if window.ledger().next().is_some() {
-        files.push((name(Dataset::Ledger), encode::encode_ledger(window, from)?));
-    }
-    Ok(files)
-}
-
-async fn put_until_taken(
-    store: &Store,
-    name: &ObjectName,
-    file: &Bytes,
-    progress: &Mutex<Progress>,
-) {
-    let mut pause = FIRST_PAUSE;
-    while let Err(error) = store.publish(name.clone(), file).await {
-        tracing::warn!("{}; trying again in {pause:?}", with_causes(&error));
-        progress.lock().await.last_error = Some(error);
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+async fn merge_many(shared: &Shared, file: Growing) -> Result<Growing, Error> {
+    let copy = file.clone();
+    let merged = tokio::task::spawn_blocking(move || copy.merge_many()).await;
+    let merged = merged.map_err(|_| Error::Ended { part: "merging" })?;
+    match merged {
+        Ok(None) => Ok(file),
+        Ok(Some(run)) => {
+            let mut files = shared.lock();
+            files.replace(&run)?;
+            let is_it = |other: &Growing| other.about.lineage == file.about.lineage;
+            Ok(files.growing().into_iter().find(is_it).unwrap_or(file))
+        }
+        // It only saves work.
+        Err(error) => {
+            tracing::warn!("{}", with_causes(&error));
+            Ok(file)
+        }
     }
 }
 
-fn seen(window: &Window) -> (u64, u64) {
-    let accounts = window.ledger().flat_map(|entry| Direction::ALL.map(|d| entry.account(d)));
-    accounts.fold((0, 0), |sum, a| (sum.0 + a.seen.packets, sum.1 + a.seen.bytes))
+fn rows(file: &Growing) -> u64 {
+    file.runs.iter().map(|run| run.header.entry_count()).sum()
+}
+
+fn add(summary: &mut Summary, file: &Growing) {
+    summary.flows += rows(file);
+    let windows = file.runs.iter().flat_map(|run| &run.header.windows);
+    for row in windows.flat_map(|window| &window.rows) {
+        for totals in row.totals {
+            summary.packets += totals.seen.packets;
+            summary.bytes += totals.seen.bytes;
+        }
+    }
 }

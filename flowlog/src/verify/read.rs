@@ -2,13 +2,13 @@
 
 use arrow::{
     array::{Array as _, AsArray as _, RecordBatch, StringArray, UInt64Array},
-    datatypes::UInt64Type,
+    datatypes::{TimestampMillisecondType, UInt64Type},
 };
 use bytes::Bytes;
 use flowlog_common::{flow::Direction, total::Count};
 use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
 
-use crate::{aggregate::ledger::Account, encode::metadata::direction_name};
+use crate::{aggregate::ledger::Account, clock::Utc, encode::metadata::direction_name};
 
 /// Why a file cannot be added up.
 #[derive(Debug, thiserror::Error)]
@@ -56,9 +56,13 @@ pub(super) fn flows(
 /// Hands out the rows of a ledger file.
 pub(super) fn ledger(
     file: Bytes,
-    mut add: impl FnMut(&str, Direction, &Account),
+    mut add: impl FnMut(Utc, &str, Direction, &Account),
 ) -> Result<(), Error> {
     for_each_batch(file, &[], |batch| {
+        let window_start = batch
+            .column_by_name("window_start")
+            .and_then(|column| column.as_primitive_opt::<TimestampMillisecondType>())
+            .ok_or(Error::Column("window_start"))?;
         let interface = text(batch, "interface")?;
         let direction = text(batch, "direction")?;
         for row in 0..batch.num_rows() {
@@ -85,7 +89,8 @@ pub(super) fn ledger(
                 .into_iter()
                 .find(|d| direction_name(*d) == direction.value(row))
                 .ok_or(Error::Direction)?;
-            add(interface.value(row), direction, &account);
+            let window_start = Utc::from_ms(window_start.value(row));
+            add(window_start, interface.value(row), direction, &account);
         }
         Ok(())
     })

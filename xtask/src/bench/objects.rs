@@ -35,11 +35,7 @@ impl Objects {
 
     /// As the benchmarks take them: `NAME=PATH`.
     pub fn arguments(&self) -> impl Iterator<Item = OsString> {
-        self.0.iter().map(|(name, path)| {
-            let mut argument = OsString::from(format!("{name}="));
-            argument.push(path);
-            argument
-        })
+        self.0.iter().map(|(name, path)| super::argument(name, path))
     }
 }
 

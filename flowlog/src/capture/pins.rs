@@ -1,0 +1,349 @@
+//! Where links and maps outlive the daemon: a directory of the BPF file system.
+//!
+//! ```text
+//! <base>/<gateway>/                         locked by the daemon that counts for the gateway
+//!     v1-65536-65536-4096-256/              layout and sizes of the maps
+//!         CONTROL, TOTALS, FLOWS_…, OVERFLOW_…
+//!         link-<kernel index>-<up|down>     TCX links
+//!     clsact-<kernel index>/                empty: this queueing discipline was made by flowlog
+//!     program-<kernel's number>/            empty: a filter with this program is flowlog's
+//! ```
+
+use std::{
+    collections::HashSet,
+    fs::{self, DirBuilder, File},
+    io,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use flowlog_common::{LAYOUT, flow::Direction};
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+    sys::statfs::{BPF_FS_MAGIC, statfs},
+};
+
+use super::{
+    MapSizes,
+    error::{Error, failure},
+};
+
+/// Maps that hold what was counted. The others are no state: each program brings its own.
+pub(super) const MAPS: [&str; 10] = [
+    "CONTROL",
+    "TOTALS",
+    "FLOWS_V4_0",
+    "FLOWS_V4_1",
+    "FLOWS_V6_0",
+    "FLOWS_V6_1",
+    "OVERFLOW_V4_0",
+    "OVERFLOW_V4_1",
+    "OVERFLOW_V6_0",
+    "OVERFLOW_V6_1",
+];
+
+/// Where the links and maps of a gateway are to outlive the daemon.
+#[derive(Clone, Debug)]
+pub struct Pins {
+    base: PathBuf,
+    gateway: String,
+}
+
+impl Pins {
+    /// Those of a gateway below a directory that they share with other gateways, such as
+    /// `/sys/fs/bpf/flowlog`.
+    pub fn new(base: impl Into<PathBuf>, gateway: impl Into<String>) -> Self {
+        Self { base: base.into(), gateway: gateway.into() }
+    }
+
+    /// The gateways that have something below a directory.
+    pub(super) fn gateways(base: &Path) -> Result<Vec<Self>, Error> {
+        let mut gateways = vec![];
+        for folder in directories(base)? {
+            let is_ours = |name: &String| {
+                is_layout(name) || name.starts_with(CLSACT) || name.starts_with(PROGRAM)
+            };
+            let names = names(&base.join(&folder))?;
+            // Whatever else somebody keeps there is not for flowlog to remove.
+            if !names.is_empty() && names.iter().all(is_ours) {
+                gateways.push(Self::new(base, folder.replace(DOT, ".")));
+            }
+        }
+        Ok(gateways)
+    }
+
+    pub(super) fn gateway(&self) -> &str {
+        &self.gateway
+    }
+
+    /// The BPF file system has no names with dots.
+    pub(super) fn directory(&self) -> PathBuf {
+        self.base.join(self.gateway.replace('.', DOT))
+    }
+
+    /// Makes the directory for maps of these sizes, and keeps other daemons away from it.
+    pub(super) fn claim(&self, sizes: MapSizes) -> Result<Claim, Error> {
+        require_bpffs(&self.base)?;
+        let directory = self.directory();
+        let lock = loop {
+            make(&directory)?;
+            if let Some(lock) = self.lock()? {
+                break Arc::new(lock);
+            }
+        };
+        let current = directory.join(layout(sizes));
+        let is_continued = MAPS.iter().all(|map| current.join(map).exists());
+        make(&current)?;
+        let mut others = vec![];
+        for name in directories(&directory)? {
+            let other = directory.join(&name);
+            if is_layout(&name) && other != current {
+                others.push(other);
+            }
+        }
+        Ok(Claim { lock, directory, current, is_continued, others })
+    }
+
+    /// The lock of a directory that is there; `None` where it is not, or is not any more.
+    pub(super) fn lock(&self) -> Result<Option<Lock>, Error> {
+        let directory = self.directory();
+        let failed = |source| failure("lock", &directory, source);
+        let file = match File::open(&directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file.map_err(failed)?,
+        };
+        let inode = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+        let opened = inode(file.metadata().map_err(failed)?);
+        let lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Lock(lock),
+            Err((_, Errno::EWOULDBLOCK)) => {
+                return Err(Error::Running { gateway: self.gateway.clone() });
+            }
+            Err((_, error)) => return Err(failed(error.into())),
+        };
+        // Somebody may have removed it in between.
+        let is_there = fs::metadata(&directory).is_ok_and(|now| inode(now) == opened);
+        Ok(is_there.then_some(lock))
+    }
+}
+
+/// Instead of a dot.
+const DOT: &str = "%2E";
+
+/// Keeps other daemons away from a gateway until it is dropped, or the process has ended.
+#[derive(Debug)]
+pub(super) struct Lock(#[expect(dead_code, reason = "it is held")] Flock<File>);
+
+/// A gateway's directory, and what is in it.
+pub(super) struct Claim {
+    pub(super) lock: Arc<Lock>,
+    pub(super) directory: PathBuf,
+    /// Where the maps of the wanted sizes are.
+    pub(super) current: PathBuf,
+    /// Whether they were there already.
+    pub(super) is_continued: bool,
+    /// Where those of other sizes or layouts are.
+    pub(super) others: Vec<PathBuf>,
+}
+
+/// The pin of a TCX link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct LinkPin {
+    pub(super) kernel_index: u32,
+    pub(super) direction: Direction,
+    pub(super) path: PathBuf,
+}
+
+impl LinkPin {
+    pub(super) fn new(folder: &Path, kernel_index: u32, direction: Direction) -> Self {
+        let path = folder.join(format!("{LINK}{kernel_index}-{}", word(direction)));
+        Self { kernel_index, direction, path }
+    }
+
+    /// Those in the directory of a layout. Their names are the same in every layout.
+    pub(super) fn list(folder: &Path) -> Result<Vec<Self>, Error> {
+        let names = names(folder)?;
+        Ok(names.iter().filter_map(|name| Self::parse(folder, name)).collect())
+    }
+
+    fn parse(folder: &Path, name: &str) -> Option<Self> {
+        let (kernel_index, way) = name.strip_prefix(LINK)?.split_once('-')?;
+        let direction = Direction::ALL.into_iter().find(|direction| word(*direction) == way)?;
+        Some(Self::new(folder, kernel_index.parse().ok()?, direction))
+    }
+}
+
+const LINK: &str = "link-";
+const CLSACT: &str = "clsact-";
+const PROGRAM: &str = "program-";
+
+pub(super) const fn word(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Up => "up",
+        Direction::Down => "down",
+    }
+}
+
+/// The kernel indexes of the interfaces that have a clsact of flowlog's making.
+pub(super) fn own_clsacts(directory: &Path) -> Result<HashSet<u32>, Error> {
+    remembered(directory, CLSACT)
+}
+
+/// Remembers that flowlog made the clsact of an interface.
+pub(super) fn remember_clsact(directory: &Path, kernel_index: u32) -> Result<(), Error> {
+    make(&directory.join(format!("{CLSACT}{kernel_index}")))
+}
+
+/// Forgets it.
+pub(super) fn forget_clsact(directory: &Path, kernel_index: u32) -> Result<(), Error> {
+    forget(&directory.join(format!("{CLSACT}{kernel_index}")))
+}
+
+/// The kernel's numbers of the programs that filters of this gateway may be.
+pub(super) fn programs(directory: &Path) -> Result<HashSet<u32>, Error> {
+    remembered(directory, PROGRAM)
+}
+
+/// Remembers a program, before it is attached.
+pub(super) fn remember_program(directory: &Path, id: u32) -> Result<(), Error> {
+    make(&directory.join(format!("{PROGRAM}{id}")))
+}
+
+/// Forgets it.
+pub(super) fn forget_program(directory: &Path, id: u32) -> Result<(), Error> {
+    forget(&directory.join(format!("{PROGRAM}{id}")))
+}
+
+/// The file system has no files of words: a number is remembered by an empty directory.
+fn remembered(directory: &Path, prefix: &str) -> Result<HashSet<u32>, Error> {
+    let folders = directories(directory)?.into_iter();
+    Ok(folders.filter_map(|name| name.strip_prefix(prefix)?.parse().ok()).collect())
+}
+
+fn forget(path: &Path) -> Result<(), Error> {
+    if_there(fs::remove_dir(path)).map_err(|source| failure("remove", path, source))
+}
+
+/// Removes the directory of a layout and all pins in it.
+pub(super) fn remove_layout(folder: &Path) -> Result<(), Error> {
+    for name in names(folder)? {
+        remove(&folder.join(name))?;
+    }
+    if_there(fs::remove_dir(folder)).map_err(|source| failure("remove", folder, source))
+}
+
+/// Removes a pin.
+pub(super) fn remove(pin: &Path) -> Result<(), Error> {
+    if_there(fs::remove_file(pin)).map_err(|source| failure("remove", pin, source))
+}
+
+/// The layouts of a gateway, whatever their number.
+pub(super) fn layouts(directory: &Path) -> Result<Vec<PathBuf>, Error> {
+    let folders = directories(directory)?.into_iter().filter(|name| is_layout(name));
+    Ok(folders.map(|name| directory.join(name)).collect())
+}
+
+/// Whether the maps in a directory have the layout that this daemon reads.
+pub(super) fn is_readable(folder: &Path) -> bool {
+    let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.split('-').next() == Some(&format!("v{LAYOUT}"))
+}
+
+fn layout(sizes: MapSizes) -> String {
+    let MapSizes { flows_v4, flows_v6, overflow, interfaces } = sizes;
+    format!("v{LAYOUT}-{flows_v4}-{flows_v6}-{overflow}-{interfaces}")
+}
+
+fn is_layout(name: &str) -> bool {
+    name.strip_prefix('v').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+fn require_bpffs(base: &Path) -> Result<(), Error> {
+    let there = base.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
+    let kind = statfs(there).map_err(|error| failure("look at", there, error.into()))?;
+    if kind.filesystem_type() == BPF_FS_MAGIC {
+        Ok(())
+    } else {
+        Err(Error::NoBpffs { path: base.display().to_string() })
+    }
+}
+
+/// For their owner alone: who can open a map can read and change what was counted.
+fn make(directory: &Path) -> Result<(), Error> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
+    made.map_err(|source| failure("make", directory, source))
+}
+
+fn directories(directory: &Path) -> Result<Vec<String>, Error> {
+    let is_directory = |name: &String| directory.join(name).is_dir();
+    Ok(names(directory)?.into_iter().filter(is_directory).collect())
+}
+
+/// The names in a directory, in their order; none where there is no such directory.
+fn names(directory: &Path) -> Result<Vec<String>, Error> {
+    let list = || -> io::Result<Vec<String>> {
+        let mut names = vec![];
+        for entry in fs::read_dir(directory)? {
+            names.extend(entry?.file_name().into_string().ok());
+        }
+        names.sort();
+        Ok(names)
+    };
+    match list() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(vec![]),
+        names => names.map_err(|source| failure("list", directory, source)),
+    }
+}
+
+fn if_there(removed: io::Result<()>) -> io::Result<()> {
+    removed.or_else(|e| if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(e) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gateway_with_dots_in_its_name_has_a_directory_without() {
+        let pins = Pins::new("/sys/fs/bpf/flowlog", "gw1.example.net");
+        let directory = pins.directory();
+        assert_eq!(directory, Path::new("/sys/fs/bpf/flowlog/gw1%2Eexample%2Enet"));
+    }
+
+    #[test]
+    fn the_name_of_a_link_says_where_it_is_attached() {
+        let folder = Path::new("/v1");
+        for direction in Direction::ALL {
+            let pin = LinkPin::new(folder, 7, direction);
+            let name = pin.path.file_name().unwrap().to_str().unwrap();
+            assert_eq!(LinkPin::parse(folder, name), Some(pin.clone()));
+        }
+        for name in ["link-7", "link--up", "link-7-left", "CONTROL"] {
+            assert_eq!(LinkPin::parse(folder, name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn other_sizes_are_readable_and_other_layouts_are_not() {
+        let sizes = MapSizes { flows_v4: 1, flows_v6: 2, overflow: 3, interfaces: 4 };
+        let folder = layout(sizes);
+        assert!(is_layout(&folder) && is_readable(Path::new(&folder)), "{folder}");
+        let (other, more) = (format!("v{}-1-2-3-4", LAYOUT + 1), format!("v{LAYOUT}0-1-2-3-4"));
+        for unknown in [other, more] {
+            assert!(is_layout(&unknown) && !is_readable(Path::new(&unknown)), "{unknown}");
+        }
+        assert!(!is_layout("clsact-7"));
+    }
+
+    #[test]
+    fn without_a_bpf_file_system_the_error_says_how_to_get_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let sizes = MapSizes { flows_v4: 1, flows_v6: 1, overflow: 1, interfaces: 1 };
+        let refused = Pins::new(directory.path().join("flowlog"), "gw").claim(sizes);
+        let said = refused.err().unwrap().to_string();
+        assert!(said.contains("mount -t bpf"), "{said}");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+}

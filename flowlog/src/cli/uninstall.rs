@@ -1,0 +1,75 @@
+//! `flowlog uninstall`
+
+use std::{io::Write as _, path::PathBuf};
+
+use clap::Args;
+use flowlog::capture::{
+    self,
+    uninstall::{Attachment, Removal},
+};
+
+use super::{Failure, Format, Global, Outcome};
+
+#[derive(Args)]
+pub struct Arguments {
+    /// Where links and maps are pinned.
+    #[arg(long, value_name = "DIR", default_value = capture::DEFAULT_PINS)]
+    pins: PathBuf,
+    /// Only what this gateway has; without it, what all have.
+    #[arg(long, value_name = "NAME")]
+    gateway: Option<String>,
+    /// Say what there is to remove, and remove nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub fn run(arguments: &Arguments, global: &Global) -> Result<Outcome, Failure> {
+    let Arguments { pins, gateway, dry_run } = arguments;
+    let removal = Removal::plan(&capture::reachable(pins)?, gateway.as_deref())?;
+    let found = serde_json::json!({ "removed": !dry_run, "found": &removal });
+    let text = describe(&removal, *dry_run);
+    if !dry_run {
+        removal.run()?;
+    }
+    match global.format {
+        Format::Json => super::print_json(&found)?,
+        Format::Text => write!(std::io::stdout(), "{text}")?,
+    }
+    Ok(Outcome::Done)
+}
+
+fn describe(removal: &Removal, dry_run: bool) -> String {
+    if removal.is_empty() {
+        return "there is nothing of flowlog in the kernel\n".to_owned();
+    }
+    let verb = if dry_run { "to be removed" } else { "removed" };
+    let mut lines = vec![];
+    for found in &removal.gateways {
+        let (gateway, maps, places) = (&found.gateway, found.maps, places(&found.attached));
+        lines.push(format!("{verb}: gateway {gateway}, {maps} maps{places}"));
+        match found.flows {
+            Some(0) => {}
+            Some(flows) => {
+                lines.push(format!("  with {flows} flows that were not drained yet; {KEEP}"));
+            }
+            None => lines.push(format!(
+                "  with what another version of flowlog counted and did not drain; {KEEP}"
+            )),
+        }
+    }
+    if !removal.strays.is_empty() {
+        let places = places(&removal.strays);
+        lines.push(format!("{verb}: filters of a flowlog that was killed{places}"));
+    }
+    lines.join("\n") + "\n"
+}
+
+/// How not to lose what a daemon left for the next one.
+const KEEP: &str = "to keep such, start flowlog, stop it, and uninstall at once";
+
+fn places(attached: &[Attachment]) -> String {
+    let places = attached.iter().map(|Attachment { interface, direction, by, .. }| {
+        [", ", interface.as_str(), " ", direction, " (", by, ")"].concat()
+    });
+    places.collect()
+}

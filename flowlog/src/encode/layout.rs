@@ -1,0 +1,96 @@
+//! How a file of `flows` is laid out: what is measured by `cargo xtask bench layout`, and chosen
+//! in ADR 11.
+
+pub use parquet::basic::Encoding;
+use parquet::{
+    basic::{Compression, ZstdLevel},
+    errors::ParquetError,
+    file::{
+        metadata::SortingColumn,
+        properties::{BloomFilterPosition, EnabledStatistics, WriterProperties},
+    },
+    schema::types::ColumnPath,
+};
+
+use super::schema;
+
+/// Settings of the file format; the default is what flowlog writes.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// Rows of a row group, all of which are in memory at once.
+    pub row_group: usize,
+    /// Level of zstd.
+    pub zstd_level: i32,
+    /// The columns that have no dictionary, and how they are encoded instead.
+    pub encodings: Vec<(&'static str, Encoding)>,
+    /// How often the bloom filter of `remote_ip` may be wrong; `None` is without one.
+    pub bloom_fpp: Option<f64>,
+    /// Whether row groups say the least and the greatest value of a column.
+    pub statistics: bool,
+    /// Rows of a page, which is compressed by itself.
+    pub page_rows: usize,
+}
+
+impl Default for Layout {
+    fn default() -> Self {
+        Self {
+            // What DuckDB gives to one thread.
+            row_group: 122_880,
+            zstd_level: 3,
+            encodings: vec![
+                ("flow_start", Encoding::DELTA_BINARY_PACKED),
+                ("flow_end", Encoding::DELTA_BINARY_PACKED),
+                ("member_port", Encoding::DELTA_BINARY_PACKED),
+                ("remote_port", Encoding::DELTA_BINARY_PACKED),
+                ("packets_up", Encoding::PLAIN),
+                ("packets_down", Encoding::PLAIN),
+                ("bytes_down", Encoding::PLAIN),
+            ],
+            bloom_fpp: Some(0.05),
+            statistics: true,
+            page_rows: usize::MAX,
+        }
+    }
+}
+
+/// The columns of the file order that a reader may rely on.
+const SORTED_BY: [&str; 2] = ["member_ip", "protocol"];
+/// Above what a row group of the default size comes to: a page or a dictionary for each.
+const PAGE_BYTES: usize = 8 << 20;
+
+impl Layout {
+    pub(super) fn properties(&self) -> Result<WriterProperties, ParquetError> {
+        let statistics =
+            if self.statistics { EnabledStatistics::Chunk } else { EnabledStatistics::None };
+        let sorting = SORTED_BY.iter().filter_map(|name| {
+            let place = schema::FLOWS.iter().position(|column| column.name == *name)?;
+            let column_idx = i32::try_from(place).ok()?;
+            Some(SortingColumn { column_idx, descending: false, nulls_first: false })
+        });
+        let mut properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(self.zstd_level)?))
+            .set_statistics_enabled(statistics)
+            .set_sorting_columns(Some(sorting.collect()))
+            .set_data_page_size_limit(PAGE_BYTES)
+            .set_dictionary_page_size_limit(PAGE_BYTES)
+            .set_data_page_row_count_limit(self.page_rows)
+            // A column has one page, which needs no index.
+            .set_offset_index_disabled(true)
+            .set_bloom_filter_position(BloomFilterPosition::AfterRowGroup);
+        for (column, encoding) in &self.encodings {
+            let column = ColumnPath::from(*column);
+            properties = properties
+                .set_column_dictionary_enabled(column.clone(), false)
+                .set_column_encoding(column, *encoding);
+        }
+        if let Some(fpp) = self.bloom_fpp {
+            let column = ColumnPath::from("remote_ip");
+            // The writer folds the filter to the number of addresses that there are.
+            properties = properties
+                .set_column_bloom_filter_enabled(column.clone(), true)
+                .set_column_bloom_filter_fpp(column.clone(), fpp)
+                .set_column_bloom_filter_max_ndv(column, self.row_group.max(1) as u64);
+        }
+        Ok(properties.build())
+    }
+}

@@ -1,0 +1,143 @@
+//! The task that makes runs of windows out of runs of epochs.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::{Notify, mpsc};
+
+use crate::{
+    aggregate::Windows,
+    spool::{self, Files, Growing, files::merge, header::Header, merge::Same, run::Run},
+    telemetry::with_causes,
+};
+
+/// What the drain tells.
+#[derive(Debug)]
+pub(super) enum News {
+    /// An epoch is in the spool.
+    Epoch(Box<Run>),
+    /// The spool has no room for another one.
+    Full,
+}
+
+/// The files that are still growing, shared by those who add to them and those who publish them.
+#[derive(Clone)]
+pub(super) struct Shared {
+    files: Arc<Mutex<Files>>,
+    changed: Arc<Notify>,
+}
+
+impl Shared {
+    pub(super) fn new(files: Files) -> Self {
+        Self { files: Arc::new(Mutex::new(files)), changed: Arc::new(Notify::new()) }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Files> {
+        // What is on disk is what counts; the list of a thread that panicked is no worse.
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until there is something to publish.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    pub(super) fn tell(&self) {
+        self.changed.notify_one();
+    }
+}
+
+/// Pause before what the disk refused is tried again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Runs until the drain has ended. What is open then is given back, as the run that it would be.
+pub(super) async fn gather(
+    shared: Shared,
+    found: Vec<Run>,
+    mut news: mpsc::Receiver<News>,
+    scratch: PathBuf,
+) -> Result<Option<Growing>, spool::Error> {
+    let mut windows = Windows::default();
+    for epoch in found {
+        for finished in windows.add(epoch) {
+            store_window(&shared, finished).await;
+        }
+    }
+    while let Some(news) = news.recv().await {
+        let finished = match news {
+            News::Epoch(epoch) => windows.add(*epoch),
+            News::Full => {
+                let open = windows.finish();
+                shared.lock().complete();
+                shared.tell();
+                open.into_iter().collect()
+            }
+        };
+        for window in finished {
+            store_window(&shared, window).await;
+        }
+    }
+    let Some(open) = windows.finish() else { return Ok(None) };
+    blocking(move || provisional(&shared, &open, &scratch)).await
+}
+
+/// Makes a run of a window's epochs, however often that takes.
+async fn store_window(shared: &Shared, epochs: Vec<Run>) {
+    loop {
+        let (shared, epochs) = (shared.clone(), epochs.clone());
+        match blocking(move || add_window(&shared, &epochs)).await {
+            Ok(()) => return,
+            Err(error) => {
+                tracing::warn!("{}; trying again in {PAUSE:?}", with_causes(&error));
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+fn add_window(shared: &Shared, epochs: &[Run]) -> Result<(), spool::Error> {
+    let Some(header) = Header::of(epochs) else { return Ok(()) };
+    let Some(window) = header.windows.first() else { return Ok(()) };
+    let path = shared.lock().place(window, &header)?;
+    let run = merge(epochs, path, Same::Combine)?;
+    // In the run now; the store must not be told before they are gone, or they would be told again.
+    for epoch in epochs {
+        epoch.remove()?;
+    }
+    shared.lock().add(run);
+    shared.tell();
+    Ok(())
+}
+
+/// The file with the window that is open, which the next daemon goes on with.
+fn provisional(
+    shared: &Shared,
+    epochs: &[Run],
+    scratch: &Path,
+) -> Result<Option<Growing>, spool::Error> {
+    let Some(header) = Header::of(epochs) else { return Ok(None) };
+    let Some(window) = header.windows.first() else { return Ok(None) };
+    let file = {
+        let mut files = shared.lock();
+        files.place(window, &header)?;
+        files.growing().pop()
+    };
+    let open = merge(epochs, scratch.join("open.run"), Same::Combine)?;
+    Ok(file.map(|mut file| {
+        file.runs.push(open);
+        file
+    }))
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, spool::Error> + Send + 'static,
+) -> Result<T, spool::Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        // It panicked: a defect, which must not be taken for a success.
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}

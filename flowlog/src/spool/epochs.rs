@@ -1,0 +1,144 @@
+//! Drained epochs: written before the kernel's maps are cleared, read when their window is over.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use flowlog_common::flow::{FlowCounters, FlowKey};
+
+use super::{
+    Error, RUN, Spool,
+    entry::Entry,
+    header::{Header, WindowLedger},
+    run::{Run, RunWriter},
+    sound_runs,
+};
+use crate::{
+    aggregate::{Times, ledger::LedgerEntry},
+    drain::{Entries, Epoch},
+    encode::order,
+};
+
+/// Writes drained epochs.
+#[derive(Debug)]
+pub struct Epochs {
+    spool: Arc<Spool>,
+    policy: String,
+    window: Duration,
+    /// Interface names by their place; a name keeps its place as long as anything is in the spool.
+    interfaces: Vec<String>,
+}
+
+impl Epochs {
+    /// Writes into this spool. `interfaces` are the names that what is in it has.
+    #[must_use]
+    pub const fn new(
+        spool: Arc<Spool>,
+        policy: String,
+        window: Duration,
+        interfaces: Vec<String>,
+    ) -> Self {
+        Self { spool, policy, window, interfaces }
+    }
+
+    /// Makes an epoch durable.
+    ///
+    /// It belongs to the window of its last instant. It lies wholly inside it unless nobody drained
+    /// for longer than a drain interval; then its rows are stored, and kept, with the later window.
+    pub fn append(&mut self, epoch: &Epoch, clock_error: Duration) -> Result<Run, Error> {
+        self.spool.has_room(size(epoch))?;
+        let places = self.places(epoch);
+        let times = Times::of(epoch);
+        let mut ledger: Vec<LedgerEntry> = vec![];
+        for (observed, totals) in &epoch.totals {
+            let (from, to) = (times.utc(observed.from), times.end_utc(observed.to));
+            let mut row = LedgerEntry::new(observed.name.clone(), from, to);
+            row.observe(from, to, observed.interruptions, totals, clock_error);
+            ledger.push(row);
+        }
+        let names = &self.interfaces;
+        let mut account = |place: u16, detail: u8, entry: &crate::aggregate::Activity| {
+            let name = names.get(usize::from(place));
+            if let Some(row) = ledger.iter_mut().find(|row| Some(&row.interface) == name) {
+                row.add_row(detail, entry);
+            }
+        };
+        let mut writer = RunWriter::create(self.path(epoch.number))?;
+        let v4 = [&epoch.flows_v4, &epoch.overflow_v4];
+        write_sorted(&mut writer, v4, &places, &times, &mut account)?;
+        let v6 = [&epoch.flows_v6, &epoch.overflow_v6];
+        write_sorted(&mut writer, v6, &places, &times, &mut account)?;
+        let last = epoch.closed.minus(Duration::from_nanos(1)).max(epoch.opened);
+        let window = WindowLedger {
+            start_ns: last.floor(self.window).ns(),
+            length_ms: u64::try_from(self.window.as_millis()).unwrap_or(u64::MAX),
+            rows: ledger,
+        };
+        writer.finish(Header {
+            epochs: (epoch.number, epoch.number),
+            closed_ns: epoch.closed.ns(),
+            policy: self.policy.clone(),
+            interfaces: self.interfaces.clone(),
+            windows: vec![window],
+            entries: (0, 0),
+        })
+    }
+
+    fn path(&self, epoch: u64) -> PathBuf {
+        self.spool.epochs_directory().join(format!("{epoch:020}.{RUN}"))
+    }
+
+    /// The place of each slot's interface name, by slot.
+    fn places(&mut self, epoch: &Epoch) -> Vec<u16> {
+        let mut places = vec![];
+        for (observed, _) in &epoch.totals {
+            let known = self.interfaces.iter().position(|name| *name == observed.name);
+            let place = known.unwrap_or_else(|| {
+                self.interfaces.push(observed.name.clone());
+                self.interfaces.len() - 1
+            });
+            let slot = usize::from(observed.slot);
+            places.resize(places.len().max(slot + 1), u16::MAX);
+            places[slot] = u16::try_from(place).unwrap_or(u16::MAX);
+        }
+        places
+    }
+}
+
+/// The epochs that are in a spool.
+pub fn found(spool: &Spool) -> Result<Vec<Run>, Error> {
+    sound_runs(&spool.epochs_directory())
+}
+
+/// Bytes that an epoch takes at most.
+fn size(epoch: &Epoch) -> u64 {
+    let entries = |count: usize, size: usize| (count * size) as u64;
+    let Epoch { flows_v4, flows_v6, overflow_v4, overflow_v6, .. } = epoch;
+    entries(flows_v4.len() + overflow_v4.len(), Entry::<4>::SIZE)
+        + entries(flows_v6.len() + overflow_v6.len(), Entry::<16>::SIZE)
+}
+
+fn write_sorted<const A: usize>(
+    writer: &mut RunWriter,
+    drained: [&Entries<FlowKey<A>, FlowCounters>; 2],
+    places: &[u16],
+    times: &Times,
+    account: &mut impl FnMut(u16, u8, &crate::aggregate::Activity),
+) -> Result<(), Error>
+where
+    std::net::IpAddr: From<[u8; A]>,
+{
+    let [flows, overflow] = drained;
+    let mut keys: Vec<FlowKey<A>> = Vec::with_capacity(flows.len() + overflow.len());
+    keys.extend(flows.keys.iter().chain(&overflow.keys).map(|key| FlowKey {
+        interface: places.get(usize::from(key.interface)).copied().unwrap_or(u16::MAX),
+        ..*key
+    }));
+    for place in order::permutation(&keys) {
+        let index = place as usize;
+        let counters = flows.values.get(index).or_else(|| overflow.values.get(index - flows.len()));
+        let Some(counters) = counters else { continue };
+        let entry = Entry { key: keys[index], activity: times.activity(counters) };
+        account(entry.key.interface, entry.key.detail, &entry.activity);
+        writer.push(&entry)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,190 @@
+//! What a run says of itself: which epochs and windows it has, and their ledger.
+
+use flowlog_common::total::{Count, Totals};
+use serde::{Deserialize, Serialize};
+
+use super::run::Run;
+use crate::{aggregate::ledger::LedgerEntry, clock::Utc};
+
+/// The description of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// First and last number of the epochs that it was made of.
+    pub epochs: (u64, u64),
+    /// When the last of them ended, nanoseconds of UTC: no later one has anything from before.
+    pub closed_ns: i64,
+    /// What the flows were recorded under.
+    pub policy: String,
+    /// Interface names, to which the keys' slots point.
+    pub interfaces: Vec<String>,
+    /// The windows that it has something of, in their order.
+    pub windows: Vec<WindowLedger>,
+    /// IPv4 entries, then IPv6 entries.
+    pub entries: (u64, u64),
+}
+
+/// The ledger of a window, or of the part of it that a run has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowLedger {
+    /// Beginning of the window, nanoseconds of UTC.
+    pub start_ns: i64,
+    /// Its length in milliseconds.
+    pub length_ms: u64,
+    /// A row for each interface.
+    #[serde(with = "rows")]
+    pub rows: Vec<LedgerEntry>,
+}
+
+impl Header {
+    /// The union of what runs have; `None` where there are none.
+    #[must_use]
+    pub fn of(runs: &[Run]) -> Option<Self> {
+        let (first, rest) = runs.split_first()?;
+        let mut union = first.header.clone();
+        for run in rest {
+            union.absorb(&run.header);
+        }
+        Some(union)
+    }
+
+    /// When the last of its epochs ended.
+    #[must_use]
+    pub const fn closed(&self) -> Utc {
+        Utc::from_ns(self.closed_ns)
+    }
+
+    /// Number of all entries.
+    #[must_use]
+    pub const fn entry_count(&self) -> u64 {
+        self.entries.0 + self.entries.1
+    }
+
+    /// Adds the description of another run to this one: the union of what they have.
+    pub fn absorb(&mut self, other: &Self) {
+        self.epochs = (self.epochs.0.min(other.epochs.0), self.epochs.1.max(other.epochs.1));
+        self.entries.0 += other.entries.0;
+        self.entries.1 += other.entries.1;
+        self.closed_ns = self.closed_ns.max(other.closed_ns);
+        if other.interfaces.len() > self.interfaces.len() {
+            self.interfaces.clone_from(&other.interfaces);
+        }
+        for window in &other.windows {
+            match self.windows.iter_mut().find(|known| known.start_ns == window.start_ns) {
+                Some(known) => known.absorb(&window.rows),
+                None => self.windows.push(window.clone()),
+            }
+        }
+        self.windows.sort_by_key(|window| window.start_ns);
+    }
+}
+
+impl WindowLedger {
+    /// Beginning of the window.
+    #[must_use]
+    pub const fn start(&self) -> Utc {
+        Utc::from_ns(self.start_ns)
+    }
+
+    /// End of the window.
+    #[must_use]
+    pub fn end(&self) -> Utc {
+        self.start().plus(std::time::Duration::from_millis(self.length_ms))
+    }
+
+    fn absorb(&mut self, rows: &[LedgerEntry]) {
+        for row in rows {
+            match self.rows.iter_mut().find(|known| known.interface == row.interface) {
+                Some(known) => known.absorb(row),
+                None => self.rows.push(row.clone()),
+            }
+        }
+    }
+}
+
+/// Ledger rows as numbers in a fixed order.
+mod rows {
+    use std::time::Duration;
+
+    use serde::{Deserializer, Serializer};
+
+    use super::{Count, Deserialize, LedgerEntry, Serialize, Totals, Utc};
+
+    #[derive(Serialize, Deserialize)]
+    struct Row {
+        interface: String,
+        observed_ns: (i64, i64),
+        interruptions: u32,
+        clock_error_us: u64,
+        totals: [[Pair; 6]; 2],
+        flows: [Pair; 2],
+        overflow: [Pair; 2],
+    }
+
+    type Pair = (u64, u64);
+
+    pub fn serialize<S: Serializer>(rows: &[LedgerEntry], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(rows.iter().map(Row::of))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<LedgerEntry>, D::Error> {
+        let rows = Vec::<Row>::deserialize(from)?;
+        Ok(rows.into_iter().map(Row::entry).collect())
+    }
+
+    impl Row {
+        fn of(entry: &LedgerEntry) -> Self {
+            let LedgerEntry {
+                interface,
+                observed_start,
+                observed_end,
+                interruptions,
+                clock_error,
+                totals,
+                in_flows,
+                in_overflow,
+            } = entry;
+            Self {
+                interface: interface.clone(),
+                observed_ns: (observed_start.ns(), observed_end.ns()),
+                interruptions: *interruptions,
+                clock_error_us: u64::try_from(clock_error.as_micros()).unwrap_or(u64::MAX),
+                totals: totals.map(|totals| pairs(&totals)),
+                flows: in_flows.map(pair),
+                overflow: in_overflow.map(pair),
+            }
+        }
+
+        fn entry(self) -> LedgerEntry {
+            LedgerEntry {
+                interface: self.interface,
+                observed_start: Utc::from_ns(self.observed_ns.0),
+                observed_end: Utc::from_ns(self.observed_ns.1),
+                interruptions: self.interruptions,
+                clock_error: Duration::from_micros(self.clock_error_us),
+                totals: self.totals.map(totals),
+                in_flows: self.flows.map(count),
+                in_overflow: self.overflow.map(count),
+            }
+        }
+    }
+
+    fn pairs(totals: &Totals) -> [Pair; 6] {
+        let Totals { seen, not_ip, malformed, excluded, remainder, fragments_without_first } =
+            *totals;
+        [seen, not_ip, malformed, excluded, remainder, fragments_without_first].map(pair)
+    }
+
+    fn totals(pairs: [Pair; 6]) -> Totals {
+        let [seen, not_ip, malformed, excluded, remainder, fragments_without_first] =
+            pairs.map(count);
+        Totals { seen, not_ip, malformed, excluded, remainder, fragments_without_first }
+    }
+
+    const fn pair(count: Count) -> Pair {
+        (count.packets, count.bytes)
+    }
+
+    const fn count((packets, bytes): Pair) -> Count {
+        Count { packets, bytes }
+    }
+}

@@ -1,0 +1,252 @@
+use std::{sync::Arc, time::Duration};
+
+use flowlog_common::{
+    flow::{Direction, FlowCounters, FlowKeyV4, detail, marks},
+    total::{Count, Totals},
+};
+
+use super::{
+    epochs,
+    files::merge,
+    header::Header,
+    merge::{Rows, Same},
+    run::Run,
+    *,
+};
+use crate::{
+    capture::presence::Observed,
+    clock::{Offset, Utc},
+    drain::{Entries, Epoch},
+};
+
+const SECOND: u64 = 1_000_000_000;
+
+pub(crate) fn key(last_octet: u8) -> FlowKeyV4 {
+    FlowKeyV4 {
+        member: [10, 0, 0, last_octet],
+        remote: [192, 0, 2, 1],
+        member_port: [0x9c, 0x40],
+        remote_port: [1, 0xbb],
+        interface: 0,
+        protocol: 6,
+        detail: detail::FULL,
+    }
+}
+
+/// An epoch between two instants in seconds, in which these flows sent one packet of 100 bytes.
+pub(crate) fn epoch(opened: u64, closed: u64, flows: &[(FlowKeyV4, u64, Direction)]) -> Epoch {
+    let utc = |seconds: u64| Utc::from_ns(i64::try_from(seconds * SECOND).unwrap());
+    let mut totals = [Totals::default(); 2];
+    let mut entries = Entries { keys: vec![], values: vec![] };
+    for (key, at, direction) in flows {
+        totals[*direction as usize].seen.add(1, 100);
+        let sent = u64::from(*direction == Direction::Up);
+        entries.keys.push(*key);
+        entries.values.push(FlowCounters {
+            packets_up: sent,
+            bytes_up: sent * 100,
+            packets_down: 1 - sent,
+            bytes_down: (1 - sent) * 100,
+            first_ns: at * SECOND,
+            last_ns: at * SECOND,
+            marks: marks::of_initiator(*direction) | marks::of_packet(*direction, 2, 0),
+        });
+    }
+    let observed = Observed {
+        slot: 0,
+        name: "wg0".to_owned(),
+        from: opened * SECOND,
+        to: closed * SECOND,
+        interruptions: 0,
+        was_counted: true,
+    };
+    Epoch {
+        number: closed,
+        opened: utc(opened),
+        closed: utc(closed),
+        offset: Offset::from_ns(0),
+        flows_v4: entries,
+        flows_v6: Entries::default(),
+        overflow_v4: Entries::default(),
+        overflow_v6: Entries::default(),
+        totals: vec![(observed, totals)],
+    }
+}
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+pub(crate) fn spool() -> (Arc<Spool>, Epochs) {
+    let spool = Arc::new(Spool::temporary().unwrap());
+    let epochs = Epochs::new(Arc::clone(&spool), "policy".to_owned(), MINUTE, vec![]);
+    (spool, epochs)
+}
+
+/// Member, remote, start and packets of the rows of runs.
+fn rows(runs: &[Run], same: Same) -> Vec<(String, i64, u64)> {
+    let mut found = vec![];
+    let mut rows = Rows::new(runs, same).unwrap();
+    while rows
+        .next_row(|row| {
+            let packets = row.activity.packets_up + row.activity.packets_down;
+            found.push((row.member.to_string(), row.activity.start_ms, packets));
+            Ok::<_, Error>(())
+        })
+        .unwrap()
+    {}
+    found
+}
+
+#[test]
+fn epochs_of_a_window_give_one_row_per_flow_and_one_ledger() {
+    let (_spool, mut epochs) = spool();
+    let first = epoch(60, 70, &[(key(2), 61, Direction::Down), (key(10), 65, Direction::Up)]);
+    let last = epoch(70, 120, &[(key(2), 71, Direction::Up)]);
+    let runs = [
+        epochs.append(&first, Duration::from_millis(1)).unwrap(),
+        epochs.append(&last, Duration::from_millis(3)).unwrap(),
+    ];
+    // In the order of the texts.
+    let expected = [("10.0.0.10".to_owned(), 65_000, 1), ("10.0.0.2".to_owned(), 61_000, 2)];
+    assert_eq!(rows(&runs, Same::Combine), expected);
+    assert_eq!(rows(&runs, Same::Keep).len(), 3);
+    let header = Header::of(&runs).unwrap();
+    assert_eq!((header.epochs, header.windows.len()), ((70, 120), 1));
+    let ledger = &header.windows[0].rows[0];
+    assert_eq!((ledger.interface.as_str(), ledger.observed_end), ("wg0", Utc::from_ms(120_000)));
+    assert_eq!(ledger.clock_error, Duration::from_millis(3));
+    assert_eq!(ledger.account(Direction::Up).seen, Count { packets: 2, bytes: 200 });
+    for direction in Direction::ALL {
+        assert_eq!(ledger.account(direction).missing(), (0, 0));
+    }
+}
+
+#[test]
+fn an_epoch_that_passed_the_end_of_a_window_is_of_the_later_one_and_says_when_it_was() {
+    let (_spool, mut epochs) = spool();
+    let late = epoch(70, 130, &[(key(1), 75, Direction::Up)]);
+    let run = epochs.append(&late, Duration::ZERO).unwrap();
+    assert_eq!(run.header.windows[0].start(), Utc::from_ms(120_000));
+    assert_eq!(rows(&[run], Same::Combine)[0].1, 75_000);
+}
+
+#[test]
+fn a_slewed_clock_does_not_put_a_packet_before_its_epoch() {
+    let (_spool, mut epochs) = spool();
+    let mut late_clock = epoch(60, 70, &[(key(1), 60, Direction::Up)]);
+    late_clock.offset = Offset::from_ns(-2_000_000);
+    let run = epochs.append(&late_clock, Duration::ZERO).unwrap();
+    assert_eq!(rows(&[run], Same::Combine)[0].1, 60_000);
+}
+
+#[test]
+fn an_interface_keeps_its_name_although_the_next_daemon_numbers_it_otherwise() {
+    let (_spool, mut epochs) = spool();
+    let mut first = epoch(60, 70, &[(key(1), 61, Direction::Up)]);
+    first.totals[0].0.name = "tun0".to_owned();
+    let runs = [
+        epochs.append(&first, Duration::ZERO).unwrap(),
+        epochs.append(&epoch(70, 80, &[(key(1), 71, Direction::Up)]), Duration::ZERO).unwrap(),
+    ];
+    let mut names = vec![];
+    let mut rows = Rows::new(&runs, Same::Combine).unwrap();
+    while rows
+        .next_row(|row| {
+            names.push(row.interface.to_owned());
+            Ok::<_, Error>(())
+        })
+        .unwrap()
+    {}
+    assert_eq!(names, ["tun0", "wg0"]);
+}
+
+#[test]
+fn what_is_damaged_is_set_aside_and_what_was_not_finished_is_deleted() {
+    let (spool, mut epochs) = spool();
+    let flows = [(key(1), 61, Direction::Up)];
+    let [good, bad, torn] =
+        [70, 80, 90].map(|end| epochs.append(&epoch(60, end, &flows), Duration::ZERO).unwrap());
+    let mut bytes = std::fs::read(&bad.path).unwrap();
+    bytes[20] ^= 1;
+    std::fs::write(&bad.path, bytes).unwrap();
+    let bytes = std::fs::read(&torn.path).unwrap();
+    std::fs::write(&torn.path, &bytes[..bytes.len() - 1]).unwrap();
+    std::fs::write(spool.epochs_directory().join("5.unfinished"), "half").unwrap();
+    assert_eq!(epochs::found(&spool).unwrap(), [good]);
+    let left: Vec<_> = list(&spool.epochs_directory()).unwrap();
+    let damaged = left.iter().filter(|path| path.extension().is_some_and(|e| e == DAMAGED));
+    assert_eq!((left.len(), damaged.count()), (3, 2));
+}
+
+#[test]
+fn a_spool_that_is_full_takes_nothing_and_one_with_room_again_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let flows: Vec<_> = (0..100).map(|n| (key(n), 61, Direction::Up)).collect();
+    let spool = Arc::new(Spool::open(directory.path(), 10_000).unwrap());
+    let mut epochs = Epochs::new(spool, "policy".to_owned(), MINUTE, vec![]);
+    let first = epochs.append(&epoch(60, 70, &flows), Duration::ZERO).unwrap();
+    let error = epochs.append(&epoch(70, 80, &flows), Duration::ZERO).unwrap_err();
+    assert!(matches!(error, Error::Full { limit: 10_000, .. }), "{error}");
+    first.remove().unwrap();
+    epochs.append(&epoch(70, 80, &flows), Duration::ZERO).unwrap();
+}
+
+#[test]
+fn two_daemons_cannot_share_a_spool() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = Spool::open(directory.path(), u64::MAX).unwrap();
+    assert!(matches!(Spool::open(directory.path(), u64::MAX), Err(Error::InUse { .. })));
+    drop(first);
+    Spool::open(directory.path(), u64::MAX).unwrap();
+}
+
+#[test]
+fn files_are_found_again_as_they_were_whatever_was_left_over() {
+    let (spool, mut epochs) = spool();
+    let mut files = Files::open(Arc::clone(&spool), &mut vec![]).unwrap();
+    let mut put = |files: &mut Files, opened, closed| {
+        let flows = [(key(1), opened, Direction::Up)];
+        let run = epochs.append(&epoch(opened, closed, &flows), Duration::ZERO).unwrap();
+        let path = files.place(&run.header.windows[0], &run.header).unwrap();
+        files.add(merge(std::slice::from_ref(&run), path, Same::Combine).unwrap());
+        run
+    };
+    let minutes: Vec<u64> = (0..70).map(|minute| minute * 60).collect();
+    let runs: Vec<Run> = minutes.iter().map(|at| put(&mut files, *at, at + 60)).collect();
+    // Two hours, of which the first is complete.
+    let [first, second] = &files.growing()[..] else { panic!("{:?}", files.growing()) };
+    assert_eq!((first.runs.len(), second.runs.len()), (60, 10));
+    assert_eq!((first.is_complete, second.is_complete), (true, false));
+    // As if it had been killed before the epochs were deleted: they are in a run, and go.
+    let mut found = epochs::found(&spool).unwrap();
+    assert_eq!(found.len(), runs.len());
+    let again = Files::open(Arc::clone(&spool), &mut found).unwrap();
+    assert_eq!((found.len(), again.growing()), (0, files.growing()));
+    assert_eq!(epochs::found(&spool).unwrap(), []);
+    files.remove(&files.growing()[0]).unwrap();
+    assert_eq!(files.growing().len(), 1);
+    assert_eq!(Files::open(spool, &mut vec![]).unwrap().growing(), files.growing());
+}
+
+#[test]
+fn many_runs_of_a_file_become_one_with_the_same_rows() {
+    let (spool, _) = spool();
+    let mut files = Files::open(Arc::clone(&spool), &mut vec![]).unwrap();
+    let second = Duration::from_secs(1);
+    let mut epochs = Epochs::new(Arc::clone(&spool), "policy".to_owned(), second, vec![]);
+    for at in 0..100 {
+        let run = epochs
+            .append(&epoch(at, at + 1, &[(key(1), at, Direction::Up)]), Duration::ZERO)
+            .unwrap();
+        let path = files.place(&run.header.windows[0], &run.header).unwrap();
+        files.add(merge(std::slice::from_ref(&run), path, Same::Combine).unwrap());
+        run.remove().unwrap();
+    }
+    let before = files.growing().remove(0);
+    let merged = before.merge_many().unwrap().unwrap();
+    files.replace(&merged).unwrap();
+    let after = files.growing().remove(0);
+    assert_eq!(after.runs, [merged]);
+    assert_eq!(after.runs[0].header.windows.len(), 100);
+    assert_eq!(rows(&after.runs, Same::Keep).len(), 100);
+    assert_eq!(Files::open(spool, &mut vec![]).unwrap().growing(), files.growing());
+}

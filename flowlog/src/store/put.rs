@@ -1,0 +1,207 @@
+//! Putting files: each name once, and each file whole.
+
+use bytes::Bytes;
+use futures::{StreamExt as _, stream::FuturesUnordered};
+use object_store::{
+    MultipartUpload, ObjectMeta, ObjectStoreExt as _, PutMode, PutOptions, UpdateVersion,
+    UploadPart, path::Path,
+};
+
+use super::{Error, Found, Store, Upload, layout::ObjectName, local};
+use crate::telemetry::with_causes;
+
+/// How many parts of a large file are under way at once. Each is in memory.
+const PARTS_AT_ONCE: usize = 2;
+
+/// What became of a new object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Created {
+    /// It was put.
+    New,
+    /// The same bytes were there already: the put that wrote them was reported as failed.
+    Again,
+    /// Something else has that name, and still does.
+    Taken,
+}
+
+impl Store {
+    /// Writes, reads and deletes a small object, to see whether that can be done, and whether the
+    /// store refuses to overwrite when it is told to.
+    pub async fn probe(&self, gateway: &str) -> Result<(), Error> {
+        let object = Path::from(format!("{}probe-{gateway}", local::OWN_PREFIX));
+        let written = Upload::from(Bytes::from_static(b"flowlog"));
+        let overwritten = Upload::from(Bytes::from_static(b"overwritten"));
+        self.put(&object, &written, PutMode::Overwrite).await?;
+        // Twice, as another one who probes may have deleted it meanwhile.
+        let is_conditional = self.create_object(&object, &overwritten).await? == Created::Taken
+            || self.create_object(&object, &written).await? == Created::Taken;
+        self.delete(&object).await?;
+        if is_conditional { Ok(()) } else { Err(Error::Unconditional) }
+    }
+
+    /// Writes a file under the first free part number, and returns the name that it got.
+    ///
+    /// A file that is there already with the same bytes counts as written: the put that wrote it
+    /// may have been reported as failed.
+    pub async fn publish(&self, mut name: ObjectName, file: &Bytes) -> Result<ObjectName, Error> {
+        let file = Upload::from(file.clone());
+        while self.create_object(&name.path(), &file).await? == Created::Taken {
+            name.part += 1;
+        }
+        Ok(name)
+    }
+
+    /// Puts a new object, and never replaces one.
+    ///
+    /// What goes in parts cannot be put on that condition everywhere: its absence is checked
+    /// before, so two writers of one name could still collide. A gateway has one writer, which
+    /// holds its lock.
+    pub async fn create_object(&self, object: &Path, file: &Upload) -> Result<Created, Error> {
+        let refused = if file.is_large() {
+            if self.head(object).await?.is_none() {
+                self.put_parts(object, file).await?;
+                return Ok(Created::New);
+            }
+            None
+        } else {
+            match self.put(object, file, PutMode::Create).await {
+                Ok(()) => return Ok(Created::New),
+                Err(error) if is_refused(&error) => Some(error),
+                Err(error) => return Err(error),
+            }
+        };
+        match self.compare(object, file, true).await? {
+            None => {
+                // Whoever put it may not have lived to make it durable.
+                self.sync(object, local::sync_above).await?;
+                Ok(Created::Again)
+            }
+            // Refused for another reason, such as a conflict with somebody's deletion.
+            Some(found @ Found::Nothing) => {
+                Err(refused.unwrap_or(Error::Unconfirmed { object: object.clone(), found }))
+            }
+            Some(_) => Ok(Created::Taken),
+        }
+    }
+
+    /// Puts an object of our own, in the place of the one that was there, if one was. Readers see
+    /// the old or the new one, whole.
+    ///
+    /// Clouds replace on condition that the object is the one that was there just now: a put that was
+    /// given up but is still under way somewhere cannot undo a later one.
+    pub async fn replace(&self, object: &Path, file: &Upload) -> Result<(), Error> {
+        if file.is_large() {
+            return self.put_parts(object, file).await;
+        }
+        let mode = match self.directory {
+            Some(_) => PutMode::Overwrite,
+            None => match self.head(object).await? {
+                Some(ObjectMeta { e_tag, version, .. }) => {
+                    PutMode::Update(UpdateVersion { e_tag, version })
+                }
+                None => PutMode::Create,
+            },
+        };
+        match self.put(object, file, mode).await {
+            Err(error) if is_refused(&error) => match self.compare(object, file, true).await? {
+                None => Ok(()),
+                // It changed meanwhile; the next attempt sees to what.
+                Some(_) => Err(error),
+            },
+            done => done,
+        }
+    }
+
+    /// Whether the store has an object as it was put: by its size, or `thorough`ly by each byte.
+    pub async fn confirm(&self, object: &Path, file: &Upload, thorough: bool) -> Result<(), Error> {
+        match self.compare(object, file, thorough).await? {
+            None => Ok(()),
+            Some(found) => Err(Error::Unconfirmed { object: object.clone(), found }),
+        }
+    }
+
+    /// What differs between an object and a file; `None` if nothing does.
+    async fn compare(
+        &self,
+        object: &Path,
+        file: &Upload,
+        thorough: bool,
+    ) -> Result<Option<Found>, Error> {
+        let Some(meta) = self.head(object).await? else { return Ok(Some(Found::Nothing)) };
+        if meta.size != file.size() {
+            return Ok(Some(Found::Size { is: meta.size, should_be: file.size() }));
+        }
+        if !thorough {
+            return Ok(None);
+        }
+        let failed = |source| Error::Read { object: object.clone(), source };
+        let stored = match self.objects.get(object).await {
+            Err(object_store::Error::NotFound { .. }) => return Ok(Some(Found::Nothing)),
+            stored => stored.map_err(failed)?.into_stream(),
+        };
+        let is_same = file.is_same(stored, failed).await?;
+        Ok((!is_same).then_some(Found::Bytes))
+    }
+
+    async fn head(&self, object: &Path) -> Result<Option<ObjectMeta>, Error> {
+        match self.objects.head(object).await {
+            Ok(meta) => Ok(Some(meta)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(Error::Read { object: object.clone(), source }),
+        }
+    }
+
+    async fn put(&self, object: &Path, file: &Upload, mode: PutMode) -> Result<(), Error> {
+        let options = PutOptions { mode, ..PutOptions::default() };
+        let put = self.objects.put_opts(object, file.all().await?.into(), options).await;
+        put.map_err(|source| Error::Put { object: object.clone(), source })?;
+        self.sync(object, local::sync_above).await
+    }
+
+    /// Puts a large file. Nobody sees it before it is complete.
+    async fn put_parts(&self, object: &Path, file: &Upload) -> Result<(), Error> {
+        let failed = |source| Error::Put { object: object.clone(), source };
+        let mut upload = self.objects.put_multipart(object).await.map_err(failed)?;
+        let put = match put_each_part(&mut *upload, file, failed).await {
+            Ok(()) => upload.complete().await.map(|_| ()).map_err(failed),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = put {
+            // The failure that counts is the first one; this one is often its consequence.
+            if let Err(abort) = upload.abort().await {
+                tracing::debug!("cannot abort the upload of {object}: {}", with_causes(&abort));
+            }
+            return Err(error);
+        }
+        self.sync(object, local::sync_above).await
+    }
+}
+
+async fn put_each_part(
+    upload: &mut dyn MultipartUpload,
+    file: &Upload,
+    failed: impl Fn(object_store::Error) -> Error,
+) -> Result<(), Error> {
+    let mut under_way: FuturesUnordered<UploadPart> = FuturesUnordered::new();
+    for part in file.parts() {
+        if under_way.len() == PARTS_AT_ONCE
+            && let Some(done) = under_way.next().await
+        {
+            done.map_err(&failed)?;
+        }
+        let part = file.range(part).await?;
+        under_way.push(upload.put_part(part.into()));
+    }
+    while let Some(done) = under_way.next().await {
+        done.map_err(&failed)?;
+    }
+    Ok(())
+}
+
+/// Whether a put was refused since its condition does not hold.
+fn is_refused(error: &Error) -> bool {
+    use object_store::Error::{AlreadyExists, Precondition};
+
+    matches!(error, Error::Put { source: AlreadyExists { .. } | Precondition { .. }, .. })
+}
