@@ -27,7 +27,9 @@ impl Windows {
     /// open is bounded.
     pub fn add(&mut self, epoch: Run) -> Vec<Vec<Run>> {
         let mut finished = vec![];
-        if self.open.first().is_some_and(|first| window(first) != window(&epoch)) {
+        // What was recorded under another policy is told apart, also within a window.
+        let of = |epoch: &Run| (window(epoch), epoch.header.policy.clone());
+        if self.open.first().is_some_and(|first| of(first) != of(&epoch)) {
             finished.extend(self.finish());
         }
         let is_over = window(&epoch).is_none_or(|(_, end)| epoch.header.closed() >= end);

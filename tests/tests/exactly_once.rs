@@ -273,6 +273,30 @@ fn a_store_that_takes_nothing_for_twenty_windows_has_everything_in_the_end() {
     rig.assert_complete(daemon, sent);
 }
 
+#[test]
+fn a_reader_with_a_plain_glob_sees_no_row_twice_and_misses_none_while_a_file_grows() {
+    let rig = Rig::new();
+    let daemon = rig.attached();
+    let sender = Sender::start(&rig);
+    let mut seen = vec![];
+    wait_for("the first windows", || !files(&rig.store.join("ledger")).is_empty());
+    let question = format!(
+        "SELECT sum(packets_down)::BIGINT AS packets, count(*)::INT AS rows,
+            count(DISTINCT (member_port, flow_start, flow_end, packets_down))::INT AS distinct_rows
+         FROM read_parquet('{}/flows/**/*.parquet') WHERE protocol = 17 AND member_port BETWEEN 9 AND 28",
+        rig.store.display()
+    );
+    while seen.len() < 20 {
+        let answer = &duckdb(&rig.store, &question)[0];
+        assert_eq!(answer["rows"], answer["distinct_rows"], "a row twice");
+        seen.push(answer["packets"].as_u64().unwrap());
+    }
+    assert!(seen.is_sorted(), "rows that were there are missing: {seen:?}");
+    assert!(seen.first() < seen.last(), "nothing was published meanwhile: {seen:?}");
+    let sent = sender.stop();
+    rig.assert_complete(daemon, sent);
+}
+
 /// A disk of a few megabytes.
 struct SmallDisk(tempfile::TempDir);
 

@@ -34,6 +34,15 @@ fn a_window_is_finished_when_its_end_is_reached_or_passed() {
 }
 
 #[test]
+fn what_was_recorded_under_another_policy_is_told_apart() {
+    let mut windows = Windows::default();
+    assert!(windows.add(epoch(70, 60, 0)).is_empty());
+    let mut other = epoch(80, 60, 0);
+    other.header.policy = "attribution".to_owned();
+    assert_eq!(ends(&windows.add(other)), [["70"]]);
+}
+
+#[test]
 fn a_flood_is_given_in_parts() {
     let mut windows = Windows::default();
     assert!(windows.add(epoch(70, 60, MOST_ROWS - 1)).is_empty());
