@@ -23,10 +23,12 @@ const MEMBERS: u32 = 1_000;
 /// More than that.
 const TOO_MANY_MEMBERS: u32 = 50_000;
 
-/// What the daemon may take for each row that a window can have, beside what it took to start: the
-/// rows of the window that is open, those of one that is being encoded, the files made of them, and
-/// the epochs in between. Rather more than it takes, since a busy machine lets it fall behind.
-const BYTES_A_ROW: u64 = 900;
+/// What the daemon may take, whatever there is.
+const MEMORY: u64 = 64 << 20;
+/// What it may take for each flow of a window.
+const BYTES_A_FLOW: u64 = 150;
+/// What it may take for each row of the hour so far, whose file it writes.
+const BYTES_A_ROW_OF_THE_FILE: u64 = 20;
 
 /// How much is sent, and how it is cut into windows.
 struct Flood {
@@ -110,8 +112,51 @@ fn a_flood_costs_detail_but_no_byte_and_the_next_window_is_whole_again() {
     assert_every_byte_has_its_member(&store, directory.path(), &members);
     assert_the_overflow_map_was_full_too(&store, &too_many);
     assert_whole_again(&store, recovery);
-    let bound = before + BYTES_A_ROW * flood.most_rows();
+    let rows = &duckdb(&store, "SELECT count(*)::BIGINT AS rows FROM flows")[0];
+    let bound =
+        MEMORY + BYTES_A_FLOW * flood.most_rows() + BYTES_A_ROW_OF_THE_FILE * number(rows, "rows");
     assert!(most_memory < bound, "{most_memory} bytes of memory are more than {bound}");
+}
+
+#[test]
+fn a_window_of_a_million_flows_takes_no_more_memory_than_promised() {
+    const FLOWS: u32 = 1_000_000;
+    const WINDOW: Duration = Duration::from_mins(1);
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("store");
+    let configuration = directory.path().join("flowlog.toml");
+    let room = "max_flows_v4 = 1048576\nwindow = \"1m\"\ndrain_interval = \"10s\"\n";
+    std::fs::write(
+        &configuration,
+        format!("profile = \"flows\"\ninterfaces = [\"{INTERFACE}\"]\n{room}"),
+    )
+    .unwrap();
+    let (gateway, tun) = quiet_tun(INTERFACE);
+    let daemon = start(&gateway, &configuration, &store);
+    let _witness = Counter::attach(&gateway, INTERFACE, Side::Ingress, Place::Last, Verdict::Drop);
+    let began = clock::now();
+    // Not over the end of a window.
+    if began.floor(WINDOW).plus(WINDOW).distance(began) < WINDOW / 2 {
+        sleep_until_next(WINDOW);
+    }
+    Members::new(1, 1_000).flood(&tun, FLOWS, Duration::ZERO);
+    // The window is made, written and put as it ends, so that it is looked at until it has.
+    let id = daemon.id();
+    let watch = std::thread::spawn(move || {
+        std::iter::from_fn(|| {
+            std::thread::sleep(Duration::from_millis(5));
+            memory_of(id)
+        })
+        .max()
+    });
+    let ended = daemon.terminate();
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let most = watch.join().unwrap().unwrap();
+    let rows = duckdb(&store, "SELECT count(*)::INT AS rows FROM flows WHERE partial IS NULL");
+    assert_eq!(number(&rows[0], "rows"), u64::from(FLOWS));
+    let bound = MEMORY + BYTES_A_FLOW * u64::from(FLOWS);
+    println!("{} MiB at most, of {} MiB", most >> 20, bound >> 20);
+    assert!(most < bound, "{most} bytes of memory are more than {bound}");
 }
 
 fn start(gateway: &Netns, configuration: &Path, store: &Path) -> Daemon {
@@ -124,9 +169,14 @@ fn start(gateway: &Netns, configuration: &Path, store: &Path) -> Daemon {
 
 /// The most memory that the daemon had so far, as the kernel counts it.
 fn memory(daemon: &Daemon) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.id())).unwrap();
-    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    most.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+    memory_of(daemon.id()).unwrap()
+}
+
+/// `None` once it has ended.
+fn memory_of(process: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(most.trim().trim_end_matches(" kB").parse::<u64>().ok()? << 10)
 }
 
 /// Sleeps until the next window has begun, and returns when it did.
