@@ -5,12 +5,13 @@
 //! order in which they were taken, since on a shared machine only the spread says what a median is
 //! worth, and only neighbours compare.
 //!
-//! Arguments: what to measure (`hot`, `many`, `scan`, `maps`, `pipeline`, `layout`, `gateway`),
-//! and as `NAME=PATH` the files that `cargo xtask bench` made for it.
+//! Arguments: what to measure (`hot`, `many`, `scan`, `maps`, `pipeline`, `layout`, `gateway`,
+//! `lookups`), and as `NAME=VALUE` what `cargo xtask bench` made or installed for it.
 
 mod gateway;
 mod kernel;
 mod layout;
+mod lookups;
 mod maps;
 mod pipeline;
 
@@ -52,6 +53,15 @@ impl Series {
             None => self.0.push(Measurement::new(name, unit, vec![run])),
         }
     }
+
+    /// Adds how many times more `theirs` took than `ours`, pair by pair; nothing where one of them
+    /// is missing.
+    fn compare(&mut self, name: impl Into<String>, ours: &str, theirs: &str) {
+        let runs = |of: &str| self.0.iter().find(|m| m.name == of).map(|m| m.runs.clone());
+        let (Some(ours), Some(theirs)) = (runs(ours), runs(theirs)) else { return };
+        let times = theirs.iter().zip(ours).map(|(theirs, ours)| theirs / ours).collect();
+        self.0.push(Measurement::new(name, "times", times));
+    }
 }
 
 fn main() -> anyhow::Result<()> {
@@ -78,10 +88,17 @@ fn main() -> anyhow::Result<()> {
                 maps::measure(&maps::Objects { maps: object("maps")?, vary: object("vary")? })?
             }
             "pipeline" => pipeline::measure()?,
-            "layout" => layout::measure(&object("flows")?)?,
+            "layout" => layout::measure(&object("table")?)?,
             "gateway" => gateway::measure()?,
+            "lookups" => lookups::measure(&lookups::Arguments {
+                flows: object("flows")?,
+                python: object("python")?,
+                folder: object("folder")?,
+                rows: object("rows")?.display().to_string().parse().context("rows=NUMBER")?,
+            })?,
             _ => bail!(
-                "nothing is called {group}; there are hot, many, scan, maps, pipeline, layout and gateway"
+                "nothing is called {group}; there are hot, many, scan, maps, pipeline, layout, \
+                 gateway and lookups"
             ),
         });
     }

@@ -1,6 +1,7 @@
 //! Measuring, keeping what was measured, and comparing it.
 
 mod compare;
+mod lookups;
 mod objects;
 mod run;
 
@@ -40,20 +41,23 @@ enum Command {
 
 #[derive(clap::Args)]
 struct Measure {
-    /// What to measure; hot, many, scan and pipeline where nothing is named. Two more want the
-    /// machine for themselves: `gateway`, throughput with and without flowlog, and `maps`, designs
-    /// of its maps beside each other. `layout` is layouts of a file of flows beside each other, and
-    /// needs `--flows`.
+    /// What to measure; hot, many, scan and pipeline where nothing is named. Three more want the
+    /// machine for themselves: `gateway`, throughput with and without flowlog, `maps`, designs
+    /// of its maps beside each other, and `lookups`, size and speed of the store beside nfdump.
+    /// `layout` is layouts of a file of flows beside each other. The last two need `--flows`.
     #[arg(value_name = "GROUP", default_values = ["hot", "many", "scan", "pipeline"])]
     groups: Vec<String>,
     /// Source of a flow counter in C to measure the kernel program beside (programs `up` and
     /// `down` in the section "tc", a global `l2_len`, a hash map `FLOWS_A`).
     #[arg(long, value_name = "FILE")]
     floor: Option<PathBuf>,
-    /// Program in Python (numpy, pyarrow) that makes the flow table for `layout`: called with an
-    /// hour and the Arrow file to write. Or an Arrow file that it has made.
+    /// Program in Python (numpy, pyarrow) that makes the flow table for `layout` and `lookups`:
+    /// called with an hour, the Arrow file to write and, for `lookups`, how many rows. For `layout`
+    /// also an Arrow file that it has made.
     #[arg(long, value_name = "FILE")]
     flows: Option<PathBuf>,
+    #[command(flatten)]
+    lookups: lookups::Arguments,
     /// Name of the run's file under benches/runs/; the time of day where none is given.
     #[arg(long)]
     name: Option<String>,
@@ -66,13 +70,16 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
 }
 
-fn measure(Measure { groups, floor, flows, name }: &Measure) -> anyhow::Result<()> {
+fn measure(Measure { groups, floor, flows, lookups, name }: &Measure) -> anyhow::Result<()> {
     let mut arguments: Vec<OsString> = groups.iter().map(OsString::from).collect();
+    let flows = || flows.as_deref().context("`layout` and `lookups` need a table: --flows FILE");
     if groups.iter().any(|group| group == "layout") {
-        let flows = flows.as_deref().context("layout is measured on a table: --flows FILE")?;
-        arguments.push(argument("flows", &table(flows)?));
+        arguments.push(argument("table", &table(flows()?)?));
     }
-    if groups.iter().any(|group| group != "layout") {
+    if groups.iter().any(|group| group == "lookups") {
+        arguments.extend(lookups.install(flows()?)?);
+    }
+    if groups.iter().any(|group| !["layout", "lookups"].contains(&group.as_str())) {
         arguments.extend(Objects::compile(floor.as_deref())?.arguments());
         setup::install_programs(&setup::TEST_PROGRAMS)?;
         setup::install_programs(&[("iperf3", "iperf3")])?;

@@ -120,7 +120,13 @@ fn install_packages<'a>(packages: impl Iterator<Item = &'a str>) -> anyhow::Resu
     )
 }
 
-/// What makes the standard flow table that layouts are measured on; answers with its interpreter.
+/// What asks a store: DuckDB, which the tests use too.
+pub fn install_duckdb() -> anyhow::Result<()> {
+    install_modules("tests", &PYTHON_PACKAGES)
+}
+
+/// What makes the standard flow table that layouts and lookups are measured on; answers with its
+/// interpreter.
 pub fn install_numpy_and_arrow() -> anyhow::Result<PathBuf> {
     install_modules("table", &TABLE_PACKAGES)?;
     Ok(venv().join("bin/python"))

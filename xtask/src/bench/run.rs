@@ -35,6 +35,19 @@ const YARDSTICKS: [(&str, &str, Bound); 10] = [
     ("cable_down", "bare_cable_down", Bound::None),
 ];
 
+/// What a median is held to. Of a question, `_faster` is by how many times than nfdump.
+const LIMITS: [(&str, Bound); 9] = [
+    ("flowlog_size", Bound::AtMost(17.0)),
+    ("smaller_than_lzo", Bound::AtLeast(2.0)),
+    ("smaller_than_bz2", Bound::AtLeast(1.0)),
+    ("instant_rare_faster", Bound::AtLeast(5.0)),
+    ("instant_common_faster", Bound::AtLeast(5.0)),
+    ("day_rare_faster", Bound::AtLeast(100.0)),
+    ("day_member_faster", Bound::AtLeast(40.0)),
+    ("day_top_faster", Bound::AtLeast(10.0)),
+    ("flowlog_cold_instant_rare", Bound::AtMost(1000.0)),
+];
+
 /// What a ratio is held to.
 enum Bound {
     AtMost(f64),
@@ -76,6 +89,11 @@ impl Run {
                 println!("{name} / {of}: {}", bound.judge(&ours.ratios_to(theirs)));
             }
         }
+        for (name, bound) in LIMITS {
+            if let Some(Measurement { median, .. }) = self.find(name) {
+                println!("{name}: {median:.3}{}", bound.verdict(*median));
+            }
+        }
     }
 }
 
@@ -95,14 +113,17 @@ impl Bound {
     fn judge(&self, ratios: &[f64]) -> String {
         let [least, .., most] = ratios else { return "too few to compare".to_owned() };
         let median = ratios[ratios.len() / 2];
-        let verdict = match self {
+        format!("{median:.3} ({least:.3} to {most:.3}){}", self.verdict(median))
+    }
+
+    fn verdict(&self, median: f64) -> String {
+        match self {
             Self::AtMost(bound) if median <= *bound => format!(", at most {bound}"),
             Self::AtMost(bound) => format!(", at most {bound}: TOO MUCH"),
             Self::AtLeast(bound) if median >= *bound => format!(", at least {bound}"),
             Self::AtLeast(bound) => format!(", at least {bound}: TOO LITTLE"),
             Self::None => String::new(),
-        };
-        format!("{median:.3} ({least:.3} to {most:.3}){verdict}")
+        }
     }
 }
 

@@ -1,0 +1,240 @@
+"""Asks a store and nfdump's files the same questions: ask.py FLOWLOG STORE NFDUMP_FOLDER
+
+Prints the milliseconds of every run as JSON, `[[name, [run, ...]], ...]`. Both sides deliver the rows
+(of a ranking, the members and their bytes), which are compared; a difference ends it.
+
+DuckDB runs within this process, with the views and macros of `flowlog duckdb`; nfdump is started
+for each question, as it is made for. Where the instant is known, it is given only those files that
+can have the answer.
+"""
+
+import calendar
+import ipaddress
+import json
+import os
+import subprocess
+import sys
+import time
+
+import duckdb
+
+FLOWLOG, STORE, NFDUMP = sys.argv[1:]
+# The last of the ninety days.
+DAY = "2026-03-02"
+DAY_MS = 1_772_409_600_000
+HOUR_MS = 3_600_000
+FILE_MS = 300_000
+SHORT_RUNS = 7
+LONG_RUNS = 3
+TOP = 10
+
+ICMP = (1, 58)
+COLUMNS = """epoch_ms(flow_start), epoch_ms(flow_end), member_ip, remote_ip, member_port, remote_port,
+    protocol, packets_up, bytes_up, packets_down, bytes_down"""
+FORMAT = "fmt:%ts|%te|%sa|%da|%sp|%dp|%pr|%ipkt|%ibyt|%opkt|%obyt"
+
+
+class Flowlog:
+    """A connection with the views of a store."""
+
+    def __init__(self, sql):
+        self.connection = duckdb.connect()
+        self.connection.execute(sql)
+
+    def ask(self, question):
+        return self.connection.execute(question).fetchall()
+
+
+def view_sql():
+    command = [FLOWLOG, "duckdb", "--store", STORE]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def timestamp(ms):
+    return f"make_timestamptz({ms * 1000})"
+
+
+def instant_sql(subject):
+    # The windows of both ends of the second either way.
+    at = {(subject["instant"] + d - DAY_MS) // HOUR_MS for d in (-1000, 1000)}
+    hours = f"date = DATE '{DAY}' AND hour IN ({', '.join(map(str, sorted(at)))})"
+    return f"""SELECT {COLUMNS} FROM flows WHERE {hours} AND remote_ip = '{subject["remote"]}'
+        AND remote_port = {subject["port"]} AND flow_start <= {timestamp(subject["instant"] + 1000)}
+        AND flow_end >= {timestamp(subject["instant"] - 1000)}"""
+
+
+def macro_sql(subject):
+    return f"""SELECT {COLUMNS} FROM at_instant('{subject["remote"]}', {subject["port"]},
+        {timestamp(subject["instant"])})"""
+
+
+def day_sql(column, address):
+    return f"SELECT {COLUMNS} FROM flows WHERE date = DATE '{DAY}' AND {column} = '{address}'"
+
+
+TOP_SQL = f"""SELECT member_ip, sum(bytes_up + bytes_down)::UBIGINT AS bytes FROM flows
+    WHERE date = DATE '{DAY}' GROUP BY member_ip ORDER BY bytes DESC, member_ip LIMIT {TOP}"""
+
+
+def nfdump(*arguments):
+    command = ["nfdump", "-q", "-N", "-6", *arguments]
+    # It writes times of the zone that it is in.
+    environment = {**os.environ, "TZ": "UTC"}
+    return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+
+
+def files(subject):
+    """Those with flows that ended from a second before the instant to a window after it."""
+    name = lambda ms: time.strftime("nfcapd.%Y%m%d%H%M", time.gmtime(ms // FILE_MS * FILE_MS // 1000))
+    last_of_day = DAY_MS + 24 * HOUR_MS - FILE_MS
+    first, last = subject["instant"] - 1000, subject["instant"] + 1000 + FILE_MS
+    return f"{NFDUMP}/{name(max(first, DAY_MS))}:{name(min(last, last_of_day))}"
+
+
+def instant_nfdump(subject):
+    question = f"dst ip {subject['remote']} and dst port {subject['port']}"
+    return nfdump("-R", files(subject), "-o", FORMAT, question)
+
+
+def day_nfdump(side, address):
+    return nfdump("-R", NFDUMP, "-o", FORMAT, f"{side} ip {address}")
+
+
+def top_nfdump():
+    return nfdump("-R", NFDUMP, "-s", "srcip/bytes", "-n", str(TOP), "-o", "csv")
+
+
+def flow(row):
+    """One row of either side, for comparison; nfdump writes ICMP's type and code in its own way."""
+    start, end, member, remote, member_port, remote_port, protocol, *counts = row
+    ports = () if protocol in ICMP else (member_port, remote_port)
+    return start, end, member, remote, ports, protocol, *counts
+
+
+def milliseconds(text):
+    date, fraction = text.split(".")
+    return calendar.timegm(time.strptime(date, "%Y-%m-%d %H:%M:%S")) * 1000 + int(fraction)
+
+
+def rows_of_nfdump(text):
+    for line in text.splitlines():
+        fields = [field.strip() for field in line.split("|")]
+        if len(fields) != 11:
+            continue
+        start, end, member, remote, member_port, remote_port, protocol, *counts = fields
+        protocol = int(protocol)
+        ports = (0, 0) if protocol in ICMP else (int(member_port), int(remote_port))
+        addresses = [str(ipaddress.ip_address(address)) for address in (member, remote)]
+        yield flow((milliseconds(start), milliseconds(end), *addresses, *ports, protocol, *map(int, counts)))
+
+
+def at_instant(subject):
+    lasts = lambda row: row[0] <= subject["instant"] + 1000 and row[1] >= subject["instant"] - 1000
+    return lambda text: [row for row in rows_of_nfdump(text) if lasts(row)]
+
+
+def same(name, ours, theirs):
+    ours, theirs = sorted(map(flow, ours)), sorted(theirs)
+    if ours != theirs or not ours:
+        differing = next((pair for pair in zip(ours, theirs) if pair[0] != pair[1]), "only the number")
+        raise SystemExit(f"{name}: {len(ours)} rows and {len(theirs)}; first difference: {differing}")
+    print(f"{name}: {len(ours)} rows on both sides", file=sys.stderr)
+
+
+def same_ranking(ours, text):
+    lines = [line.split(",") for line in text.splitlines()]
+    at = next(fields for fields in lines if "val" in fields)
+    member, volume = at.index("val"), at.index("byt")
+    ranked = [fields for fields in lines if len(fields) == len(at) and fields != at]
+    theirs = [(fields[member], int(fields[volume])) for fields in ranked]
+    if ours != theirs[: len(ours)]:
+        raise SystemExit(f"top members: {ours} and {theirs}")
+    print(f"top members: the same {len(ours)} on both sides", file=sys.stderr)
+
+
+def timed(ask):
+    began = time.perf_counter()
+    answer = ask()
+    return (time.perf_counter() - began) * 1000, answer
+
+
+def subjects(flowlog):
+    """Whom to ask about; the same at every run on the same rows."""
+    one = lambda sql: flowlog.ask(sql)[0]
+    day = f"FROM flows WHERE date = DATE '{DAY}'"
+    (rare,) = one(
+        f"""SELECT remote_ip {day} GROUP BY remote_ip HAVING count(*) = 3 AND count(remote_port) = 3
+        ORDER BY hash(remote_ip) LIMIT 1"""
+    )
+    port, start, end = one(
+        f"""SELECT remote_port, epoch_ms(flow_start), epoch_ms(flow_end) {day}
+        AND remote_ip = '{rare}' ORDER BY flow_start LIMIT 1"""
+    )
+    (common,) = one(
+        f"""SELECT remote_ip {day} AND hour = 12 AND remote_port = 443 GROUP BY remote_ip
+        ORDER BY count(*) DESC, remote_ip LIMIT 1"""
+    )
+    (member,) = one(
+        f"""WITH members AS (SELECT member_ip, count(*) AS flows {day} GROUP BY member_ip)
+        SELECT member_ip FROM members ORDER BY flows, member_ip
+        LIMIT 1 OFFSET (SELECT count(*) // 2 FROM members)"""
+    )
+    return {
+        "instant_rare": {"remote": rare, "port": port, "instant": (start + end) // 2},
+        "instant_common": {"remote": common, "port": 443, "instant": DAY_MS + 12 * HOUR_MS + 1_800_000},
+        "day_rare": rare,
+        "day_member": member,
+    }
+
+
+def drop_caches():
+    os.sync()
+    with open("/proc/sys/vm/drop_caches", "w") as file:
+        file.write("3")
+
+
+def main():
+    view = view_sql()
+    flowlog = Flowlog(view)
+    about = subjects(flowlog)
+    rare, common = about["instant_rare"], about["instant_common"]
+    runs = {}
+
+    def ask(name, question, theirs, rows, number, *others):
+        """In turn, so that neighbours compare."""
+        for _ in range(number + 1):
+            for way, sql in [("", question), *others]:
+                took, ours = timed(lambda: flowlog.ask(sql))
+                runs.setdefault(f"flowlog_{name}{way}", []).append(took)
+            took, text = timed(theirs)
+            runs.setdefault(f"nfdump_{name}", []).append(took)
+            rows(ours, text)
+
+    def asked(name, of_nfdump):
+        return lambda ours, text: same(name, ours, of_nfdump(text))
+
+    for name, subject in (("instant_rare", rare), ("instant_common", common)):
+        macro = ("_by_macro", macro_sql(subject))
+        theirs = lambda: instant_nfdump(subject)
+        ask(name, instant_sql(subject), theirs, asked(name, at_instant(subject)), SHORT_RUNS, macro)
+    for name, side, column in (("day_rare", "dst", "remote_ip"), ("day_member", "src", "member_ip")):
+        address = about[name]
+        theirs = lambda: day_nfdump(side, address)
+        ask(name, day_sql(column, address), theirs, asked(name, rows_of_nfdump), LONG_RUNS)
+    ask("day_top", TOP_SQL, top_nfdump, same_ranking, LONG_RUNS)
+    # The first of each warmed the caches.
+    runs = {name: of[1:] for name, of in runs.items()}
+
+    if os.geteuid() == 0:
+        for _ in range(SHORT_RUNS):
+            drop_caches()
+            opening, cold = timed(lambda: Flowlog(view))
+            asking, _ = timed(lambda: cold.ask(instant_sql(rare)))
+            runs.setdefault("flowlog_cold_open", []).append(opening)
+            runs.setdefault("flowlog_cold_instant_rare", []).append(opening + asking)
+            drop_caches()
+            runs.setdefault("nfdump_cold_instant_rare", []).append(timed(lambda: instant_nfdump(rare))[0])
+    print(json.dumps(list(runs.items())))
+
+
+main()
