@@ -104,12 +104,6 @@ impl Files {
         self.growing.clone()
     }
 
-    /// Whether nothing waits.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.growing.is_empty()
-    }
-
     /// The file to which a window goes, and what its next run is to be called.
     pub fn place(&mut self, window: &WindowLedger, epochs: &Header) -> Result<PathBuf, Error> {
         let about = |lineage| About {
