@@ -99,32 +99,21 @@ impl Drainer {
             maps;
         let offset = Offset::now();
         targets.install(offset)?;
-        let word = EpochWord::new(control);
-        let found = word.resume(last);
-        let (open, left, announced) = in_utc(&found, offset);
-        let targets = Some(targets);
-        Ok(Self {
-            word,
-            totals,
-            flows_v4,
-            flows_v6,
-            overflow_v4,
-            overflow_v6,
-            targets,
-            presence,
-            open,
-            left,
-            announced,
-        })
+        let counts =
+            Counts { control, presence, totals, flows_v4, flows_v6, overflow_v4, overflow_v6 };
+        Ok(Self::resume(counts, Some(targets), offset, last))
     }
 
     /// For maps of a daemon before this one, in which nothing is counted any more.
     pub fn of_previous(counts: Counts) -> Self {
+        Self::resume(counts, None, Offset::now(), 0)
+    }
+
+    fn resume(counts: Counts, targets: Option<Targets>, offset: Offset, last: u64) -> Self {
         let Counts { control, presence, totals, flows_v4, flows_v6, overflow_v4, overflow_v6 } =
             counts;
         let word = EpochWord::new(control);
-        let found = word.resume(0);
-        let (open, left, announced) = in_utc(&found, Offset::now());
+        let (open, left, announced) = in_utc(&word.resume(last), offset);
         Self {
             word,
             totals,
@@ -132,7 +121,7 @@ impl Drainer {
             flows_v6,
             overflow_v4,
             overflow_v6,
-            targets: None,
+            targets,
             presence,
             open,
             left,

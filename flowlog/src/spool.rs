@@ -79,18 +79,6 @@ impl Error {
     fn io<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Self + use<'a> {
         move |source| Self::Io { action, path: path.to_owned(), source }
     }
-
-    /// Whether there may be room later.
-    #[must_use]
-    pub fn is_lack_of_room(&self) -> bool {
-        match self {
-            Self::Full { .. } => true,
-            Self::Io { source, .. } => {
-                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-            }
-            _ => false,
-        }
-    }
 }
 
 /// Extension of a run.
@@ -150,7 +138,7 @@ impl Spool {
         self.temporary.is_none()
     }
 
-    /// Where files for the store are made.
+    /// Where what is of no use after this process is kept.
     #[must_use]
     pub fn scratch(&self) -> PathBuf {
         self.directory.join("scratch")

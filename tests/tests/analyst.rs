@@ -15,7 +15,7 @@ use flowlog::{
     store::layout::{Dataset, ObjectName},
 };
 use flowlog_common::flow::Direction;
-use flowlog_tests::{Daemon, duckdb, duckdb_cli, flowlog};
+use flowlog_tests::{Daemon, duckdb, duckdb_cli, files_under, flowlog};
 use serde_json::json;
 
 /// A store with the demonstration's traffic in it.
@@ -382,16 +382,4 @@ fn write_window(store: &Path, dataset: &str, day: u32, hour: u32, file: &[u8]) -
     let path = folder.join(format!("2026{month:02}{day:02}T{hour:02}5500Z-300s-0.parquet"));
     std::fs::write(&path, file).unwrap();
     path
-}
-
-fn files_under(directory: &Path) -> Vec<PathBuf> {
-    let mut files: Vec<_> = std::fs::read_dir(directory)
-        .unwrap()
-        .flat_map(|entry| {
-            let path = entry.unwrap().path();
-            if path.is_dir() { files_under(&path) } else { vec![path] }
-        })
-        .collect();
-    files.sort();
-    files
 }

@@ -6,7 +6,9 @@ use std::{
     process::Command,
 };
 
-use flowlog_tests::{Daemon, Ended, flowlog, flowlog_binary, quiet_tun, replay_into_tun};
+use flowlog_tests::{
+    Daemon, Ended, SmallDisk, files_under, flowlog, flowlog_binary, quiet_tun, replay_into_tun,
+};
 
 const DONE: i32 = 0;
 const USAGE: i32 = 2;
@@ -85,8 +87,8 @@ fn a_store_that_cannot_be_written_is_named_with_the_reason() {
     let ended = run(&["--interface", "lo", "--store", &not_a_directory]);
     assert_said(&ended, FAILED, &[&not_a_directory, "Not a directory"]);
     let disk = SmallDisk::new("ro,size=64k");
-    let ended = run(&["--interface", "lo", "--store", &disk.store()]);
-    assert_said(&ended, FAILED, &[&disk.store(), "Read-only"]);
+    let ended = run(&["--interface", "lo", "--store", &store_on(&disk)]);
+    assert_said(&ended, FAILED, &[&store_on(&disk), "Read-only"]);
     let ended = run(&["--interface", "lo", "--store", "nonsense://x"]);
     assert_said(&ended, USAGE, &["nonsense://x", "s3://"]);
 }
@@ -112,8 +114,8 @@ fn a_configuration_that_is_wrong_is_refused_with_the_line() {
 fn a_full_disk_is_said_at_the_start() {
     let disk = SmallDisk::new("size=64k");
     disk.fill();
-    let ended = run(&["--interface", "lo", "--store", &disk.store()]);
-    assert_said(&ended, FAILED, &[&disk.store(), "No space left"]);
+    let ended = run(&["--interface", "lo", "--store", &store_on(&disk)]);
+    assert_said(&ended, FAILED, &[&store_on(&disk), "No space left"]);
 }
 
 #[test]
@@ -122,7 +124,7 @@ fn a_disk_that_fills_up_leaves_no_half_written_file_and_is_said_at_the_end() {
     let scratch = Scratch::new();
     let config = scratch.file("flowlog.toml", "profile = \"flows\"\nshutdown_timeout = \"1s\"");
     let (gateway, tun) = quiet_tun("fltun");
-    let arguments = ["--store", &disk.store(), "--config", &config, "--window", "1h"];
+    let arguments = ["--store", &store_on(&disk), "--config", &config, "--window", "1h"];
     let daemon = Daemon::attached(&gateway, "fltun", &arguments);
     replay_into_tun(&tun, &many_flows(&scratch));
     disk.fill();
@@ -132,7 +134,7 @@ fn a_disk_that_fills_up_leaves_no_half_written_file_and_is_said_at_the_end() {
     for word in ["1 windows", "5000 flow rows", "lost", "No space left"] {
         assert!(last.contains(word), "{word:?} is not in {last:?}");
     }
-    assert_eq!(files_under(Path::new(&disk.store())), Vec::<PathBuf>::new());
+    assert_eq!(files_under(Path::new(&store_on(&disk))), Vec::<PathBuf>::new());
 }
 
 #[test]
@@ -140,7 +142,7 @@ fn a_disk_with_space_again_gets_what_waited_for_it() {
     let disk = SmallDisk::new("size=2m");
     let scratch = Scratch::new();
     let (gateway, tun) = quiet_tun("fltun");
-    let arguments = ["--store", &disk.store(), "--window", "2s", "--drain-interval", "500ms"];
+    let arguments = ["--store", &store_on(&disk), "--window", "2s", "--drain-interval", "500ms"];
     let mut daemon = Daemon::attached(&gateway, "fltun", &arguments);
     disk.fill();
     replay_into_tun(&tun, &many_flows(&scratch));
@@ -149,7 +151,7 @@ fn a_disk_with_space_again_gets_what_waited_for_it() {
     let ended = daemon.terminate();
     assert_eq!(ended.code, DONE, "{}", ended.stderr);
     assert!(ended.stdout.contains("5000 flows"), "{}", ended.stdout);
-    let verified = flowlog(&["verify", "--store", &disk.store()]);
+    let verified = flowlog(&["verify", "--store", &store_on(&disk)]);
     assert!(verified.code == DONE && verified.stdout.contains("5000 packets"), "{verified:?}");
 }
 
@@ -218,49 +220,6 @@ fn many_flows(scratch: &Scratch) -> PathBuf {
     path
 }
 
-fn files_under(directory: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(directory) else { return vec![] };
-    entries
-        .flat_map(|entry| {
-            let path = entry.unwrap().path();
-            if path.is_dir() { files_under(&path) } else { vec![path] }
-        })
-        .collect()
-}
-
-/// A file system in memory that is soon full.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn new(options: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let status = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
-            .arg(directory.path())
-            .status()
-            .unwrap();
-        assert!(status.success(), "cannot mount; these tests need root");
-        Self(directory)
-    }
-
-    fn store(&self) -> String {
-        self.0.path().join("store").to_str().unwrap().to_owned()
-    }
-
-    fn fill(&self) {
-        let everything = vec![0; 4 << 20];
-        let full = std::fs::write(self.0.path().join("ballast"), everything).unwrap_err();
-        assert_eq!(full.raw_os_error(), Some(libc::ENOSPC));
-    }
-
-    fn free(&self) {
-        std::fs::remove_file(self.0.path().join("ballast")).unwrap();
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let status = Command::new("umount").arg("-l").arg(self.0.path()).status();
-        assert!(status.is_ok_and(|s| s.success()) || std::thread::panicking());
-    }
+fn store_on(disk: &SmallDisk) -> String {
+    disk.path().join("store").to_str().unwrap().to_owned()
 }

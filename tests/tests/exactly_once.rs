@@ -13,7 +13,9 @@ use std::{
 };
 
 use flowlog::demo::{Netns, Tun};
-use flowlog_tests::{Bpffs, Daemon, Ended, duckdb, flowlog, quiet_tun, wait_for};
+use flowlog_tests::{
+    Bpffs, Daemon, Ended, SmallDisk, duckdb, files_under, flowlog, quiet_tun, wait_for,
+};
 use nix::sys::{
     inotify::{AddWatchFlags, InitFlags, Inotify},
     signal::Signal,
@@ -80,25 +82,14 @@ impl Rig {
              GROUP BY ALL HAVING count(*) > 1)",
         );
         assert_eq!(twice[0]["rows"], 0, "a window has one ledger");
-        let foreign: Vec<_> = files(store)
+        let foreign: Vec<_> = files_under(store)
             .into_iter()
             .filter(|path| path.extension().is_none_or(|extension| extension != "parquet"))
             .collect();
         assert_eq!(foreign, Vec::<PathBuf>::new(), "no temporary file stays");
         let unfinished = |path: &PathBuf| path.extension().is_some_and(|e| e == "unfinished");
-        assert!(!files(&self.spool).iter().any(unfinished));
+        assert!(!files_under(&self.spool).iter().any(unfinished));
     }
-}
-
-fn files(directory: &Path) -> Vec<PathBuf> {
-    let mut found = vec![];
-    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
-        match entry.file_type() {
-            Ok(kind) if kind.is_dir() => found.extend(files(&entry.path())),
-            _ => found.push(entry.path()),
-        }
-    }
-    found
 }
 
 /// Sends packets through the tunnel until it is stopped.
@@ -240,15 +231,15 @@ fn directories(under: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn a_disk_that_is_full_holds_nothing_up_and_nothing_is_missing_when_there_is_room_again() {
-    let disk = SmallDisk::mount();
+    let disk = SmallDisk::new("size=4m,mode=700");
     let rig = Rig { spool: disk.path().join("spool"), ..Rig::new() };
     let mut daemon = rig.attached();
     let sender = Sender::start(&rig);
-    let ballast = disk.fill();
+    disk.fill();
     daemon.wait_for("the kernel holds the counts meanwhile");
     let before = sender.sent();
     wait_for("traffic while the disk is full", || sender.sent() > before + 5_000);
-    std::fs::remove_file(ballast).unwrap();
+    disk.free();
     daemon.wait_for("the spool takes epochs again");
     let sent = sender.stop();
     rig.assert_complete(daemon, sent);
@@ -256,11 +247,11 @@ fn a_disk_that_is_full_holds_nothing_up_and_nothing_is_missing_when_there_is_roo
 
 #[test]
 fn a_store_that_takes_nothing_for_twenty_windows_has_everything_in_the_end() {
-    let disk = SmallDisk::mount();
+    let disk = SmallDisk::new("size=4m,mode=700");
     let rig = Rig { store: disk.path().join("store"), ..Rig::new() };
     let mut daemon = rig.attached();
     let sender = Sender::start(&rig);
-    let ballast = disk.fill();
+    disk.fill();
     daemon.wait_for("trying again");
     std::thread::sleep(Duration::from_secs(5));
     // Also across a restart.
@@ -268,7 +259,7 @@ fn a_store_that_takes_nothing_for_twenty_windows_has_everything_in_the_end() {
     let mut daemon = rig.attached();
     daemon.wait_for("trying again");
     std::thread::sleep(Duration::from_secs(5));
-    std::fs::remove_file(ballast).unwrap();
+    disk.free();
     let sent = sender.stop();
     rig.assert_complete(daemon, sent);
 }
@@ -279,7 +270,7 @@ fn a_reader_with_a_plain_glob_sees_no_row_twice_and_misses_none_while_a_file_gro
     let daemon = rig.attached();
     let sender = Sender::start(&rig);
     let mut seen = vec![];
-    wait_for("the first windows", || !files(&rig.store.join("ledger")).is_empty());
+    wait_for("the first windows", || !files_under(&rig.store.join("ledger")).is_empty());
     let question = format!(
         "SELECT sum(packets_down)::BIGINT AS packets, count(*)::INT AS rows,
             count(DISTINCT (member_port, flow_start, flow_end, packets_down))::INT AS distinct_rows
@@ -295,42 +286,4 @@ fn a_reader_with_a_plain_glob_sees_no_row_twice_and_misses_none_while_a_file_gro
     assert!(seen.first() < seen.last(), "nothing was published meanwhile: {seen:?}");
     let sent = sender.stop();
     rig.assert_complete(daemon, sent);
-}
-
-/// A disk of a few megabytes.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let mounted = std::process::Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=4m,mode=700", "tmpfs"])
-            .arg(directory.path())
-            .status()
-            .unwrap();
-        assert!(mounted.success(), "cannot mount a small disk; these tests need root");
-        Self(directory)
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    /// Fills it to the last byte with a file, which is returned.
-    fn fill(&self) -> PathBuf {
-        use std::io::Write as _;
-
-        let path = self.path().join("ballast");
-        let mut file = std::fs::File::create(&path).unwrap();
-        while file.write_all(&[0; 4096]).is_ok() {}
-        path
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let unmounted =
-            std::process::Command::new("umount").arg("--lazy").arg(self.path()).status();
-        assert!(unmounted.is_ok_and(|status| status.success()) || std::thread::panicking());
-    }
 }

@@ -30,7 +30,7 @@ const MOUNT_POINT: &str = "/sys/fs/bpf";
 /// A directory of the BPF file system as this process reaches it.
 pub fn reachable(directory: &Path) -> Result<PathBuf, Error> {
     let below = match directory.strip_prefix(MOUNT_POINT) {
-        Ok(below) if !is_bpffs() => below,
+        Ok(below) if !is_bpffs(Path::new(MOUNT_POINT)).unwrap_or(false) => below,
         _ => return Ok(directory.to_owned()),
     };
     // A thread of its own, which alone goes to the other mounts.
@@ -43,8 +43,9 @@ pub fn reachable(directory: &Path) -> Result<PathBuf, Error> {
     Ok(path)
 }
 
-fn is_bpffs() -> bool {
-    statfs(MOUNT_POINT).is_ok_and(|found| found.filesystem_type() == BPF_FS_MAGIC)
+/// Whether a directory is of a BPF file system.
+pub(super) fn is_bpffs(directory: &Path) -> io::Result<bool> {
+    Ok(statfs(directory)?.filesystem_type() == BPF_FS_MAGIC)
 }
 
 /// The file system of the host, open.
@@ -55,7 +56,7 @@ fn of_the_host() -> io::Result<OwnedFd> {
         unshare(CloneFlags::CLONE_FS)?;
         setns(mounts, CloneFlags::CLONE_NEWNS)?;
     }
-    if !is_bpffs() {
+    if !is_bpffs(Path::new(MOUNT_POINT)).unwrap_or(false) {
         let none: Option<&str> = None;
         mount(Some("bpf"), MOUNT_POINT, Some("bpf"), MsFlags::empty(), none)?;
         tracing::info!("mounted the BPF file system at {MOUNT_POINT}");

@@ -22,11 +22,11 @@ use flowlog_common::{LAYOUT, flow::Direction};
 use nix::{
     errno::Errno,
     fcntl::{Flock, FlockArg},
-    sys::statfs::{BPF_FS_MAGIC, statfs},
 };
 
 use super::{
     MapSizes,
+    bpffs::is_bpffs,
     error::{Error, failure},
 };
 
@@ -262,8 +262,7 @@ fn is_layout(name: &str) -> bool {
 
 fn require_bpffs(base: &Path) -> Result<(), Error> {
     let there = base.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
-    let kind = statfs(there).map_err(|error| failure("look at", there, error.into()))?;
-    if kind.filesystem_type() == BPF_FS_MAGIC {
+    if is_bpffs(there).map_err(|source| failure("look at", there, source))? {
         Ok(())
     } else {
         Err(Error::NoBpffs { path: base.display().to_string() })

@@ -12,7 +12,7 @@ use super::{Error, windows::News};
 use crate::{
     capture::Previous,
     clock,
-    drain::{Drainer, Epoch},
+    drain::{Closed, Drainer, Epoch},
     notify::Notifier,
     spool::{self, Epochs},
     telemetry::with_causes,
@@ -98,14 +98,26 @@ pub(super) fn finish_left(
     epochs: &mut Epochs,
     last: u64,
 ) -> Result<Option<spool::run::Run>, Error> {
-    let Some(closed) = drainer.left()? else { return Ok(None) };
-    let epoch = drainer.read(&closed)?;
+    match drainer.left()? {
+        Some(closed) => save(drainer, epochs, &closed, last),
+        None => Ok(None),
+    }
+}
+
+/// Makes an epoch durable unless it is, and empties its maps.
+fn save(
+    drainer: &mut Drainer,
+    epochs: &mut Epochs,
+    closed: &Closed,
+    last: u64,
+) -> Result<Option<spool::run::Run>, Error> {
+    let epoch = drainer.read(closed)?;
     let run = if closed.number() > last {
         Some(epochs.append(&epoch, clock::quality().max_error)?)
     } else {
         None
     };
-    drainer.clear(&closed, &epoch)?;
+    drainer.clear(closed, &epoch)?;
     Ok(run)
 }
 
@@ -121,11 +133,7 @@ pub(super) fn finish_previous(
         let mut drainer = Drainer::of_previous(*counts);
         runs.extend(finish_left(&mut drainer, epochs, last)?);
         let closed = drainer.close_now()?;
-        let epoch = drainer.read(&closed)?;
-        if closed.number() > last {
-            runs.push(epochs.append(&epoch, clock::quality().max_error)?);
-        }
-        drainer.clear(&closed, &epoch)?;
+        runs.extend(save(&mut drainer, epochs, &closed, last)?);
     } else {
         tracing::error!(
             "what another version of flowlog had counted since its last drain cannot be read, and is lost"
