@@ -1,6 +1,7 @@
 //! Addresses as text (RFC 5952), without an allocation.
 
 use std::{
+    hash::{Hash, Hasher},
     io::Write as _,
     net::{IpAddr, Ipv4Addr},
 };
@@ -40,6 +41,37 @@ impl From<IpAddr> for Text {
                 let written = write!(rest, "{address}").map_or(0, |()| ROOM - rest.len());
                 Self { bytes, length: u8::try_from(written).unwrap_or(0) }
             }
+        }
+    }
+}
+
+impl From<Key> for Text {
+    fn from(key: Key) -> Self {
+        Self::from(key.0)
+    }
+}
+
+impl AsRef<[u8]> for Text {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+/// An address that is looked up often: its hash is made of one number.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Key(IpAddr);
+
+impl From<IpAddr> for Key {
+    fn from(address: IpAddr) -> Self {
+        Self(address)
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self.0 {
+            IpAddr::V4(address) => state.write_u32(address.to_bits()),
+            IpAddr::V6(address) => state.write_u128(address.to_bits()),
         }
     }
 }

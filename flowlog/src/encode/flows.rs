@@ -1,28 +1,32 @@
 //! The `flows` table, written row by row.
 
+mod chunk;
 mod columns;
+mod hybrid;
 
-use std::{io::Write, net::IpAddr, sync::Arc};
+use std::{io::Write, sync::Arc};
 
-use bytes::Bytes;
 use flowlog_common::flow::{Direction, partial};
 use parquet::{
     arrow::ArrowSchemaConverter,
-    data_type::{Int32Type, Int64Type},
     errors::ParquetError,
-    file::{
-        metadata::KeyValue,
-        writer::{SerializedFileWriter, SerializedRowGroupWriter},
-    },
+    file::{metadata::KeyValue, writer::SerializedFileWriter},
 };
+use zstd::bulk::Compressor;
 
-use self::columns::{Numbers, Texts};
-use super::{Error, address::Text, layout::Layout, schema};
+use self::{chunk::Columns, columns::Column};
+use super::{
+    Error,
+    address::{Key, Text},
+    layout::Layout,
+    schema,
+};
 use crate::aggregate::{Activity, FlowRecord};
 
 /// Writes the `flows` table row by row, with bounded memory, into anything.
 pub struct FlowsWriter<W: Write + Send> {
     file: SerializedFileWriter<W>,
+    compressor: Compressor<'static>,
     row_group: usize,
     group: RowGroup,
     /// Of the row groups that are written.
@@ -47,7 +51,10 @@ impl<W: Write + Send> FlowsWriter<W> {
             SerializedFileWriter::new(to, schema.root_schema_ptr(), properties)
         };
         let file = begin().map_err(parquet)?;
-        Ok(Self { file, row_group: layout.row_group, group: RowGroup::default(), rows: 0 })
+        let compressor = Compressor::new(layout.zstd_level);
+        let compressor = compressor.map_err(|source| parquet(source.into()))?;
+        let (row_group, group) = (layout.row_group, RowGroup::default());
+        Ok(Self { file, compressor, row_group, group, rows: 0 })
     }
 
     /// Adds a row; rows come in the order of the file, see [`super::order`].
@@ -85,10 +92,16 @@ impl<W: Write + Send> FlowsWriter<W> {
 
     fn flush(&mut self) -> Result<(), ParquetError> {
         self.rows += self.group.rows as u64;
-        let mut group = self.file.next_row_group()?;
-        self.group.write(&mut group)?;
-        group.close()?;
-        Ok(())
+        let properties = self.file.properties().clone();
+        let columns = self.file.schema_descr().columns().to_vec();
+        let mut columns = Columns {
+            group: self.file.next_row_group()?,
+            left: &columns,
+            properties: &properties,
+            compressor: &mut self.compressor,
+        };
+        self.group.write(&mut columns)?;
+        columns.finish()
     }
 }
 
@@ -101,25 +114,25 @@ fn parquet(source: ParquetError) -> Error {
 struct RowGroup {
     rows: usize,
     /// Names of interfaces, by the first row that has them.
-    interfaces: Vec<Bytes>,
-    interface: Texts<usize>,
-    flow_start: Numbers<Int64Type>,
-    flow_end: Numbers<Int64Type>,
-    member_ip: Texts<IpAddr>,
-    remote_ip: Texts<IpAddr>,
-    member_port: Numbers<Int32Type>,
-    remote_port: Numbers<Int32Type>,
-    protocol: Numbers<Int32Type>,
-    icmp_type: Numbers<Int32Type>,
-    icmp_code: Numbers<Int32Type>,
-    packets_up: Numbers<Int64Type>,
-    bytes_up: Numbers<Int64Type>,
-    packets_down: Numbers<Int64Type>,
-    bytes_down: Numbers<Int64Type>,
-    tcp_flags_up: Numbers<Int32Type>,
-    tcp_flags_down: Numbers<Int32Type>,
-    initiator: Texts<Direction>,
-    partial: Texts<&'static str>,
+    interfaces: Vec<Box<str>>,
+    interface: Column<usize>,
+    flow_start: Column<i64>,
+    flow_end: Column<i64>,
+    member_ip: Column<Key>,
+    remote_ip: Column<Key>,
+    member_port: Column<i32>,
+    remote_port: Column<i32>,
+    protocol: Column<i32>,
+    icmp_type: Column<i32>,
+    icmp_code: Column<i32>,
+    packets_up: Column<i64>,
+    bytes_up: Column<i64>,
+    packets_down: Column<i64>,
+    bytes_down: Column<i64>,
+    tcp_flags_up: Column<i32>,
+    tcp_flags_down: Column<i32>,
+    initiator: Column<Direction>,
+    partial: Column<&'static str>,
 }
 
 impl RowGroup {
@@ -139,17 +152,16 @@ impl RowGroup {
             partial,
             initiator,
         } = activity;
-        let address = |address| Bytes::copy_from_slice(Text::from(address).as_bytes());
         let port = |port: u16| Some(i32::from(port)).filter(|_| row.has_ports());
         let [icmp_type, icmp_code] = row.icmp().map_or([None; 2], |icmp| icmp.map(Some));
         let flags = |flags: u8| Some(i32::from(flags)).filter(|_| protocol == TCP);
 
         let name = self.interface_number(interface);
-        self.interface.push(name, |_| Bytes::copy_from_slice(interface.as_bytes()));
+        self.interface.push(name);
         self.flow_start.push(start_ms);
         self.flow_end.push(end_ms);
-        self.member_ip.push(member, address);
-        self.remote_ip.push_optional(remote, address);
+        self.member_ip.push(member.into());
+        self.remote_ip.push_optional(remote.map(Key::from));
         self.member_port.push_optional(port(member_port));
         self.remote_port.push_optional(remote.and_then(|_| port(remote_port)));
         self.protocol.push(protocol.into());
@@ -161,32 +173,28 @@ impl RowGroup {
         self.bytes_down.push(bytes_down.cast_signed());
         self.tcp_flags_up.push_optional(flags(tcp_flags_up));
         self.tcp_flags_down.push_optional(flags(tcp_flags_down));
-        self.initiator.push(initiator, |initiator| initiator_name(initiator).into());
-        self.partial.push_optional(partial_name(partial), Into::into);
+        self.initiator.push(initiator);
+        self.partial.push_optional(partial_name(partial));
         self.rows += 1;
     }
 
     /// A number for the name of an interface, of which there are few.
     fn interface_number(&mut self, name: &str) -> usize {
-        let is_it = |known: &Bytes| known.as_ref() == name.as_bytes();
-        self.interfaces.iter().position(is_it).unwrap_or_else(|| {
-            self.interfaces.push(Bytes::copy_from_slice(name.as_bytes()));
+        self.interfaces.iter().position(|known| **known == *name).unwrap_or_else(|| {
+            self.interfaces.push(name.into());
             self.interfaces.len() - 1
         })
     }
 
     /// Writes the columns in the order of the schema, and is empty then.
-    fn write<W: Write + Send>(
-        &mut self,
-        to: &mut SerializedRowGroupWriter<'_, W>,
-    ) -> Result<(), ParquetError> {
+    fn write<W: Write + Send>(&mut self, to: &mut Columns<'_, '_, W>) -> Result<(), ParquetError> {
         self.rows = 0;
-        self.interfaces.clear();
-        self.interface.write(to)?;
+        let interfaces = std::mem::take(&mut self.interfaces);
+        self.interface.write_texts(to, |name| interfaces[name].as_bytes())?;
         self.flow_start.write(to)?;
         self.flow_end.write(to)?;
-        self.member_ip.write(to)?;
-        self.remote_ip.write(to)?;
+        self.member_ip.write_texts(to, Text::from)?;
+        self.remote_ip.write_texts(to, Text::from)?;
         self.member_port.write(to)?;
         self.remote_port.write(to)?;
         self.protocol.write(to)?;
@@ -198,8 +206,8 @@ impl RowGroup {
         self.bytes_down.write(to)?;
         self.tcp_flags_up.write(to)?;
         self.tcp_flags_down.write(to)?;
-        self.initiator.write(to)?;
-        self.partial.write(to)
+        self.initiator.write_texts(to, initiator_name)?;
+        self.partial.write_texts(to, |name| name)
     }
 }
 

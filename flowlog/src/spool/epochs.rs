@@ -12,7 +12,7 @@ use super::{
     sound_runs,
 };
 use crate::{
-    aggregate::{Times, ledger::LedgerEntry},
+    aggregate::{Activity, Times, ledger::LedgerEntry},
     drain::{Entries, Epoch},
     encode::order,
 };
@@ -54,11 +54,12 @@ impl Epochs {
             row.observe(from, to, observed.interruptions, totals, clock_error);
             ledger.push(row);
         }
-        let names = &self.interfaces;
-        let mut account = |place: u16, detail: u8, entry: &crate::aggregate::Activity| {
-            let name = names.get(usize::from(place));
-            if let Some(row) = ledger.iter_mut().find(|row| Some(&row.interface) == name) {
-                row.add_row(detail, entry);
+        let row_of = |name: &String| ledger.iter().position(|row| row.interface == *name);
+        let rows: Vec<Option<usize>> = self.interfaces.iter().map(row_of).collect();
+        let mut account = |place: u16, detail: u8, activity: &Activity| {
+            let row = rows.get(usize::from(place)).copied().flatten();
+            if let Some(row) = row.and_then(|row| ledger.get_mut(row)) {
+                row.add_row(detail, activity);
             }
         };
         let mut writer = RunWriter::create(self.path(epoch.number))?;
@@ -116,12 +117,16 @@ fn size(epoch: &Epoch) -> u64 {
         + entries(flows_v6.len() + overflow_v6.len(), Entry::<16>::SIZE)
 }
 
+/// Entries that are fetched in one loop that does nothing else: they are all over the drained map, and
+/// the processor waits for many of them at once.
+const FETCHED: usize = 64;
+
 fn write_sorted<const A: usize>(
     writer: &mut RunWriter,
     drained: [&Entries<FlowKey<A>, FlowCounters>; 2],
     places: &[u16],
     times: &Times,
-    account: &mut impl FnMut(u16, u8, &crate::aggregate::Activity),
+    account: &mut impl FnMut(u16, u8, &Activity),
 ) -> Result<(), Error>
 where
     std::net::IpAddr: From<[u8; A]>,
@@ -132,13 +137,19 @@ where
         interface: places.get(usize::from(key.interface)).copied().unwrap_or(u16::MAX),
         ..*key
     }));
-    for place in order::permutation(&keys) {
-        let index = place as usize;
-        let counters = flows.values.get(index).or_else(|| overflow.values.get(index - flows.len()));
-        let Some(counters) = counters else { continue };
-        let entry = Entry { key: keys[index], activity: times.activity(counters) };
-        account(entry.key.interface, entry.key.detail, &entry.activity);
-        writer.push(&entry)?;
+    let mut fetched = Vec::with_capacity(FETCHED);
+    for places in order::permutation(&keys).chunks(FETCHED) {
+        fetched.extend(places.iter().filter_map(|place| {
+            let index = *place as usize;
+            let of_flow = flows.values.get(index);
+            let counters = of_flow.or_else(|| overflow.values.get(index - flows.len()))?;
+            Some((keys[index], *counters))
+        }));
+        for (key, counters) in fetched.drain(..) {
+            let entry = Entry { key, activity: times.activity(&counters) };
+            account(entry.key.interface, entry.key.detail, &entry.activity);
+            writer.push(&entry)?;
+        }
     }
     Ok(())
 }

@@ -8,7 +8,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write as _},
+    io::{self, BufRead as _, BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -198,8 +198,15 @@ impl<const A: usize> Cursor<A> {
             return Ok(None);
         }
         self.left -= 1;
-        let mut bytes = [0; 2 * 16 + 64];
-        let bytes = &mut bytes[..Entry::<A>::SIZE];
+        let size = Entry::<A>::SIZE;
+        if let Some(bytes) = self.file.buffer().get(..size) {
+            let entry = Entry::read(bytes);
+            self.file.consume(size);
+            return Ok(entry);
+        }
+        // The one that reaches beyond the buffer.
+        let mut bytes = [0; Entry::<16>::SIZE];
+        let bytes = &mut bytes[..size];
         self.file.read_exact(bytes).map_err(Error::io("read", &self.path))?;
         Ok(Entry::read(bytes))
     }

@@ -5,6 +5,7 @@ use arrow::{
     datatypes::{Int64Type, TimestampMillisecondType},
     util::display::array_value_to_string,
 };
+use bytes::Bytes;
 use parquet::{
     arrow::arrow_reader::ParquetRecordBatchReaderBuilder,
     file::{
