@@ -31,7 +31,7 @@ pub use oracle::{
     assert_tcp_and_udp_equal_to_oracle, captures, normalise, own_cases,
 };
 pub use rig::{
-    Bpffs, SMALL, cable, duckdb, duckdb_cli, has_tcx, python, quiet_tun, set_ipv6, silence,
+    Bpffs, SMALL, cable, duckdb, duckdb_cli, has_tcx, python, quiet_tun, root, set_ipv6, silence,
     veth_pair, wait_for,
 };
 pub use transfer::{Bursts, TcpSent, tcp_both_ways, udp_both_ways};

@@ -35,7 +35,7 @@ enum Command {
     Ebpf(ebpf::Command),
     /// Rewrite the generated documentation.
     Generate,
-    /// Install what the tests need: system packages, the kernel toolchain, DuckDB, object stores.
+    /// Install what the tests need: system packages, the kernel toolchain, DuckDB, Spark, object stores.
     Setup(setup::Arguments),
 }
 

@@ -28,6 +28,8 @@ pub const TEST_PROGRAMS: [(&str, &str); 8] = [
 /// What the tests of the stores use besides. Node and npm come together from some distributors.
 const STORE_PROGRAMS: [(&str, &str); 3] =
     [("strace", "strace"), ("node", "nodejs"), ("npm", "npm")];
+/// What Spark runs on: Java 17 or later, whichever the distribution has.
+const SPARK_PROGRAMS: [(&str, &str); 1] = [("java", "default-jre-headless")];
 
 const KERNEL_PACKAGES: [&str; 4] =
     ["rustc-web", "libstd-rust-web-dev-bpf", "llvm-22-dev", "llvm-22"];
@@ -47,13 +49,17 @@ const PYTHON_PACKAGES: [&str; 6] = [
 ];
 /// Packages of Node: Azure's blobs.
 const NODE_PACKAGES: [&str; 1] = ["azurite@3.35.0"];
+/// Spark, by itself since it is as large as all others together.
+const SPARK_PACKAGES: [&str; 1] = ["pyspark==4.3.0"];
 /// Packages of Python that make the standard flow table, on which layouts are measured.
 const TABLE_PACKAGES: [&str; 2] = ["numpy==2.4.6", "pyarrow==26.0.1"];
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     install_programs(&TEST_PROGRAMS)?;
     install_programs(&STORE_PROGRAMS)?;
+    install_programs(&SPARK_PROGRAMS)?;
     install_modules("tests", &PYTHON_PACKAGES)?;
+    install_modules("spark", &SPARK_PACKAGES)?;
     install_node_packages()?;
     if arguments.kernel {
         install_kernel_toolchain()?;
