@@ -12,6 +12,7 @@ import os
 import shlex
 import sys
 
+from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.functions import col, struct, to_json
@@ -89,7 +90,14 @@ def main() -> None:
             refresh(spark)
             show(spark.sql(sql, args=parameters), arguments.format)
     except PySparkException as error:
-        sys.exit(f"flows.py: {str(error).splitlines()[0]}")
+        give_up(str(error))
+    except Py4JJavaError as error:
+        give_up(error.java_exception.getMessage())
+
+
+def give_up(why: str) -> None:
+    """Says the first line: those after it are Spark's own."""
+    sys.exit(f"flows.py: {why.splitlines()[0]}")
 
 
 def parse_arguments() -> argparse.Namespace:
