@@ -3,8 +3,6 @@
 //!
 //! `chosen` is what flowlog writes; each other trial differs from it in what its name says.
 
-mod table;
-
 use std::{cmp::Ordering, net::IpAddr, path::Path};
 
 use flowlog::{
@@ -16,8 +14,10 @@ use flowlog::{
     },
 };
 
-use self::table::{Flows, Table};
-use crate::{Measurement, Series};
+use crate::{
+    Measurement, Series, cpu,
+    table::{Flows, Table},
+};
 
 const RUNS: usize = 3;
 
@@ -41,9 +41,9 @@ pub fn measure(flows: &Path) -> anyhow::Result<Vec<Measurement>> {
 
 /// What the daemon does with drained flows: both families are sorted, merged and written.
 fn chosen(table: &Table, series: &mut Series) -> anyhow::Result<()> {
-    let began = user_seconds();
+    let began = cpu::user();
     let (v4, v6) = (order::permutation(&table.v4.keys), order::permutation(&table.v6.keys));
-    let sorted = user_seconds();
+    let sorted = cpu::user();
     let mut file = FlowsWriter::new(vec![])?;
     let mut v4_members = members(&table.v4, &v4).peekable();
     let mut v6_members = members(&table.v6, &v6).peekable();
@@ -61,7 +61,7 @@ fn chosen(table: &Table, series: &mut Series) -> anyhow::Result<()> {
         }
     }
     let bytes = file.finish(vec![])?.len();
-    let written = user_seconds();
+    let written = cpu::user();
     let rows = number(table.rows())?;
     series.add("chosen", "bytes/flow", number(bytes)? / rows);
     series.add("chosen speed", "rows/CPU-s", rows / (written - began));
@@ -90,11 +90,11 @@ fn write(
     layout: &Layout,
     series: &mut Series,
 ) -> anyhow::Result<()> {
-    let began = user_seconds();
+    let began = cpu::user();
     let mut file = FlowsWriter::with_layout(vec![], layout)?;
     rows.iter().try_for_each(|row| file.push(row))?;
     let bytes = number(file.finish(vec![])?.len())?;
-    let seconds = user_seconds() - began;
+    let seconds = cpu::user() - began;
     let rows = number(rows.len())?;
     series.add(name, "bytes/flow", bytes / rows);
     series.add(format!("{name} speed"), "rows/CPU-s", rows / seconds);
@@ -197,19 +197,4 @@ fn layouts() -> Vec<(String, Layout)> {
 
 fn number(count: usize) -> anyhow::Result<f64> {
     Ok(f64::from(u32::try_from(count)?))
-}
-
-/// Seconds that this process has computed in user space.
-fn user_seconds() -> f64 {
-    // SAFETY: a usage is numbers, for which zeros are a value, and the kernel writes no more than one.
-    let usage = unsafe {
-        let mut usage = std::mem::zeroed();
-        libc::getrusage(libc::RUSAGE_SELF, &raw mut usage);
-        usage
-    };
-    let time = usage.ru_utime;
-    // Exact: both are far below 2^53.
-    #[expect(clippy::cast_precision_loss, reason = "exact below 2^53")]
-    let (seconds, micros) = (time.tv_sec as f64, time.tv_usec as f64);
-    seconds + micros / 1e6
 }

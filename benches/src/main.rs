@@ -8,12 +8,14 @@
 //! Arguments: what to measure (`hot`, `many`, `scan`, `maps`, `pipeline`, `layout`, `gateway`,
 //! `lookups`), and as `NAME=VALUE` what `cargo xtask bench` made or installed for it.
 
+mod cpu;
 mod gateway;
 mod kernel;
 mod layout;
 mod lookups;
 mod maps;
 mod pipeline;
+mod table;
 
 use std::{collections::HashMap, path::PathBuf};
 
@@ -87,7 +89,7 @@ fn main() -> anyhow::Result<()> {
             "maps" => {
                 maps::measure(&maps::Objects { maps: object("maps")?, vary: object("vary")? })?
             }
-            "pipeline" => pipeline::measure()?,
+            "pipeline" => pipeline::measure(objects.get("table").map(PathBuf::as_path))?,
             "layout" => layout::measure(&object("table")?)?,
             "gateway" => gateway::measure()?,
             "lookups" => lookups::measure(&lookups::Arguments {

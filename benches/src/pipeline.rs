@@ -1,162 +1,247 @@
-//! From drained epochs to Parquet.
+//! From the kernel's maps to a file in a store, by stage: how many flows for a second of a processor in
+//! user space.
+//!
+//! The flows of a table are put into the maps as twelve epochs of one window, each of which is drained,
+//! spooled and cleared; their runs are merged to the window's, which is encoded, and put into a
+//! directory as the daemon does it, durable and read again. The kernel's own time is told apart.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
+use std::{os::fd::AsFd as _, path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, ensure};
+use aya::{
+    Pod,
+    maps::{HashMap, Map, MapData, MapError},
 };
-
 use flowlog::{
-    capture::presence::Observed,
+    aggregate::Activity,
+    capture::{Loaded, MapSizes, Program, presence::Presence},
     clock::{Offset, Utc},
-    drain::{Entries, Epoch},
+    config::Policy,
+    drain::Drainer,
     encode,
     spool::{Epochs, Files, Spool, files::merge, merge::Same},
+    store::{
+        Created, Store, Upload,
+        layout::{Dataset, ObjectName},
+    },
 };
-use flowlog_common::{
-    flow::{Direction, FlowCounters, FlowKey, detail, marks},
-    total::Totals,
-};
+use flowlog_common::flow::{Direction, FlowCounters, FlowKey, marks};
 
-use crate::Measurement;
+use crate::{
+    Measurement, Series, cpu,
+    table::{Flows, Table},
+};
 
 const RUNS: usize = 5;
-const FLOWS: usize = 1_000_000;
-const MEMBERS: u64 = 2_000;
-const REMOTES: u64 = 200_000;
+const EPOCHS: usize = 12;
+const GATEWAY: &str = "bench";
+const HOUR: Duration = Duration::from_hours(1);
 
-pub fn measure() -> anyhow::Result<Vec<Measurement>> {
-    let epoch = synthetic_epoch();
-    let names = ["spool", "merge", "encode_parquet", "parquet_size"];
-    let mut runs: [Vec<f64>; 4] = Default::default();
-    let flows = f64::from(u32::try_from(FLOWS)?);
+pub fn measure(table: Option<&Path>) -> anyhow::Result<Vec<Measurement>> {
+    let table = table.map_or_else(Table::synthetic, Table::read)?;
+    let mut kernel = Kernel::load()?;
+    let mut series = Series::default();
     for _ in 0..RUNS {
-        let spool = Arc::new(Spool::temporary()?);
-        let mut epochs = Epochs::new(Arc::clone(&spool), "0".repeat(64), WINDOW, vec![]);
-        let mut files = Files::open(spool, &mut vec![])?;
-        let began = Instant::now();
-        let spooled = epochs.append(&epoch, Duration::ZERO)?;
-        runs[0].push(flows / began.elapsed().as_secs_f64());
-        let began = Instant::now();
-        let path = files.place(&spooled.header.windows[0], &spooled.header)?;
-        files.add(merge(&[spooled], path, Same::Combine)?);
-        runs[1].push(flows / began.elapsed().as_secs_f64());
-        let began = Instant::now();
-        let encoded = encode::encode_file(&files.growing()[0], "bench")?;
-        runs[2].push(flows / began.elapsed().as_secs_f64());
-        let size = encoded.flows.map_or(0, |flows| flows.len());
-        runs[3].push(f64::from(u32::try_from(size)?) / flows);
+        once(&table, &mut kernel, &mut series)?;
     }
-    let units = ["flows/s", "flows/s", "rows/s", "bytes/flow"];
-    let measured = names.into_iter().zip(units).zip(runs);
-    Ok(measured.map(|((name, unit), runs)| Measurement::new(name, unit, runs)).collect())
+    Ok(series.0)
 }
 
-/// An hour's worth of one drain: members and remotes are chosen unevenly, one flow in seven is
-/// IPv6, counters and times spread as on a busy gateway. Always the same.
-fn synthetic_epoch() -> Epoch {
-    let mut random = Random(42);
-    let mut v4 = Entries::default();
-    let mut v6 = Entries::default();
-    for _ in 0..FLOWS {
-        let member = low_bytes(random.uneven(MEMBERS));
-        // Addresses of remotes are scattered over the whole space.
-        let remote = low_bytes(random.uneven(REMOTES).wrapping_mul(2_654_435_761));
-        let is_udp = random.below(4) == 0;
-        let counters = counters(&mut random, is_udp);
-        let member_port = [0x80 | low_bytes(random.below(128))[3], low_bytes(random.below(256))[3]];
-        let remote_port = if is_udp { [0, 53] } else { [1, 0xbb] };
-        let protocol = if is_udp { 17 } else { 6 };
-        let ports = (member_port, remote_port, protocol);
-        if random.below(7) == 0 {
-            let mut addresses = [[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]; 2];
-            addresses[0][12..].copy_from_slice(&member);
-            addresses[1][4..8].copy_from_slice(&remote);
-            v6.keys.push(key(addresses[0], addresses[1], ports));
-            v6.values.push(counters);
-        } else {
-            v4.keys.push(key([10, member[1], member[2], member[3]], remote, ports));
-            v4.values.push(counters);
+fn once(table: &Table, kernel: &mut Kernel, series: &mut Series) -> anyhow::Result<()> {
+    let spool = Arc::new(Spool::temporary()?);
+    let mut epochs = Epochs::new(Arc::clone(&spool), "0".repeat(64), HOUR, vec![]);
+    let mut files = Files::open(spool, &mut vec![])?;
+    let times = Times::of(table);
+    let mut watch = Watch::default();
+    let mut runs = vec![];
+    let mut rows = 0;
+    for part in 0..EPOCHS {
+        rows += kernel.fill(table, part, &times)?;
+        watch.begin();
+        let closed = kernel.drainer.close_now()?;
+        let mut epoch = kernel.drainer.read(&closed)?;
+        watch.end("drain");
+        // The flows are of another hour than the maps.
+        (epoch.opened, epoch.closed, epoch.offset) = (times.begins, times.ends, times.offset);
+        watch.begin();
+        runs.push(epochs.append(&epoch, Duration::ZERO)?);
+        watch.end("spool");
+        kernel.drainer.clear(&closed, &epoch)?;
+        watch.end("drain");
+    }
+    watch.begin();
+    let path = files.place(&runs[0].header.windows[0], &runs[0].header)?;
+    files.add(merge(&runs, path, Same::Combine)?);
+    watch.end("gather");
+    let file = &files.growing()[0];
+    ensure!(file.runs[0].header.entry_count() == rows, "not every flow was drained");
+    let encoded = encode::encode_file(file, GATEWAY)?;
+    watch.end("encode");
+    let bytes = encoded.flows.iter().chain([&encoded.ledger]).map(|file| file.len() as u64).sum();
+    put(encoded, file.hour())?;
+    watch.end("put");
+    watch.report(rows, series)?;
+    series.add("parquet_size", "bytes/flow", number(bytes)? / number(rows)?);
+    Ok(())
+}
+
+/// Puts both files into a directory, and reads them again.
+fn put(encoded: encode::Encoded, hour: Utc) -> anyhow::Result<()> {
+    let directory = tempfile::tempdir()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let store = Store::create(&directory.path().display().to_string())?;
+    for (dataset, bytes) in
+        [(Dataset::Flows, encoded.flows), (Dataset::Ledger, Some(encoded.ledger))]
+    {
+        let Some(bytes) = bytes else { continue };
+        let path = ObjectName::new(dataset, GATEWAY, hour, HOUR).path();
+        let upload = Upload::from(bytes);
+        let created = runtime.block_on(store.create_object(&path, &upload))?;
+        ensure!(created == Created::New, "an empty directory has a file");
+        runtime.block_on(store.confirm(&path, &upload, true))?;
+    }
+    Ok(())
+}
+
+/// The program in the kernel, attached to nothing, and its maps.
+struct Kernel {
+    _program: Program,
+    drainer: Drainer,
+    v4: [HashMap<MapData, FlowKey<4>, FlowCounters>; 2],
+    v6: [HashMap<MapData, FlowKey<16>, FlowCounters>; 2],
+    /// The set of maps of the open epoch.
+    set: usize,
+}
+
+impl Kernel {
+    fn load() -> anyhow::Result<Self> {
+        let sizes =
+            MapSizes { flows_v4: 1 << 21, flows_v6: 1 << 20, overflow: 1 << 10, interfaces: 1 };
+        let Loaded { program, maps, .. } = Program::load(sizes, &Policy::FLOWS, None)?;
+        let presence = Arc::new(Presence::new(sizes.interfaces));
+        let slot = presence.slot("wg0").context("a slot")?;
+        presence.attached(slot);
+        let (v4, v6) = (hash_maps(&maps.flows_v4)?, hash_maps(&maps.flows_v6)?);
+        let drainer = Drainer::new(maps, presence, 0)?;
+        Ok(Self { _program: program, drainer, v4, v6, set: 1 })
+    }
+
+    /// Puts a part of the flows into the maps, and returns how many they are.
+    fn fill(&mut self, table: &Table, part: usize, times: &Times) -> anyhow::Result<u64> {
+        let rows = fill(&mut self.v4[self.set], &table.v4, part, times)?
+            + fill(&mut self.v6[self.set], &table.v6, part, times)?;
+        self.set = 1 - self.set;
+        Ok(rows)
+    }
+}
+
+fn hash_maps<const A: usize>(
+    maps: &[MapData; 2],
+) -> anyhow::Result<[HashMap<MapData, FlowKey<A>, FlowCounters>; 2]>
+where
+    FlowKey<A>: Pod,
+{
+    let open = |map: &MapData| -> anyhow::Result<_> {
+        let map = MapData::from_fd(map.fd().as_fd().try_clone_to_owned()?)?;
+        Ok(HashMap::try_from(Map::HashMap(map))?)
+    };
+    Ok([open(&maps[0])?, open(&maps[1])?])
+}
+
+fn fill<const A: usize>(
+    map: &mut HashMap<MapData, FlowKey<A>, FlowCounters>,
+    flows: &Flows<A>,
+    part: usize,
+    times: &Times,
+) -> anyhow::Result<u64>
+where
+    FlowKey<A>: Pod,
+{
+    let mut rows = 0;
+    for (key, activity) in flows.keys.iter().zip(&flows.activities).skip(part).step_by(EPOCHS) {
+        match map.insert(key, times.counters(activity), BPF_NOEXIST) {
+            Ok(()) => rows += 1,
+            // A flow that the table has twice.
+            Err(MapError::SyscallError(error))
+                if error.io_error.raw_os_error() == Some(libc::EEXIST) => {}
+            Err(error) => return Err(error.into()),
         }
     }
-    let opened = Utc::from_ms(1_790_000_100_000);
-    let end = u64::try_from(WINDOW.as_nanos()).unwrap_or(u64::MAX);
-    let observed = Observed {
-        slot: 0,
-        name: "wg0".to_owned(),
-        from: 0,
-        to: end,
-        interruptions: 0,
-        was_counted: true,
-    };
-    Epoch {
-        number: 1,
-        opened,
-        closed: opened.plus(WINDOW),
-        offset: Offset::from_ns(opened.ns()),
-        flows_v4: v4,
-        flows_v6: v6,
-        overflow_v4: Entries::default(),
-        overflow_v6: Entries::default(),
-        totals: vec![(observed, [Totals::default(); 2])],
+    Ok(rows)
+}
+
+const BPF_NOEXIST: u64 = 1;
+
+/// When the flows of a table were, and the clock of the kernel at that time.
+struct Times {
+    begins: Utc,
+    ends: Utc,
+    offset: Offset,
+}
+
+impl Times {
+    fn of(table: &Table) -> Self {
+        let activities = || table.v4.activities.iter().chain(&table.v6.activities);
+        let begins = activities().map(|activity| activity.start_ms).min().unwrap_or(0);
+        let ends = activities().map(|activity| activity.end_ms).max().unwrap_or(0);
+        let begins = Utc::from_ms(begins);
+        Self { begins, ends: Utc::from_ms(ends + 1), offset: Offset::from_ns(begins.ns()) }
+    }
+
+    /// What the kernel would have counted of a flow.
+    fn counters(&self, activity: &Activity) -> FlowCounters {
+        let monotonic = |ms| (Utc::from_ms(ms).ns() - self.begins.ns()).unsigned_abs();
+        FlowCounters {
+            packets_up: activity.packets_up,
+            bytes_up: activity.bytes_up,
+            packets_down: activity.packets_down,
+            bytes_down: activity.bytes_down,
+            first_ns: monotonic(activity.start_ms),
+            last_ns: monotonic(activity.end_ms),
+            marks: marks::of_packet(Direction::Up, activity.tcp_flags_up, 0)
+                | marks::of_packet(Direction::Down, activity.tcp_flags_down, 0),
+        }
     }
 }
 
-fn key<const A: usize>(
-    member: [u8; A],
-    remote: [u8; A],
-    (member_port, remote_port, protocol): ([u8; 2], [u8; 2], u8),
-) -> FlowKey<A> {
-    FlowKey {
-        member,
-        remote,
-        member_port,
-        remote_port,
-        interface: 0,
-        protocol,
-        detail: detail::FULL,
+/// What each stage computed, in user space and in the kernel.
+#[derive(Default)]
+struct Watch {
+    began: (f64, f64),
+    stages: Vec<(&'static str, f64, f64)>,
+}
+
+impl Watch {
+    fn begin(&mut self) {
+        self.began = (cpu::user(), cpu::system());
+    }
+
+    /// Ends a stage, or a part of it; the next one begins.
+    fn end(&mut self, name: &'static str) {
+        let (user, system) = self.began;
+        self.begin();
+        let (user, system) = (self.began.0 - user, self.began.1 - system);
+        match self.stages.iter_mut().find(|stage| stage.0 == name) {
+            Some(stage) => (stage.1, stage.2) = (stage.1 + user, stage.2 + system),
+            None => self.stages.push((name, user, system)),
+        }
+    }
+
+    fn report(self, rows: u64, series: &mut Series) -> anyhow::Result<()> {
+        let rows = number(rows)?;
+        let (mut all_user, mut all_system) = (0.0, 0.0);
+        for (name, user, system) in self.stages {
+            series.add(name, "ns/flow", user * 1e9 / rows);
+            series.add(format!("{name}, kernel"), "ns/flow", system * 1e9 / rows);
+            all_user += user;
+            all_system += system;
+        }
+        series.add("end to end", "flows/CPU-s", rows / all_user);
+        series.add("end to end with the kernel", "flows/CPU-s", rows / (all_user + all_system));
+        Ok(())
     }
 }
 
-const WINDOW: Duration = Duration::from_mins(5);
-
-fn counters(random: &mut Random, is_udp: bool) -> FlowCounters {
-    let first_ns = random.below(290) * 1_000_000_000 + random.below(1_000_000_000);
-    let packets_up = if is_udp { 1 } else { 3 + random.uneven(200) };
-    let packets_down = if is_udp { 1 } else { 2 + random.uneven(400) };
-    FlowCounters {
-        packets_up,
-        bytes_up: packets_up * (52 + random.below(200)),
-        packets_down,
-        bytes_down: packets_down * (60 + random.below(1_380)),
-        first_ns,
-        last_ns: first_ns + random.uneven(9_000_000_000),
-        marks: if is_udp {
-            0
-        } else {
-            marks::of_packet(Direction::Up, 0x1b, 0) | marks::of_packet(Direction::Down, 0x1b, 0)
-        },
-    }
-}
-
-fn low_bytes(number: u64) -> [u8; 4] {
-    let [.., a, b, c, d] = number.to_be_bytes();
-    [a, b, c, d]
-}
-
-/// Xorshift; good enough to be uneven with.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-
-    /// Small numbers far more often than large ones.
-    fn uneven(&mut self, bound: u64) -> u64 {
-        let (a, b) = (self.below(bound) + 1, self.below(bound) + 1);
-        self.below(a.min(b))
-    }
+fn number(count: u64) -> anyhow::Result<f64> {
+    Ok(f64::from(u32::try_from(count)?))
 }
