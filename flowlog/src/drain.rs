@@ -129,6 +129,23 @@ impl Drainer {
         }
     }
 
+    /// The number of the open epoch.
+    #[must_use]
+    pub const fn number(&self) -> u64 {
+        self.open.number
+    }
+
+    /// Gives the open epoch a number after `last`, where it has none: of maps of other sizes, which were
+    /// begun later, epochs have the numbers up to that one.
+    pub fn number_after(&mut self, last: u64) {
+        let Open { number, opened, .. } = &mut self.open;
+        if *number <= last {
+            // What it was counted in follows from whether its number is even.
+            *number += (last - *number) / 2 * 2 + 2;
+            self.word.renumber(*number, *opened);
+        }
+    }
+
     /// The epoch that a daemon before this one closed, and did not live to clear. Its counts may be
     /// safe already: the number says.
     pub fn left(&mut self) -> Result<Option<Closed>, Error> {

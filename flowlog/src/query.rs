@@ -61,6 +61,9 @@ CREATE OR REPLACE MACRO volume_per_hour() AS TABLE
 CREATE OR REPLACE MACRO losses() AS TABLE
     SELECT gateway, window_start, interface, direction, packets_overflow, packets_remainder, packets_not_ip, packets_malformed, packets_excluded
     FROM ledger WHERE packets_seen <> packets_flows ORDER BY ALL;
+-- When nothing was counted:     FROM gaps();
+CREATE OR REPLACE MACRO gaps() AS TABLE
+    SELECT DISTINCT gateway, interface, gap_start, gap_end FROM ledger WHERE gap_start IS NOT NULL ORDER BY ALL;
 ";
 
 /// What DuckDB must load before it can read from the store.

@@ -162,17 +162,24 @@ pub async fn run(
     };
     let Loaded { program, maps, found: left } =
         Program::load(sizes, &config.policy, pins.as_ref())?;
-    // Maps of other sizes are drained last; their epochs have the numbers before.
-    let before = left.previous.iter().map(Previous::last_epoch).max().unwrap_or(0);
     let presence = Arc::new(Presence::restore(MAX_INTERFACES, Arc::clone(&maps.control)));
-    let mut drainer = Drainer::new(maps, Arc::clone(&presence), last.max(before))?;
+    let mut drainer = Drainer::new(maps, Arc::clone(&presence), last_number(last, &left.previous))?;
     found.extend(drain_loop::finish_left(&mut drainer, &mut epochs, last)?);
+    let number = drainer.number();
+    drainer.number_after(last_of(&left.previous));
+    epochs.renumbered(number, drainer.number());
     let mut capture = Capture::new(program, options.attach, presence);
     // Listening begins before the first look, so that nothing happens in between.
     let watch = LinkWatch::new()?;
     first_scan(&mut capture, config, options)?;
-    for previous in left.previous {
-        found.extend(drain_loop::finish_previous(previous, &mut epochs, last)?);
+    epochs.counting_since(clock::now());
+    let mut previous = left.previous;
+    previous.sort_by_key(Previous::last_epoch);
+    while !previous.is_empty() {
+        let next = previous.remove(0);
+        // No number is left out before those of the maps that are counted in.
+        let upto = if previous.is_empty() { drainer.number() - 1 } else { 0 };
+        found.extend(drain_loop::finish_previous(next, &mut epochs, last, upto)?);
     }
     notifier.ready();
 
@@ -232,15 +239,29 @@ struct Recovered {
 fn recover(config: &Config, spool: &Arc<Spool>) -> Result<Recovered, Error> {
     let mut found = spool::epochs::found(spool)?;
     let files = Files::open(Arc::clone(spool), &mut found)?;
-    let numbers = found.iter().map(|epoch| epoch.header.epochs.1);
-    let last = numbers.max().unwrap_or(0).max(files.last_epoch());
+    let runs = files.runs().chain(&found).collect();
+    let epochs = Epochs::new(Arc::clone(spool), config.policy.hash(), config.window, runs);
+    let last = epochs.last();
     if last > 0 {
         tracing::info!(epochs = found.len(), files = files.growing().len(), "found in the spool");
     }
-    let names = [files.interfaces(), spool::longest_table(&found)];
-    let names = names.into_iter().max_by_key(Vec::len).unwrap_or_default();
-    let epochs = Epochs::new(Arc::clone(spool), config.policy.hash(), config.window, names);
     Ok(Recovered { epochs, files, found, last })
+}
+
+/// The number after which new maps begin.
+///
+/// Maps of other sizes are drained later, and their epochs have the numbers before. Where nothing goes
+/// on, or not all of it can be read, a number is left out: that is how the ledger comes to know of the
+/// gap, also when this daemon does not live to write it down, since the maps keep their number.
+fn last_number(last: u64, previous: &[Previous]) -> u64 {
+    let before = last_of(previous);
+    let is_whole = !previous.is_empty() && previous.iter().all(|found| found.counts().is_some());
+    last.max(before) + u64::from(!is_whole)
+}
+
+/// The last number that an epoch in maps of other sizes may have.
+fn last_of(previous: &[Previous]) -> u64 {
+    previous.iter().map(Previous::last_epoch).max().unwrap_or(0)
 }
 
 /// The store, and the right to write to it as this gateway.

@@ -8,7 +8,7 @@ use flowlog_common::{flow::Direction, total::Count};
 use object_store::path::Path;
 
 use crate::{
-    aggregate::ledger::Account,
+    aggregate::ledger::{Account, Gap},
     clock::Utc,
     encode::metadata::direction_name,
     store::{
@@ -31,10 +31,30 @@ pub struct Report {
     pub packets: u64,
     /// Bytes that the interfaces saw.
     pub bytes: u64,
+    /// When nothing was counted, as the ledger says.
+    pub gaps: BTreeSet<GapOf>,
     /// Where the sums differ.
     pub differences: Vec<Difference>,
     /// Files that cannot be read.
     pub unreadable: Vec<(Path, ReadError)>,
+}
+
+/// A time in which an interface may have been in use without being counted.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GapOf {
+    /// Name of the gateway.
+    pub gateway: String,
+    /// Name of the interface.
+    pub interface: String,
+    /// When.
+    pub gap: Gap,
+}
+
+impl std::fmt::Display for GapOf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { gateway, interface, gap: Gap { start, end } } = self;
+        write!(f, "gateway {gateway}, interface {interface}: not counted from {start} to {end}")
+    }
 }
 
 /// A window or hour, interface and direction that does not balance.
@@ -130,11 +150,18 @@ pub async fn verify(
                 hour.rows.add(count.packets, count.bytes);
                 report.rows += rows;
             }),
-            Dataset::Ledger => read::ledger(file, |window, interface, direction, account| {
+            Dataset::Ledger => read::ledger(file, |row| {
+                let read::LedgerRow { window, interface, direction, gap, account } = row;
                 let hour =
                     sums.hours.entry(of(name.window_start, interface, direction)).or_default();
                 hour.ledger.add(account);
                 sums.windows.entry(of(window, interface, direction)).or_default().add(account);
+                // The same in the rows of both directions.
+                report.gaps.extend(gap.map(|gap| GapOf {
+                    gateway: name.partition.gateway.clone(),
+                    interface: interface.to_owned(),
+                    gap,
+                }));
             }),
         };
         if let Err(error) = outcome {

@@ -21,6 +21,8 @@ pub struct LedgerEntry {
     pub observed_end: Utc,
     /// How often it came back after it had gone.
     pub interruptions: u32,
+    /// When it may have been in use without being counted, though flowlog had counted it before.
+    pub gap: Option<Gap>,
     /// The greatest error of the clock within the window.
     pub clock_error: Duration,
     /// The kernel program's totals, by [`Direction`].
@@ -29,6 +31,29 @@ pub struct LedgerEntry {
     pub in_flows: [Count; 2],
     /// The sum of the overflow rows, by [`Direction`].
     pub in_overflow: [Count; 2],
+}
+
+/// A time in which nobody counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Gap {
+    /// Since when.
+    pub start: Utc,
+    /// Until when.
+    pub end: Utc,
+}
+
+impl Gap {
+    /// Between two instants, whichever is first: the clock may have been set back.
+    #[must_use]
+    pub fn between(one: Utc, other: Utc) -> Self {
+        Self { start: one.min(other), end: one.max(other) }
+    }
+
+    /// From the beginning of the first gap to the end of the last: never less than there was.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { start: self.start.min(other.start), end: self.end.max(other.end) }
+    }
 }
 
 impl LedgerEntry {
@@ -40,6 +65,7 @@ impl LedgerEntry {
             observed_start: from,
             observed_end: to,
             interruptions: 0,
+            gap: None,
             clock_error: Duration::ZERO,
             totals: Default::default(),
             in_flows: Default::default(),
@@ -82,11 +108,13 @@ impl LedgerEntry {
             observed_start,
             observed_end,
             interruptions,
+            gap,
             clock_error,
             totals,
             in_flows,
             in_overflow,
         } = other;
+        self.gap = self.gap.into_iter().chain(*gap).reduce(Gap::and);
         self.observe(*observed_start, *observed_end, *interruptions, totals, *clock_error);
         for direction in Direction::ALL.map(|direction| direction as usize) {
             let (flows, overflow) = (&in_flows[direction], &in_overflow[direction]);

@@ -4,10 +4,11 @@ use std::io::{IsTerminal as _, Write as _};
 
 use clap::Args;
 use flowlog::{
+    aggregate::ledger::Gap,
     config::DEFAULT_STORE,
     store::Store,
     telemetry::with_causes,
-    verify::{Report, verify},
+    verify::{GapOf, Report, verify},
 };
 
 use super::{Failure, Format, Global, Outcome, size};
@@ -44,7 +45,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> Result<Outcome, Failure> {
 }
 
 fn print(report: &Report, format: Format) -> anyhow::Result<()> {
-    let Report { windows, files, rows, packets, bytes, differences, unreadable } = report;
+    let Report { windows, files, rows, packets, bytes, gaps, differences, unreadable } = report;
     if format == Format::Json {
         return super::print_json(&serde_json::json!({
             "windows": windows,
@@ -52,11 +53,15 @@ fn print(report: &Report, format: Format) -> anyhow::Result<()> {
             "rows": rows,
             "packets": packets,
             "bytes": bytes,
+            "gaps": gaps.iter().map(gap_json).collect::<Vec<_>>(),
             "differences": differences.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "unreadable": unreadable.iter().map(|(object, _)| object.to_string()).collect::<Vec<_>>(),
         }));
     }
     let mut out = std::io::stdout();
+    for gap in gaps {
+        writeln!(out, "{gap}")?;
+    }
     for difference in differences {
         writeln!(out, "{difference}")?;
     }
@@ -74,5 +79,20 @@ fn print(report: &Report, format: Format) -> anyhow::Result<()> {
         "{verdict}: {windows} windows, {rows} flow rows, {packets} packets, {}, in {files} files",
         size::bytes(*bytes)
     )?;
+    if !gaps.is_empty() {
+        let count = gaps.len();
+        writeln!(out, "{count} GAPS, listed above: what passed then may not have been counted")?;
+    }
     Ok(())
+}
+
+fn gap_json(of: &GapOf) -> serde_json::Value {
+    let GapOf { gateway, interface, gap: Gap { start, end } } = of;
+    let (start, end) = (start.to_string(), end.to_string());
+    serde_json::json!({
+        "gateway": gateway,
+        "interface": interface,
+        "gap_start": start,
+        "gap_end": end,
+    })
 }

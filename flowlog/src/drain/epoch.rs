@@ -46,6 +46,11 @@ impl EpochWord {
         self.0.announce(EpochSwitch::never(set(epoch)));
     }
 
+    /// The open epoch has another number, of the same set of maps.
+    pub(super) fn renumber(&self, epoch: u64, opened: MonotonicNs) {
+        self.0.hold(set(epoch), Held { epoch, opened_ns: opened });
+    }
+
     /// What the maps of this epoch held is safe, and they are empty.
     pub(super) fn cleared(&self, epoch: u64) {
         self.0.hold(set(epoch), Held::default());

@@ -15,7 +15,8 @@ use parquet::file::metadata::KeyValue;
 
 use super::{Error, metadata::direction_name, schema, writer};
 use crate::{
-    aggregate::ledger::{Account, LedgerEntry},
+    aggregate::ledger::{Account, Gap, LedgerEntry},
+    clock::Utc,
     spool::header::WindowLedger,
 };
 
@@ -58,6 +59,10 @@ fn columns(rows: &[Row<'_>]) -> Result<RecordBatch, ArrowError> {
     let number = |of: fn(&Row<'_>) -> u32| -> ArrayRef {
         Arc::new(UInt32Array::from_iter_values(rows.iter().map(of)))
     };
+    let bound = |of: fn(Gap) -> Utc| -> ArrayRef {
+        let bounds = rows.iter().map(|row| row.entry.gap.map(|gap| of(gap).ms()));
+        Arc::new(bounds.collect::<TimestampMillisecondArray>().with_timezone("UTC"))
+    };
     let mut columns: Vec<ArrayRef> = vec![
         time(&|row| row.window.start().ms()),
         time(&|row| row.window.end().ms()),
@@ -68,6 +73,8 @@ fn columns(rows: &[Row<'_>]) -> Result<RecordBatch, ArrowError> {
         time(&|row| row.entry.observed_start.ms()),
         time(&|row| row.entry.observed_end.ms()),
         number(|row| row.entry.interruptions),
+        bound(|gap| gap.start),
+        bound(|gap| gap.end),
         number(|row| u32::try_from(row.entry.clock_error.as_millis()).unwrap_or(u32::MAX)),
     ];
     let terms: Vec<_> = rows.iter().map(|row| row.account.terms()).collect();

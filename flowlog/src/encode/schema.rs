@@ -135,7 +135,7 @@ pub static FLOWS: [Column; 18] = [
 ];
 
 /// Columns of `ledger`: a row for each interface and direction that was counted in a window.
-pub static LEDGER: [Column; 24] = [
+pub static LEDGER: [Column; 26] = [
     column("window_start", Kind::Timestamp, "beginning of the window"),
     column("window_end", Kind::Timestamp, "end of the window, which the next one begins with"),
     column("interface", Kind::Text, "name of the VPN interface"),
@@ -151,6 +151,18 @@ pub static LEDGER: [Column; 24] = [
         "until when the interface was counted within the window",
     ),
     column("interruptions", Kind::UInt32, "how often the interface came back after it had gone"),
+    column(
+        "gap_start",
+        Kind::Timestamp,
+        "since when the interface may have been in use without being counted: what was counted last before a power loss, a removal of flowlog, or a version that cannot read the maps of the one before; null where there is no such gap",
+    )
+    .nullable(),
+    column(
+        "gap_end",
+        Kind::Timestamp,
+        "until when; of several gaps in a window, the beginning of the first and the end of the last are told",
+    )
+    .nullable(),
     column(
         "clock_error_ms",
         Kind::UInt32,

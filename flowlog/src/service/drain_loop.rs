@@ -121,19 +121,26 @@ fn save(
     Ok(run)
 }
 
-/// Empties maps that nothing counts in any more, and removes them.
+/// Empties maps that nothing counts in any more, and removes them. Ends with the epoch of the number
+/// `upto` or a later one.
 pub(super) fn finish_previous(
     previous: Previous,
     epochs: &mut Epochs,
     last: u64,
+    upto: u64,
 ) -> Result<Vec<spool::run::Run>, Error> {
     let mut runs = vec![];
     let (counts, emptied) = previous.into_counts();
     if let Some(counts) = counts {
         let mut drainer = Drainer::of_previous(*counts);
         runs.extend(finish_left(&mut drainer, epochs, last)?);
-        let closed = drainer.close_now()?;
-        runs.extend(save(&mut drainer, epochs, &closed, last)?);
+        loop {
+            let closed = drainer.close_now()?;
+            runs.extend(save(&mut drainer, epochs, &closed, last)?);
+            if closed.number() >= upto {
+                break;
+            }
+        }
     } else {
         tracing::error!(
             "what another version of flowlog had counted since its last drain cannot be read, and is lost"

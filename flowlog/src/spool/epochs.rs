@@ -1,6 +1,6 @@
 //! Drained epochs: written before the kernel's maps are cleared, read when their window is over.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use flowlog_common::flow::{FlowCounters, FlowKey};
 
@@ -8,11 +8,16 @@ use super::{
     Error, RUN, Spool,
     entry::Entry,
     header::{Header, WindowLedger},
+    longest_table,
     run::{Run, RunWriter},
     sound_runs,
 };
 use crate::{
-    aggregate::{Activity, Times, ledger::LedgerEntry},
+    aggregate::{
+        Activity, Times,
+        ledger::{Gap, LedgerEntry},
+    },
+    clock::Utc,
     drain::{Entries, Epoch},
     encode::order,
 };
@@ -25,18 +30,51 @@ pub struct Epochs {
     window: Duration,
     /// Interface names by their place; a name keeps its place as long as anything is in the spool.
     interfaces: Vec<String>,
+    /// Those that were counted lately, when the daemon began.
+    counted: BTreeSet<String>,
+    /// Number and end of the last epoch.
+    last: Option<(u64, Utc)>,
+    /// Since when the interfaces that there are are counted.
+    counting_since: Option<Utc>,
 }
 
 impl Epochs {
-    /// Writes into this spool. `interfaces` are the names that what is in it has.
+    /// Writes into this spool, in which these runs were found.
     #[must_use]
-    pub const fn new(
-        spool: Arc<Spool>,
-        policy: String,
-        window: Duration,
-        interfaces: Vec<String>,
-    ) -> Self {
-        Self { spool, policy, window, interfaces }
+    pub fn new(spool: Arc<Spool>, policy: String, window: Duration, found: Vec<&Run>) -> Self {
+        let number = found.iter().map(|run| run.header.epochs.1).max();
+        let closed = found.iter().map(|run| run.header.closed()).max();
+        let windows = found.iter().flat_map(|run| &run.header.windows);
+        let rows = windows.flat_map(|window| &window.rows);
+        Self {
+            spool,
+            policy,
+            window,
+            counted: rows.map(|row| row.interface.clone()).collect(),
+            interfaces: longest_table(found),
+            last: number.zip(closed),
+            counting_since: None,
+        }
+    }
+
+    /// The number of the last epoch; zero where none is in the spool.
+    #[must_use]
+    pub fn last(&self) -> u64 {
+        self.last.map_or(0, |(number, _)| number)
+    }
+
+    /// The open epoch has another number: those in between are not missing.
+    pub const fn renumbered(&mut self, from: u64, to: u64) {
+        if let Some((last, _)) = &mut self.last
+            && *last + 1 == from
+        {
+            *last = to - 1;
+        }
+    }
+
+    /// The interfaces were looked at: those that there are, and those to come, are counted.
+    pub const fn counting_since(&mut self, instant: Utc) {
+        self.counting_since = Some(instant);
     }
 
     /// Makes an epoch durable.
@@ -53,6 +91,10 @@ impl Epochs {
             let mut row = LedgerEntry::new(observed.name.clone(), from, to);
             row.observe(from, to, observed.interruptions, totals, clock_error);
             ledger.push(row);
+        }
+        let gap = self.gap_before(epoch);
+        if let Some(gap) = gap {
+            self.add_gap(gap, &mut ledger, clock_error);
         }
         let row_of = |name: &String| ledger.iter().position(|row| row.interface == *name);
         let rows: Vec<Option<usize>> = self.interfaces.iter().map(row_of).collect();
@@ -73,14 +115,43 @@ impl Epochs {
             length_ms: u64::try_from(self.window.as_millis()).unwrap_or(u64::MAX),
             rows: ledger,
         };
-        writer.finish(Header {
+        let run = writer.finish(Header {
             epochs: (epoch.number, epoch.number),
             closed_ns: epoch.closed.ns(),
             policy: self.policy.clone(),
             interfaces: self.interfaces.clone(),
             windows: vec![window],
             entries: (0, 0),
-        })
+        })?;
+        if let Some(Gap { start, end }) = gap {
+            tracing::warn!(
+                "nothing was counted from {start} to {end}; the ledger says so (gap_start, gap_end)"
+            );
+        }
+        let this = (epoch.number, epoch.closed);
+        self.last =
+            Some(self.last.map_or(this, |(last, closed)| (last.max(this.0), closed.max(this.1))));
+        Ok(run)
+    }
+
+    /// A number that is missing says that nobody counted in between, or that what was counted is lost.
+    fn gap_before(&self, epoch: &Epoch) -> Option<Gap> {
+        let (_, closed) = self.last.filter(|(last, _)| epoch.number > last + 1)?;
+        Some(Gap::between(closed, self.counting_since.unwrap_or(epoch.closed)))
+    }
+
+    /// Any interface may have been in use meanwhile, also one that has gone since.
+    fn add_gap(&self, gap: Gap, ledger: &mut Vec<LedgerEntry>, clock_error: Duration) {
+        for name in &self.counted {
+            if !ledger.iter().any(|row| row.interface == *name) {
+                let mut row = LedgerEntry::new(name.clone(), gap.end, gap.end);
+                row.clock_error = clock_error;
+                ledger.push(row);
+            }
+        }
+        for row in ledger {
+            row.gap = Some(gap);
+        }
     }
 
     fn path(&self, epoch: u64) -> PathBuf {

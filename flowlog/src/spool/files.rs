@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Error, RUN, Spool,
     header::{Header, WindowLedger},
-    list, longest_table, make_directory,
+    list, make_directory,
     merge::{Merge, Same},
     run::{Cursor, Run, RunWriter},
     sound_runs, sync_directory,
@@ -85,17 +85,9 @@ impl Files {
         Ok(Self { spool, growing })
     }
 
-    /// The greatest number of an epoch that is in it; zero where there is none.
-    #[must_use]
-    pub fn last_epoch(&self) -> u64 {
-        let runs = self.growing.iter().flat_map(|file| &file.runs);
-        runs.map(|run| run.header.epochs.1).max().unwrap_or(0)
-    }
-
-    /// The longest table of interface names.
-    #[must_use]
-    pub fn interfaces(&self) -> Vec<String> {
-        longest_table(self.growing.iter().flat_map(|file| &file.runs))
+    /// The runs of all of them.
+    pub fn runs(&self) -> impl Iterator<Item = &Run> {
+        self.growing.iter().flat_map(|file| &file.runs)
     }
 
     /// All of them, as they are now.

@@ -4,7 +4,10 @@ use flowlog_common::total::{Count, Totals};
 use serde::{Deserialize, Serialize};
 
 use super::run::Run;
-use crate::{aggregate::ledger::LedgerEntry, clock::Utc};
+use crate::{
+    aggregate::ledger::{Gap, LedgerEntry},
+    clock::Utc,
+};
 
 /// The description of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,13 +110,16 @@ mod rows {
 
     use serde::{Deserializer, Serializer};
 
-    use super::{Count, Deserialize, LedgerEntry, Serialize, Totals, Utc};
+    use super::{Count, Deserialize, Gap, LedgerEntry, Serialize, Totals, Utc};
 
     #[derive(Serialize, Deserialize)]
     struct Row {
         interface: String,
         observed_ns: (i64, i64),
         interruptions: u32,
+        /// Not in runs of before there were gaps.
+        #[serde(default)]
+        gap_ns: Option<(i64, i64)>,
         clock_error_us: u64,
         totals: [[Pair; 6]; 2],
         flows: [Pair; 2],
@@ -138,6 +144,7 @@ mod rows {
                 observed_start,
                 observed_end,
                 interruptions,
+                gap,
                 clock_error,
                 totals,
                 in_flows,
@@ -147,6 +154,7 @@ mod rows {
                 interface: interface.clone(),
                 observed_ns: (observed_start.ns(), observed_end.ns()),
                 interruptions: *interruptions,
+                gap_ns: gap.map(|Gap { start, end }| (start.ns(), end.ns())),
                 clock_error_us: u64::try_from(clock_error.as_micros()).unwrap_or(u64::MAX),
                 totals: totals.map(|totals| pairs(&totals)),
                 flows: in_flows.map(pair),
@@ -160,6 +168,9 @@ mod rows {
                 observed_start: Utc::from_ns(self.observed_ns.0),
                 observed_end: Utc::from_ns(self.observed_ns.1),
                 interruptions: self.interruptions,
+                gap: self
+                    .gap_ns
+                    .map(|(start, end)| Gap { start: Utc::from_ns(start), end: Utc::from_ns(end) }),
                 clock_error: Duration::from_micros(self.clock_error_us),
                 totals: self.totals.map(totals),
                 in_flows: self.flows.map(count),

@@ -14,6 +14,7 @@ use super::{
     *,
 };
 use crate::{
+    aggregate::ledger::{Gap, LedgerEntry},
     capture::presence::Observed,
     clock::{Offset, Utc},
     drain::{Entries, Epoch},
@@ -249,4 +250,65 @@ fn many_runs_of_a_file_become_one_with_the_same_rows() {
     assert_eq!(after.runs[0].header.windows.len(), 100);
     assert_eq!(rows(&after.runs, Same::Keep).len(), 100);
     assert_eq!(Files::open(spool, &mut vec![]).unwrap().growing(), files.growing());
+}
+
+/// The ledger of wg0 in the only window of runs, and the names that it has rows of.
+fn ledger(runs: &[Run]) -> (LedgerEntry, Vec<String>) {
+    let header = Header::of(runs).unwrap();
+    let [window] = &header.windows[..] else { panic!("{:?}", header.windows) };
+    let names = window.rows.iter().map(|row| row.interface.clone()).collect();
+    (window.rows.iter().find(|row| row.interface == "wg0").unwrap().clone(), names)
+}
+
+/// An epoch of a number.
+fn numbered(number: u64, opened: u64, closed: u64) -> Epoch {
+    Epoch { number, ..epoch(opened, closed, &[]) }
+}
+
+#[test]
+fn a_number_that_is_missing_is_a_gap_of_every_interface_that_was_counted_before() {
+    let (spool, mut before) = spool();
+    let mut first = numbered(7, 60, 70);
+    let mut tun = first.totals[0].clone();
+    tun.0.name = "tun0".to_owned();
+    first.totals.push(tun);
+    let first = before.append(&first, Duration::ZERO).unwrap();
+    let mut epochs = Epochs::new(spool, "policy".to_owned(), MINUTE, vec![&first]);
+    epochs.counting_since(Utc::from_ms(81_000));
+
+    let second = epochs.append(&numbered(9, 80, 90), Duration::ZERO).unwrap();
+    let third = epochs.append(&numbered(10, 90, 100), Duration::ZERO).unwrap();
+
+    let gap = Gap { start: Utc::from_ms(70_000), end: Utc::from_ms(81_000) };
+    let (row, names) = ledger(std::slice::from_ref(&second));
+    assert_eq!((row.gap, names), (Some(gap), vec!["wg0".to_owned(), "tun0".to_owned()]));
+    assert_eq!(ledger(std::slice::from_ref(&third)).0.gap, None);
+    // It stays what it is when the window is merged, and is read again.
+    let merged = Run::open(&second.path).unwrap();
+    let (row, _) = ledger(&[first, merged, third]);
+    assert_eq!((row.gap, row.observed_start), (Some(gap), Utc::from_ms(60_000)));
+}
+
+#[test]
+fn of_two_gaps_in_a_window_the_ledger_claims_no_less_than_both() {
+    let (spool, mut epochs) = spool();
+    let mut runs = vec![epochs.append(&numbered(1, 60, 70), Duration::ZERO).unwrap()];
+    for (number, opened) in [(3, 80), (5, 100)] {
+        let last = runs.iter().collect();
+        let mut epochs = Epochs::new(Arc::clone(&spool), "policy".to_owned(), MINUTE, last);
+        epochs.counting_since(Utc::from_ms(i64::try_from(opened * 1_000).unwrap()));
+        runs.push(epochs.append(&numbered(number, opened, opened + 10), Duration::ZERO).unwrap());
+    }
+    let gap = Gap { start: Utc::from_ms(70_000), end: Utc::from_ms(100_000) };
+    assert_eq!(ledger(&runs).0.gap, Some(gap));
+}
+
+#[test]
+fn a_run_that_was_written_before_there_were_gaps_has_none() {
+    let (_spool, mut epochs) = spool();
+    let header = epochs.append(&numbered(1, 60, 70), Duration::ZERO).unwrap().header;
+    let mut json = serde_json::to_value(&header).unwrap();
+    let row = json["windows"][0]["rows"][0].as_object_mut().unwrap();
+    assert!(row.remove("gap_ns").is_some());
+    assert_eq!(serde_json::from_value::<Header>(json).unwrap(), header);
 }

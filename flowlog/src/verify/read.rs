@@ -1,14 +1,20 @@
 //! Reading back the columns that are added up.
 
 use arrow::{
-    array::{Array as _, AsArray as _, RecordBatch, StringArray, UInt64Array},
+    array::{
+        Array as _, AsArray as _, RecordBatch, StringArray, TimestampMillisecondArray, UInt64Array,
+    },
     datatypes::{TimestampMillisecondType, UInt64Type},
 };
 use bytes::Bytes;
 use flowlog_common::{flow::Direction, total::Count};
 use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
 
-use crate::{aggregate::ledger::Account, clock::Utc, encode::metadata::direction_name};
+use crate::{
+    aggregate::ledger::{Account, Gap},
+    clock::Utc,
+    encode::metadata::direction_name,
+};
 
 /// Why a file cannot be added up.
 #[derive(Debug, thiserror::Error)]
@@ -53,16 +59,21 @@ pub(super) fn flows(
     })
 }
 
+/// A row of the ledger.
+pub(super) struct LedgerRow<'a> {
+    /// Beginning of the window.
+    pub window: Utc,
+    pub interface: &'a str,
+    pub direction: Direction,
+    pub gap: Option<Gap>,
+    pub account: &'a Account,
+}
+
 /// Hands out the rows of a ledger file.
-pub(super) fn ledger(
-    file: Bytes,
-    mut add: impl FnMut(Utc, &str, Direction, &Account),
-) -> Result<(), Error> {
+pub(super) fn ledger(file: Bytes, mut add: impl FnMut(LedgerRow<'_>)) -> Result<(), Error> {
     for_each_batch(file, &[], |batch| {
-        let window_start = batch
-            .column_by_name("window_start")
-            .and_then(|column| column.as_primitive_opt::<TimestampMillisecondType>())
-            .ok_or(Error::Column("window_start"))?;
+        let window_start = times(batch, "window_start")?;
+        let gap_bounds = [times(batch, "gap_start")?, times(batch, "gap_end")?];
         let interface = text(batch, "interface")?;
         let direction = text(batch, "direction")?;
         for row in 0..batch.num_rows() {
@@ -89,8 +100,15 @@ pub(super) fn ledger(
                 .into_iter()
                 .find(|d| direction_name(*d) == direction.value(row))
                 .ok_or(Error::Direction)?;
-            let window_start = Utc::from_ms(window_start.value(row));
-            add(window_start, interface.value(row), direction, &account);
+            let [start, end] =
+                gap_bounds.map(|bound| bound.is_valid(row).then(|| Utc::from_ms(bound.value(row))));
+            add(LedgerRow {
+                window: Utc::from_ms(window_start.value(row)),
+                interface: interface.value(row),
+                direction,
+                gap: start.zip(end).map(|(start, end)| Gap { start, end }),
+                account: &account,
+            });
         }
         Ok(())
     })
@@ -111,6 +129,15 @@ fn for_each_batch(
         each(&batch.map_err(Error::Decode)?)?;
     }
     Ok(())
+}
+
+fn times<'a>(
+    batch: &'a RecordBatch,
+    name: &'static str,
+) -> Result<&'a TimestampMillisecondArray, Error> {
+    let column = batch.column_by_name(name);
+    let times = column.and_then(|column| column.as_primitive_opt::<TimestampMillisecondType>());
+    times.ok_or(Error::Column(name))
 }
 
 fn text<'a>(batch: &'a RecordBatch, name: &'static str) -> Result<&'a StringArray, Error> {
