@@ -36,7 +36,7 @@ pub use error::Error;
 pub use found::{Contents, Counts, Emptied, Found, Previous};
 use hook::{Before, Hooked};
 use interface::{Layer, Link};
-pub use pins::Pins;
+pub use pins::{Kept, Pins};
 use presence::Presence;
 pub use program::{Loaded, MapSizes, Maps, Program};
 pub use targets::Targets;

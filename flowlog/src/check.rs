@@ -1,4 +1,6 @@
-//! Whether this machine can do the job: kernel, capabilities, interfaces, store, clock.
+//! Whether this machine can do the job: kernel, capabilities, interfaces, store, spool, pins, clock.
+
+mod kept;
 
 use std::time::Duration;
 
@@ -59,6 +61,7 @@ pub async fn check(config: &Config) -> Vec<Finding> {
     findings.extend(drain_findings());
     findings.extend(interfaces(config));
     findings.push(store(config).await);
+    findings.extend(kept::findings(config));
     findings.push(clock_finding(&clock::quality()));
     findings
 }
@@ -116,12 +119,7 @@ fn capabilities() -> Finding {
 }
 
 fn program(config: &Config) -> Finding {
-    let sizes = MapSizes {
-        flows_v4: config.max_flows_v4,
-        flows_v6: config.max_flows_v6,
-        overflow: config.max_overflow,
-        interfaces: 1,
-    };
+    let sizes = MapSizes { interfaces: 1, ..MapSizes::configured(config) };
     match Program::load(sizes, &config.policy, None) {
         Ok(_) => {
             let mib = sizes.kernel_bytes() >> 20;

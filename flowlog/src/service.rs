@@ -148,12 +148,6 @@ pub async fn run(
     let Recovered { mut epochs, files, mut found, last } = recover(config, &spool)?;
     let (store, _lock) = open_store(config, last > 0).await?;
     let notifier = Notifier::from_environment()?;
-    let sizes = MapSizes {
-        flows_v4: config.max_flows_v4,
-        flows_v6: config.max_flows_v6,
-        overflow: config.max_overflow,
-        interfaces: MAX_INTERFACES,
-    };
     // What outlives the daemon is of use to those only who know what was spooled of it.
     let pins = if spool.is_durable() {
         Some(Pins::new(capture::reachable(&config.pins)?, config.gateway.clone()))
@@ -161,7 +155,7 @@ pub async fn run(
         None
     };
     let Loaded { program, maps, found: left } =
-        Program::load(sizes, &config.policy, pins.as_ref())?;
+        Program::load(MapSizes::configured(config), &config.policy, pins.as_ref())?;
     let presence = Arc::new(Presence::restore(MAX_INTERFACES, Arc::clone(&maps.control)));
     let mut drainer = Drainer::new(maps, Arc::clone(&presence), last_number(last, &left.previous))?;
     found.extend(drain_loop::finish_left(&mut drainer, &mut epochs, last)?);

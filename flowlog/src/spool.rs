@@ -19,6 +19,7 @@ pub mod files;
 pub mod header;
 pub mod merge;
 pub mod run;
+pub mod survey;
 
 use std::{
     fs::File,

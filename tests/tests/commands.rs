@@ -7,7 +7,8 @@ use std::{
 };
 
 use flowlog_tests::{
-    Daemon, Ended, SmallDisk, files_under, flowlog, flowlog_binary, quiet_tun, replay_into_tun,
+    Bpffs, Daemon, Ended, SmallDisk, files_under, flowlog, flowlog_binary, quiet_tun,
+    replay_into_tun,
 };
 
 const DONE: i32 = 0;
@@ -186,6 +187,90 @@ fn check_says_what_is_wrong_and_what_to_do() {
     let checked = flowlog(&["check", "--interface", "lo", "--store", &not_a_directory]);
     assert_eq!(checked.code, FAILED);
     assert!(checked.stdout.contains("FAIL  store"), "{}", checked.stdout);
+}
+
+#[test]
+fn check_says_how_the_spool_is() {
+    let scratch = Scratch::new();
+    let bpffs = Bpffs::mount();
+    let config = scratch.file("flowlog.toml", "profile = \"flows\"\nspool_max_bytes = 4194304");
+    let check = |spool: &str| {
+        let (store, pins) = (scratch.path("store"), bpffs.base());
+        let arguments = ["--interface", "lo", "--store", &store, "--config", &config];
+        let spool = ["--spool", spool, "--pins", pins.to_str().unwrap()];
+        flowlog(&[&["check"], &arguments[..], &spool].concat()).stdout
+    };
+    let line = |said: &str, of: &str| {
+        let lines = said.lines().skip_while(|line| !line.contains(of));
+        lines.take(2).collect::<Vec<_>>().join("\n")
+    };
+    let without = flowlog(&["check", "--interface", "lo", "--store", &scratch.path("store")]);
+    assert!(line(&without.stdout, " spool ").contains("--spool keeps it"), "{}", without.stdout);
+
+    let spool = scratch.path("spool");
+    let said = check(&spool);
+    assert!(
+        line(&said, "ok    spool ").contains("is made at the start: 0 of 4 MiB used"),
+        "{said}"
+    );
+    assert!(line(&said, "ok    pins ").contains("none yet"), "{said}");
+    assert!(!Path::new(&spool).exists(), "it only looks");
+
+    std::fs::create_dir_all(format!("{spool}/epochs")).unwrap();
+    std::fs::write(format!("{spool}/epochs/1.run"), vec![0; 2 << 20]).unwrap();
+    let said = check(&spool);
+    assert!(line(&said, "ok    spool ").contains("2 of 4 MiB used"), "{said}");
+    std::fs::write(format!("{spool}/epochs/2.damaged"), vec![0; 2 << 20]).unwrap();
+    let said = check(&spool);
+    assert!(line(&said, "FAIL  spool ").contains("spool_max_bytes"), "{said}");
+    assert!(line(&said, "FAIL  damaged runs ").contains("epochs/2.damaged"), "{said}");
+
+    let said = check(&format!("{}/spool", scratch.file("file", "")));
+    assert!(line(&said, "FAIL  spool ").contains("Not a directory"), "{said}");
+    let disk = SmallDisk::new("ro,size=2m");
+    let said = check(disk.path().to_str().unwrap());
+    assert!(line(&said, "FAIL  spool ").contains("Read-only"), "{said}");
+    let disk = SmallDisk::new("size=2m");
+    let on_disk = disk.path().to_str().unwrap();
+    assert!(line(&check(on_disk), "ok    spool ").contains("full before the spool is"));
+    disk.fill();
+    let said = check(on_disk);
+    assert!(line(&said, "FAIL  spool ").contains("the disk is full"), "{said}");
+}
+
+#[test]
+fn check_says_whether_counting_will_go_on() {
+    let scratch = Scratch::new();
+    let bpffs = Bpffs::mount();
+    let (gateway, _tun) = quiet_tun("fltun");
+    let (store, spool, pins) = (scratch.path("store"), scratch.path("spool"), bpffs.base());
+    let arguments = ["--store", &store, "--spool", &spool, "--gateway", "gw1", "--pins"];
+    let check_at = |pins: &Path, more: &[&str]| {
+        let line = ["check", "--interface", "fltun", "--wait"];
+        let ended = flowlog(&[&line[..], &arguments, &[pins.to_str().unwrap()], more].concat());
+        let of_pins = ended.stdout.lines().skip_while(|line| !line.contains(" pins "));
+        of_pins.take(2).collect::<Vec<_>>().join("\n")
+    };
+    let check = |more: &[&str]| check_at(&pins, more);
+    let arguments = [&arguments[..], &[pins.to_str().unwrap()]].concat();
+    let daemon = Daemon::attached(&gateway, "fltun", &arguments);
+    assert!(check(&[]).contains("ok    pins"), "also while it runs");
+    assert_eq!(daemon.terminate().code, DONE);
+    assert!(check(&[]).contains("counting goes on without a gap"), "{}", check(&[]));
+    let sizes = scratch.file("sizes.toml", "profile = \"flows\"\nmax_flows_v4 = 4096");
+    let other = check(&["--config", &sizes]);
+    assert!(other.contains("ok    pins") && other.contains("with other sizes"), "{other}");
+
+    let layouts = std::fs::read_dir(pins.join("gw1")).unwrap();
+    let is_layout = |path: &PathBuf| path.join("CONTROL").exists();
+    let layout = layouts.map(|entry| entry.unwrap().path()).find(is_layout).unwrap();
+    std::fs::rename(&layout, layout.with_file_name("v4711-something-else")).unwrap();
+    let unreadable = check(&[]);
+    assert!(unreadable.contains("FAIL  pins") && unreadable.contains("v4711"), "{unreadable}");
+    assert!(unreadable.contains("gap in the ledger") && unreadable.contains('→'), "{unreadable}");
+
+    let elsewhere = check_at(Path::new(&scratch.path("pins")), &[]);
+    assert!(elsewhere.contains("FAIL  pins") && elsewhere.contains("mount"), "{elsewhere}");
 }
 
 #[test]

@@ -98,8 +98,12 @@ impl Rig {
     }
 
     fn flowlog(&self, arguments: &[&str]) -> Ended {
+        self.flowlog_in(&self.gateway, arguments)
+    }
+
+    fn flowlog_in(&self, netns: &Netns, arguments: &[&str]) -> Ended {
         let base = self.bpffs.base();
-        let mut command = self.gateway.command(flowlog_binary()).unwrap();
+        let mut command = netns.command(flowlog_binary()).unwrap();
         let output = command.args(arguments).arg("--pins").arg(base).output().unwrap();
         Ended {
             code: output.status.code().unwrap_or(-1),
@@ -465,6 +469,29 @@ fn uninstalled_nothing_of_flowlog_is_left_and_all_of_others() {
         let again = rig.flowlog(&["uninstall"]);
         assert_eq!((again.code, again.stdout.lines().count()), (0, 1), "{}", again.stdout);
     }
+}
+
+#[test]
+fn uninstalled_from_another_network_namespace_no_interface_is_called_by_the_name_of_another() {
+    if !has_tcx() {
+        return;
+    }
+    let rig = Rig::new();
+    drop(rig.start(SMALL, AttachMode::Tcx));
+    let index =
+        |netns: &Netns, name| netns.run(move || Ok(nix::net::if_::if_nametoindex(name)?)).unwrap();
+    let near = index(&rig.gateway, NEAR);
+    // Both were the first to be made after the loopback interface.
+    assert_eq!(index(&rig.peer, FAR), near);
+
+    assert!(rig.flowlog(&["uninstall", "--dry-run"]).stdout.contains("flnear up (tcx)"));
+    let elsewhere = rig.flowlog_in(&rig.peer, &["uninstall"]);
+
+    assert_eq!(elsewhere.code, 0, "{}", elsewhere.stderr);
+    let said = elsewhere.stdout;
+    assert!(said.contains(&format!("interface number {near} up (tcx)")), "{said}");
+    assert!(!said.contains(FAR) && !said.contains(NEAR), "{said}");
+    rig.wait_for_no_programs(AttachMode::Tcx);
 }
 
 #[test]

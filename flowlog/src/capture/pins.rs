@@ -106,6 +106,23 @@ impl Pins {
         Ok(Claim { lock, directory, current, is_continued, others })
     }
 
+    /// What is there for a daemon with maps of these sizes to go on with.
+    pub fn kept(&self, sizes: MapSizes) -> Result<Kept, Error> {
+        require_bpffs(&self.base)?;
+        let directory = self.directory();
+        let is_whole = |folder: &Path| MAPS.iter().all(|map| folder.join(map).exists());
+        let current = directory.join(layout(sizes));
+        let (mut has_other_sizes, mut unreadable) = (false, vec![]);
+        for folder in layouts(&directory)?.into_iter().filter(|folder| *folder != current) {
+            if !is_readable(&folder) {
+                unreadable.push(folder);
+            } else if is_whole(&folder) {
+                has_other_sizes = true;
+            }
+        }
+        Ok(Kept { goes_on: is_whole(&current), has_other_sizes, unreadable })
+    }
+
     /// The lock of a directory that is there; `None` where it is not, or is not any more.
     pub(super) fn lock(&self) -> Result<Option<Lock>, Error> {
         let directory = self.directory();
@@ -127,6 +144,17 @@ impl Pins {
         let is_there = fs::metadata(&directory).is_ok_and(|now| inode(now) == opened);
         Ok(is_there.then_some(lock))
     }
+}
+
+/// What daemons left behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Maps of the wanted sizes: they go on counting.
+    pub goes_on: bool,
+    /// Maps of other sizes: they are drained, and go.
+    pub has_other_sizes: bool,
+    /// Maps of other versions: what they hold cannot be read, and is lost.
+    pub unreadable: Vec<PathBuf>,
 }
 
 /// Instead of a dot.

@@ -25,7 +25,7 @@ use super::{
     hook::ENTRY_POINTS,
     pins::{self, Claim, LinkPin, MAPS},
 };
-use crate::config::{Policy, Profile};
+use crate::config::{Config, Policy, Profile};
 
 #[cfg(not(feature = "trace"))]
 static OBJECT: &[u8] =
@@ -55,6 +55,17 @@ const BUCKET: usize = 16;
 impl MapSizes {
     /// Interface names that can be told apart at most.
     pub const MAX_INTERFACES: u16 = super::control::MAX_SLOTS_U16;
+
+    /// Those that a configuration asks for.
+    #[must_use]
+    pub const fn configured(config: &Config) -> Self {
+        Self {
+            flows_v4: config.max_flows_v4,
+            flows_v6: config.max_flows_v6,
+            overflow: config.max_overflow,
+            interfaces: Self::MAX_INTERFACES,
+        }
+    }
 
     /// Kernel memory of the flow maps, which is taken when they are made.
     #[must_use]

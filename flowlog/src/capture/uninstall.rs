@@ -20,7 +20,7 @@ use super::{
     error::{Error, failure},
     filter::Filter,
     found::{Contents, Counts, Previous},
-    hook::{ENTRY_POINTS, Place},
+    hook::{Before, ENTRY_POINTS, Place},
     interface::{self, Link},
     pins::{self, LinkPin, Lock, MAPS, Pins},
 };
@@ -56,8 +56,10 @@ pub struct Installed {
 /// Where a program is attached.
 #[derive(Serialize)]
 pub struct Attachment {
-    /// Name of the interface, or its index where it is gone or in another network namespace.
-    pub interface: String,
+    /// Name of the interface; `None` where it is gone or in another network namespace.
+    pub interface: Option<String>,
+    /// The kernel's index of it, in its own network namespace.
+    pub kernel_index: u32,
     /// `up` or `down`.
     pub direction: &'static str,
     /// `tcx` or `clsact`.
@@ -95,7 +97,7 @@ impl Removal {
     /// Removes it.
     pub fn run(self) -> Result<(), Error> {
         for stray in &self.strays {
-            stray.place.remove(&stray.interface)?;
+            stray.remove()?;
         }
         for installed in &self.gateways {
             installed.remove()?;
@@ -145,7 +147,7 @@ impl Installed {
 
     fn remove(&self) -> Result<(), Error> {
         for attachment in &self.attached {
-            attachment.place.remove(&attachment.interface)?;
+            attachment.remove()?;
         }
         for layout in pins::layouts(&self.directory)? {
             pins::remove_layout(&layout)?;
@@ -168,16 +170,29 @@ impl Installed {
 
 impl Attachment {
     fn tcx(pin: LinkPin, links: &[Link]) -> Self {
-        let link = links.iter().find(|link| link.kernel_index == pin.kernel_index);
-        let interface = link.map_or_else(|| pin.kernel_index.to_string(), |link| link.name.clone());
-        let direction = pins::word(pin.direction);
-        Self { interface, direction, by: "tcx", place: Place::Pin(pin) }
+        let (kernel_index, direction) = (pin.kernel_index, pins::word(pin.direction));
+        // Another interface has this index here where the pin is of another network namespace.
+        let is_its_own =
+            |link: &&Link| link.kernel_index == kernel_index && Before::tcx(&pin, link).is_some();
+        let interface = links.iter().find(is_its_own).map(|link| link.name.clone());
+        Self { interface, kernel_index, direction, by: "tcx", place: Place::Pin(pin) }
     }
 
     fn clsact(link: &Link, filter: Filter) -> Self {
         let direction = pins::word(filter.direction);
-        let interface = link.name.clone();
-        Self { interface, direction, by: "clsact", place: Place::Filter(filter) }
+        let (interface, kernel_index) = (Some(link.name.clone()), link.kernel_index);
+        Self { interface, kernel_index, direction, by: "clsact", place: Place::Filter(filter) }
+    }
+
+    /// The interface, as far as it is known.
+    #[must_use]
+    pub fn interface(&self) -> String {
+        let number = || format!("interface number {}", self.kernel_index);
+        self.interface.clone().unwrap_or_else(number)
+    }
+
+    fn remove(&self) -> Result<(), Error> {
+        self.place.remove(&self.interface())
     }
 }
 

@@ -68,8 +68,9 @@ fn describe(removal: &Removal, dry_run: bool) -> String {
 const KEEP: &str = "to keep such, start flowlog, stop it, and uninstall at once";
 
 fn places(attached: &[Attachment]) -> String {
-    let places = attached.iter().map(|Attachment { interface, direction, by, .. }| {
-        [", ", interface.as_str(), " ", direction, " (", by, ")"].concat()
+    let places = attached.iter().map(|attachment| {
+        let Attachment { direction, by, .. } = attachment;
+        format!(", {} {direction} ({by})", attachment.interface())
     });
     places.collect()
 }

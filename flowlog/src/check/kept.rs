@@ -1,0 +1,93 @@
+//! What outlives the daemon: its spool and its pins.
+
+use super::Finding;
+use crate::{
+    capture::{self, Kept, MapSizes, Pins},
+    config::Config,
+    spool::survey::Survey,
+    telemetry::with_causes,
+};
+
+/// Looks at the spool and the pins, if there are to be any.
+pub(super) fn findings(config: &Config) -> Vec<Finding> {
+    let Some(directory) = &config.spool else {
+        let none = "none: a crash loses what is not stored yet (--spool keeps it)";
+        return vec![Finding::sound("spool", none)];
+    };
+    let name = directory.display();
+    let mut findings = match Survey::of(directory) {
+        Ok(survey) => spool(&name.to_string(), &survey, config.spool_max_bytes),
+        Err(error) => vec![Finding::failed(
+            "spool",
+            with_causes(&error),
+            "name a directory on a local disk that can be written to",
+        )],
+    };
+    findings.push(pins(config));
+    findings
+}
+
+fn spool(name: &str, survey: &Survey, limit: u64) -> Vec<Finding> {
+    const MIB: u64 = 1 << 20;
+    let Survey { exists, bytes, free, damaged } = survey;
+    let is_new = if *exists { "" } else { " is made at the start" };
+    let mut detail = format!(
+        "{name}{is_new}: {} of {} MiB used, {} MiB free on its disk",
+        bytes / MIB,
+        limit / MIB,
+        free / MIB
+    );
+    let left = limit.saturating_sub(*bytes);
+    let mut findings = vec![if left < MIB {
+        let remedy = "see whether the store takes files, or raise spool_max_bytes";
+        Finding::failed("spool", detail + ": it is full", remedy)
+    } else if *free < MIB {
+        Finding::failed("spool", detail + ": the disk is full", "free some space there")
+    } else {
+        if *free < left {
+            detail += ", which is full before the spool is";
+        }
+        Finding::sound("spool", detail)
+    }];
+    if let Some(first) = damaged.first() {
+        findings.push(Finding::failed(
+            "damaged runs",
+            format!("{} set aside, the first is {}", damaged.len(), first.display()),
+            "test the disk; what they held may be missing in the store: keep them elsewhere, and delete them here",
+        ));
+    }
+    findings
+}
+
+fn pins(config: &Config) -> Finding {
+    let kept = capture::reachable(&config.pins).and_then(|base| {
+        Pins::new(base, config.gateway.clone()).kept(MapSizes::configured(config))
+    });
+    let Kept { goes_on, has_other_sizes, unreadable } = match kept {
+        Ok(kept) => kept,
+        Err(error) => {
+            let remedy = "mount the BPF file system, and name a directory in it with --pins";
+            return Finding::failed("pins", with_causes(&error), remedy);
+        }
+    };
+    if let Some(first) = unreadable.first() {
+        let layout = first.file_name().unwrap_or_default().to_string_lossy();
+        return Finding::failed(
+            "pins",
+            format!(
+                "those of another version ({layout}): what they hold is lost, and a gap in the ledger"
+            ),
+            "start the version that made them, stop it, and start this one at once: then the gap is short",
+        );
+    }
+    Finding::sound(
+        "pins",
+        match (goes_on, has_other_sizes) {
+            (true, _) => "those of a flowlog before: counting goes on without a gap",
+            (false, true) => {
+                "those of a flowlog with other sizes: they are drained, and counting goes on without a gap"
+            }
+            (false, false) => "none yet: counting begins with the start",
+        },
+    )
+}

@@ -1,0 +1,66 @@
+//! Looking at a spool from outside: a daemon may be using it.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use nix::{
+    sys::statvfs::statvfs,
+    unistd::{AccessFlags, access},
+};
+
+use super::{DAMAGED, Error, bytes_under, list};
+
+/// What there is of a spool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Survey {
+    /// Whether the directory is there; else the first daemon makes it.
+    pub exists: bool,
+    /// Bytes that are in it.
+    pub bytes: u64,
+    /// Bytes that its disk has room for.
+    pub free: u64,
+    /// Runs that were found damaged, and set aside.
+    pub damaged: Vec<PathBuf>,
+}
+
+impl Survey {
+    /// Looks at a directory. Fails where a daemon could not write there.
+    pub fn of(directory: &Path) -> Result<Self, Error> {
+        let there = directory.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
+        let exists = there == directory;
+        // A file of this name, or in the place of a directory above it.
+        std::fs::read_dir(there).map_err(Error::io("list", there))?;
+        access(there, AccessFlags::W_OK | AccessFlags::X_OK)
+            .map_err(|error| Error::io("write to", there)(error.into()))?;
+        let disk = statvfs(there).map_err(|error| Error::io("measure", there)(error.into()))?;
+        let bytes = if exists { bytes_under(directory) } else { Ok(0) };
+        Ok(Self {
+            exists,
+            bytes: bytes.map_err(Error::io("measure", directory))?,
+            free: disk.blocks_available().saturating_mul(disk.fragment_size()),
+            damaged: if exists { damaged_under(directory)? } else { vec![] },
+        })
+    }
+}
+
+fn damaged_under(directory: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut damaged = vec![];
+    for path in list(directory).or_else(gone)? {
+        if path.is_dir() {
+            damaged.extend(damaged_under(&path)?);
+        } else if path.extension().is_some_and(|extension| extension == DAMAGED) {
+            damaged.push(path);
+        }
+    }
+    Ok(damaged)
+}
+
+/// Directories of files that are in the store for good go meanwhile.
+fn gone(error: Error) -> Result<Vec<PathBuf>, Error> {
+    match error {
+        Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Ok(vec![]),
+        error => Err(error),
+    }
+}
