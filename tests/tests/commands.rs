@@ -213,7 +213,7 @@ fn check_says_how_the_spool_is() {
         line(&said, "ok    spool ").contains("is made at the start: 0 of 4 MiB used"),
         "{said}"
     );
-    assert!(line(&said, "ok    pins ").contains("none yet"), "{said}");
+    assert!(line(&said, "ok    pins ").contains("none: counting begins"), "{said}");
     assert!(!Path::new(&spool).exists(), "it only looks");
 
     std::fs::create_dir_all(format!("{spool}/epochs")).unwrap();

@@ -473,25 +473,42 @@ fn uninstalled_nothing_of_flowlog_is_left_and_all_of_others() {
 
 #[test]
 fn uninstalled_from_another_network_namespace_no_interface_is_called_by_the_name_of_another() {
-    if !has_tcx() {
-        return;
+    for mode in modes() {
+        let rig = Rig::new();
+        drop(rig.start(SMALL, mode));
+        let index = |netns: &Netns, name| {
+            netns.run(move || Ok(nix::net::if_::if_nametoindex(name)?)).unwrap()
+        };
+        let near = index(&rig.gateway, NEAR);
+        // Both were the first to be made after the loopback interface.
+        assert_eq!(index(&rig.peer, FAR), near);
+        let tc_of_peer = |what: &str| {
+            let mut command = rig.peer.command("tc").unwrap();
+            let output = command
+                .args(["qdisc", what, "dev", FAR])
+                .args((what == "add").then_some("clsact"))
+                .output()
+                .unwrap();
+            assert!(output.status.success());
+            String::from_utf8(output.stdout).unwrap()
+        };
+        tc_of_peer("add");
+
+        assert!(rig.flowlog(&["uninstall", "--dry-run"]).stdout.contains("flnear up ("));
+        let elsewhere = rig.flowlog_in(&rig.peer, &["uninstall"]);
+
+        assert_eq!(elsewhere.code, 0, "{}", elsewhere.stderr);
+        let said = elsewhere.stdout;
+        assert!(said.contains(&format!("interface number {near} ")), "{said}");
+        assert!(!said.contains(FAR) && !said.contains(NEAR), "{said}");
+        assert!(tc_of_peer("show").contains("clsact"), "it is not flowlog's");
+        if mode == AttachMode::Clsact {
+            assert!(said.contains("run this there too"), "{said}");
+            let there = rig.flowlog(&["uninstall"]);
+            assert!(there.stdout.contains("flnear up (clsact)"), "{}", there.stdout);
+        }
+        rig.wait_for_no_programs(mode);
     }
-    let rig = Rig::new();
-    drop(rig.start(SMALL, AttachMode::Tcx));
-    let index =
-        |netns: &Netns, name| netns.run(move || Ok(nix::net::if_::if_nametoindex(name)?)).unwrap();
-    let near = index(&rig.gateway, NEAR);
-    // Both were the first to be made after the loopback interface.
-    assert_eq!(index(&rig.peer, FAR), near);
-
-    assert!(rig.flowlog(&["uninstall", "--dry-run"]).stdout.contains("flnear up (tcx)"));
-    let elsewhere = rig.flowlog_in(&rig.peer, &["uninstall"]);
-
-    assert_eq!(elsewhere.code, 0, "{}", elsewhere.stderr);
-    let said = elsewhere.stdout;
-    assert!(said.contains(&format!("interface number {near} up (tcx)")), "{said}");
-    assert!(!said.contains(FAR) && !said.contains(NEAR), "{said}");
-    rig.wait_for_no_programs(AttachMode::Tcx);
 }
 
 #[test]

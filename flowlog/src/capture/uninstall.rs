@@ -47,11 +47,16 @@ pub struct Installed {
     pub flows: Option<usize>,
     /// Where its program is attached.
     pub attached: Vec<Attachment>,
+    /// Indexes of interfaces on which it had filters, and which are gone or in another network
+    /// namespace.
+    pub not_here: Vec<u32>,
     #[serde(skip)]
     directory: PathBuf,
     #[serde(skip)]
     _lock: std::sync::Arc<Lock>,
 }
+
+const CLSACT: &str = "clsact";
 
 /// Where a program is attached.
 #[derive(Serialize)]
@@ -141,8 +146,13 @@ impl Installed {
         for (link, filter) in filters(links, |filter| programs.contains(&filter.program))? {
             attached.push(Attachment::clsact(link, filter));
         }
+        let is_here = |kernel_index: u32| {
+            attached.iter().any(|a| a.kernel_index == kernel_index && a.by == CLSACT)
+        };
+        let mut not_here = pins::own_clsacts(&directory)?.into_iter().collect::<Vec<_>>();
+        not_here.retain(|kernel_index| !is_here(*kernel_index));
         let gateway = pins.gateway().to_owned();
-        Ok(Self { gateway, maps, flows, attached, directory, _lock: lock })
+        Ok(Self { gateway, maps, flows, attached, not_here, directory, _lock: lock })
     }
 
     fn remove(&self) -> Result<(), Error> {
@@ -153,7 +163,9 @@ impl Installed {
             pins::remove_layout(&layout)?;
         }
         for kernel_index in pins::own_clsacts(&self.directory)? {
-            match clsact::remove_unless_used(kernel_index) {
+            // Where its filters are not, it is that of another interface.
+            let is_here = !self.not_here.contains(&kernel_index);
+            match is_here.then(|| clsact::remove_unless_used(kernel_index)).transpose() {
                 Err(error) if !super::is_gone(&error) => {
                     tracing::warn!("a clsact queueing discipline stays: {error}");
                 }
@@ -181,7 +193,7 @@ impl Attachment {
     fn clsact(link: &Link, filter: Filter) -> Self {
         let direction = pins::word(filter.direction);
         let (interface, kernel_index) = (Some(link.name.clone()), link.kernel_index);
-        Self { interface, kernel_index, direction, by: "clsact", place: Place::Filter(filter) }
+        Self { interface, kernel_index, direction, by: CLSACT, place: Place::Filter(filter) }
     }
 
     /// The interface, as far as it is known.

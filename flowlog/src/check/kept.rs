@@ -87,7 +87,7 @@ fn pins(config: &Config) -> Finding {
             (false, true) => {
                 "those of a flowlog with other sizes: they are drained, and counting goes on without a gap"
             }
-            (false, false) => "none yet: counting begins with the start",
+            (false, false) => "none: counting begins with the start",
         },
     )
 }

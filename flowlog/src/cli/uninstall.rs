@@ -56,6 +56,11 @@ fn describe(removal: &Removal, dry_run: bool) -> String {
                 "  with what another version of flowlog counted and did not drain; {KEEP}"
             )),
         }
+        for number in &found.not_here {
+            lines.push(format!(
+                "  its filters on interface number {number} are not in this network namespace: where it is in another, run this there too"
+            ));
+        }
     }
     if !removal.strays.is_empty() {
         let places = places(&removal.strays);
