@@ -82,6 +82,7 @@ impl Rig {
              GROUP BY ALL HAVING count(*) > 1)",
         );
         assert_eq!(twice[0]["rows"], 0, "a window has one ledger");
+        assert_eq!(duckdb(store, "FROM gaps()"), Vec::<serde_json::Value>::new());
         let foreign: Vec<_> = files_under(store)
             .into_iter()
             .filter(|path| path.extension().is_none_or(|extension| extension != "parquet"))
