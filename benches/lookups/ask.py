@@ -3,7 +3,8 @@
 Prints the milliseconds of every run as JSON, `[[name, [run, ...]], ...]`. Both sides deliver the rows
 (of a ranking, the members and their bytes), which are compared; a difference ends it.
 
-DuckDB runs within this process, with the views and macros of `flowlog duckdb`; nfdump is started
+DuckDB runs within this process, with the views and macros of `flowlog duckdb`, and is asked by the
+folders of the day or the hours, and once more by conditions on the view; nfdump is started
 for each question, as it is made for. Where the instant is known, it is given only those files that
 can have the answer.
 """
@@ -63,7 +64,7 @@ def instant_sql(subject):
         AND flow_end >= {timestamp(subject["instant"] - 1000)}"""
 
 
-def macro_sql(subject):
+def instant_macro(subject):
     return f"""SELECT {COLUMNS} FROM at_instant('{subject["remote"]}', {subject["port"]},
         {timestamp(subject["instant"])})"""
 
@@ -72,8 +73,13 @@ def day_sql(column, address):
     return f"SELECT {COLUMNS} FROM flows WHERE date = DATE '{DAY}' AND {column} = '{address}'"
 
 
-TOP_SQL = f"""SELECT member_ip, sum(bytes_up + bytes_down)::UBIGINT AS bytes FROM flows
-    WHERE date = DATE '{DAY}' GROUP BY member_ip ORDER BY bytes DESC, member_ip LIMIT {TOP}"""
+def day_macro(column, address):
+    return f"SELECT {COLUMNS} FROM flows_in(folders_of('{DAY}')) WHERE {column} = '{address}'"
+
+
+def top_sql(table):
+    return f"""SELECT member_ip, sum(bytes_up + bytes_down)::UBIGINT AS bytes FROM {table}
+        WHERE date = DATE '{DAY}' GROUP BY member_ip ORDER BY bytes DESC, member_ip LIMIT {TOP}"""
 
 
 def nfdump(*arguments):
@@ -200,10 +206,10 @@ def main():
     rare, common = about["instant_rare"], about["instant_common"]
     runs = {}
 
-    def ask(name, question, theirs, rows, number, *others):
+    def ask(name, by_macro, by_view, theirs, rows, number):
         """In turn, so that neighbours compare."""
         for _ in range(number + 1):
-            for way, sql in [("", question), *others]:
+            for way, sql in [("", by_macro), ("_by_view", by_view)]:
                 took, ours = timed(lambda: flowlog.ask(sql))
                 runs.setdefault(f"flowlog_{name}{way}", []).append(took)
             took, text = timed(theirs)
@@ -214,14 +220,16 @@ def main():
         return lambda ours, text: same(name, ours, of_nfdump(text))
 
     for name, subject in (("instant_rare", rare), ("instant_common", common)):
-        macro = ("_by_macro", macro_sql(subject))
         theirs = lambda: instant_nfdump(subject)
-        ask(name, instant_sql(subject), theirs, asked(name, at_instant(subject)), SHORT_RUNS, macro)
+        rows = asked(name, at_instant(subject))
+        ask(name, instant_macro(subject), instant_sql(subject), theirs, rows, SHORT_RUNS)
     for name, side, column in (("day_rare", "dst", "remote_ip"), ("day_member", "src", "member_ip")):
         address = about[name]
         theirs = lambda: day_nfdump(side, address)
-        ask(name, day_sql(column, address), theirs, asked(name, rows_of_nfdump), LONG_RUNS)
-    ask("day_top", TOP_SQL, top_nfdump, same_ranking, LONG_RUNS)
+        by_macro, by_view = day_macro(column, address), day_sql(column, address)
+        ask(name, by_macro, by_view, theirs, asked(name, rows_of_nfdump), LONG_RUNS)
+    by_macro, by_view = top_sql(f"flows_in(folders_of('{DAY}'))"), top_sql("flows")
+    ask("day_top", by_macro, by_view, top_nfdump, same_ranking, LONG_RUNS)
     # The first of each warmed the caches.
     runs = {name: of[1:] for name, of in runs.items()}
 
@@ -229,7 +237,7 @@ def main():
         for _ in range(SHORT_RUNS):
             drop_caches()
             opening, cold = timed(lambda: Flowlog(view))
-            asking, _ = timed(lambda: cold.ask(instant_sql(rare)))
+            asking, _ = timed(lambda: cold.ask(instant_macro(rare)))
             runs.setdefault("flowlog_cold_open", []).append(opening)
             runs.setdefault("flowlog_cold_instant_rare", []).append(opening + asking)
             drop_caches()

@@ -69,12 +69,13 @@ fn once(table: &Table, kernel: &mut Kernel, series: &mut Series) -> anyhow::Resu
         kernel.drainer.clear(&closed, &epoch)?;
         watch.end("drain");
     }
+    let spooled: u64 = runs.iter().map(|run| run.header.entry_count()).sum();
+    ensure!(spooled == rows, "{spooled} of {rows} flows were drained");
     watch.begin();
     let path = files.place(&runs[0].header.windows[0], &runs[0].header)?;
     files.add(merge(&runs, path, Same::Combine)?);
     watch.end("gather");
     let file = &files.growing()[0];
-    ensure!(file.runs[0].header.entry_count() == rows, "not every flow was drained");
     let encoded = encode::encode_file(file, GATEWAY)?;
     watch.end("encode");
     let bytes = encoded.flows.iter().chain([&encoded.ledger]).map(|file| file.len() as u64).sum();

@@ -14,8 +14,15 @@ pub async fn duckdb(store: &Store) -> Result<String, store::Error> {
     let mut parts = vec![HEAD.to_owned(), access(store).to_owned()];
     for dataset in Dataset::ALL {
         let is_empty = store.list_dataset(dataset).await?.is_empty();
-        let select = if is_empty { empty(dataset) } else { files(store, dataset) };
-        parts.push(format!("CREATE OR REPLACE VIEW {} AS {select};\n", dataset.name()));
+        let select =
+            |folders| if is_empty { empty(dataset) } else { files(store, dataset, folders) };
+        let (name, all) = (dataset.name(), select("'*/*'"));
+        parts.push(format!("CREATE OR REPLACE VIEW {name} AS {all};\n"));
+        if dataset == Dataset::Flows {
+            // What the view reads of some folders of each gateway: a date and an hour.
+            let some = select("folders");
+            parts.push(format!("CREATE OR REPLACE MACRO {name}_in(folders) AS TABLE {some};\n"));
+        }
     }
     parts.push(MACROS.to_owned());
     Ok(parts.concat())
@@ -23,40 +30,56 @@ pub async fn duckdb(store: &Store) -> Result<String, store::Error> {
 
 const HEAD: &str = "-- Views and macros over a flowlog store, for DuckDB 1.4 or later.\n";
 
-/// The macros, each with an example. `date` and `hour` are folders: naming them saves reading.
+/// The macros, each with an example.
 ///
-/// DuckDB passes over folders by a condition on `date` alone or on `hour` alone that cannot fail: not
-/// by one on both, and not by `%`.
+/// Those that know the day or the hours make a glob of them, so that DuckDB lists no other folder: a
+/// year has 8,760 of them, and it would look at each before it leaves them out.
 pub const MACROS: &str = "\
--- Members by volume:            FROM top_talkers(10);
-CREATE OR REPLACE MACRO top_talkers(n) AS TABLE
+-- Where `day` is a date, only its folders are read, and it is an error when there is none:
+-- nothing was recorded on it, or its time was over.
+CREATE OR REPLACE MACRO folders_of(day) AS
+    CASE WHEN day IS NULL THEN '*' ELSE strftime(day::DATE, 'date=%Y-%m-%d') END || '/*';
+-- Members by volume:            FROM top_talkers(10);  FROM top_talkers(10, day := DATE '2026-11-22');
+CREATE OR REPLACE MACRO top_talkers(n, day := NULL) AS TABLE
     SELECT member_ip, sum(bytes_up + bytes_down) AS bytes, sum(packets_up + packets_down) AS packets, count(*) AS flows
-    FROM flows GROUP BY member_ip ORDER BY bytes DESC, member_ip LIMIT n;
--- Who talked to an address:     FROM who_talked_to('192.0.2.1');
-CREATE OR REPLACE MACRO who_talked_to(address) AS TABLE
+    FROM flows_in(folders_of(day)) GROUP BY member_ip ORDER BY bytes DESC, member_ip LIMIT n;
+-- Who talked to an address:     FROM who_talked_to('192.0.2.1', day := DATE '2026-11-22');
+CREATE OR REPLACE MACRO who_talked_to(address, day := NULL) AS TABLE
     SELECT member_ip, protocol, remote_port, min(flow_start) AS first_seen, max(flow_end) AS last_seen,
         sum(bytes_up) AS bytes_up, sum(bytes_down) AS bytes_down
-    FROM flows WHERE remote_ip = address GROUP BY ALL ORDER BY first_seen, member_ip;
+    FROM flows_in(folders_of(day)) WHERE remote_ip = address GROUP BY ALL
+    ORDER BY first_seen, last_seen, member_ip, protocol, remote_port;
+-- What a member did:            FROM flows_of('10.0.0.7', day := DATE '2026-11-22');
+CREATE OR REPLACE MACRO flows_of(address, day := NULL) AS TABLE
+    FROM flows_in(folders_of(day)) WHERE member_ip = address
+    ORDER BY flow_start, flow_end, protocol, remote_ip, remote_port, member_port, gateway, interface;
 -- Who used a remote address and port at an instant, a second either way:
 --                               FROM at_instant('192.0.2.1', 443, TIMESTAMPTZ '2026-11-22 09:57:31+00');
--- Reads the hour of the instant and the next one. A row is in the hour of its window, but what was
--- counted while no daemon ran is in the hour in which one came back: after an outage of more than an
--- hour, say how long it was, as in at_instant(..., outage := INTERVAL 5 HOUR). The ledger shows it,
--- since it has rows there whose observed_start is before their window_start.
-CREATE OR REPLACE MACRO in_utc(instant) AS make_timestamp(epoch_us(instant::TIMESTAMPTZ));
-CREATE OR REPLACE MACRO hours_of(first, last) AS
-    list_transform(generate_series(date_trunc('hour', first), last, INTERVAL 1 HOUR), lambda one: date_part('hour', one));
+-- Reads the hour of the instant and the next one; it is an error when neither is there. A row is in
+-- the hour of its window, but what was counted while no daemon ran is in the hour in which one came
+-- back: after an outage of more than an hour, say how long it was, as in
+-- at_instant(..., outage := INTERVAL 5 HOUR). The ledger shows it, since it has rows there whose
+-- observed_start is before their window_start.
+CREATE OR REPLACE MACRO hours_around(instant, outage) AS generate_series(
+    date_trunc('hour', make_timestamp(epoch_us(instant::TIMESTAMPTZ)) - INTERVAL 1 SECOND),
+    make_timestamp(epoch_us(instant::TIMESTAMPTZ)) + INTERVAL 1 SECOND + outage, INTERVAL 1 HOUR);
+-- A glob for texts of one length: at each place, any of their characters.
+CREATE OR REPLACE MACRO glob_of(texts) AS list_aggregate(list_transform(
+    generate_series(1, length(texts[1])),
+    lambda place: '[' || list_aggregate(list_distinct(list_transform(texts, lambda one: one[place])), 'string_agg', '') || ']'
+), 'string_agg', '');
+CREATE OR REPLACE MACRO folders_around(instant, outage) AS
+    'date=' || glob_of(list_transform(hours_around(instant, outage), lambda one: strftime(one, '%Y-%m-%d')))
+    || '/hour=' || glob_of(list_transform(hours_around(instant, outage), lambda one: strftime(one, '%H')));
 CREATE OR REPLACE MACRO at_instant(address, port, instant, outage := INTERVAL 1 HOUR) AS TABLE
-    FROM flows WHERE remote_ip = address AND remote_port = port
+    FROM flows_in(folders_around(instant, outage)) WHERE remote_ip = address AND remote_port = port
         AND flow_start <= instant + INTERVAL 1 SECOND AND flow_end >= instant - INTERVAL 1 SECOND
-        AND date >= (in_utc(instant) - INTERVAL 1 SECOND)::DATE
-        AND date <= (in_utc(instant) + INTERVAL 1 SECOND + outage)::DATE
-        AND list_contains(hours_of(in_utc(instant) - INTERVAL 1 SECOND, in_utc(instant) + INTERVAL 1 SECOND + outage), hour)
-    ORDER BY flow_start, member_ip;
+        AND list_contains(list_transform(hours_around(instant, outage), lambda one: date_part('hour', one)), hour)
+    ORDER BY flow_start, flow_end, member_ip, member_port, protocol, gateway, interface;
 -- Volume by hour:               FROM volume_per_hour();
-CREATE OR REPLACE MACRO volume_per_hour() AS TABLE
+CREATE OR REPLACE MACRO volume_per_hour(day := NULL) AS TABLE
     SELECT gateway, date, hour, sum(bytes_up) AS bytes_up, sum(bytes_down) AS bytes_down, count(*) AS flows
-    FROM flows GROUP BY ALL ORDER BY ALL;
+    FROM flows_in(folders_of(day)) GROUP BY ALL ORDER BY ALL;
 -- What was seen and not kept:   FROM losses();
 CREATE OR REPLACE MACRO losses() AS TABLE
     SELECT gateway, window_start, interface, direction, packets_overflow, packets_remainder, packets_not_ip, packets_malformed, packets_excluded
@@ -82,21 +105,22 @@ fn access(store: &Store) -> &'static str {
     }
 }
 
-fn files(store: &Store, dataset: Dataset) -> String {
+/// `folders` is an expression of SQL.
+fn files(store: &Store, dataset: Dataset, folders: &str) -> String {
     let url = store.url();
     let base = match url.to_file_path() {
         Ok(path) if url.scheme() == "file" => path.display().to_string(),
         _ => url.to_string(),
     };
-    let glob = format!("{}/{}/*/*/*/*.parquet", base.trim_end_matches('/'), dataset.name());
+    let tables =
+        format!("{}/{}/*/", base.trim_end_matches('/'), dataset.name()).replace('\'', "''");
     // DuckDB takes the columns from the first file, which is right while there is one version of the
     // schema. With a second one, `union_by_name = true` takes them from all files, and reads the
     // footer of each before it answers anything: three to six times as slow.
     const { assert!(matches!(schema::VERSION.as_bytes(), b"1"), "a second version of the schema") };
     format!(
-        "SELECT * FROM read_parquet('{}', hive_partitioning = true, \
-         hive_types = {{'gateway': VARCHAR, 'date': DATE, 'hour': UTINYINT}})",
-        glob.replace('\'', "''")
+        "SELECT * FROM read_parquet('{tables}' || {folders} || '/*.parquet', hive_partitioning = true, \
+         hive_types = {{'gateway': VARCHAR, 'date': DATE, 'hour': UTINYINT}})"
     )
 }
 

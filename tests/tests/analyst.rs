@@ -56,12 +56,29 @@ fn the_macros_answer_what_an_analyst_asks() {
         "SELECT member_ip, protocol FROM who_talked_to('10.66.0.1') WHERE remote_port = 5353",
     );
     assert_eq!(talked, [json!({"member_ip": "10.66.0.2", "protocol": 17})]);
-    let instant = duckdb(
+    let began = &duckdb(
         &store,
-        "SELECT DISTINCT member_ip FROM at_instant('fd66::1', 8080,
-            (SELECT min(flow_start) FROM flows WHERE remote_port = 8080 AND remote_ip = 'fd66::1'))",
+        "SELECT epoch_us(min(flow_start)) AS us, min(date)::VARCHAR AS day FROM flows
+         WHERE remote_port = 8080 AND remote_ip = 'fd66::1'",
+    )[0];
+    let (us, day) = (&began["us"], began["day"].as_str().unwrap());
+    let question = format!(
+        "SELECT DISTINCT member_ip FROM at_instant('fd66::1', 8080, make_timestamptz({us}))"
     );
-    assert_eq!(instant, [json!({"member_ip": "fd66::2"})]);
+    assert_eq!(duckdb(&store, &question), [json!({"member_ip": "fd66::2"})]);
+    // All of the traffic is of one day, or else of two.
+    for (of_day, of_all) in [
+        (format!("who_talked_to('fd66::1', day := '{day}')"), "who_talked_to('fd66::1')"),
+        (format!("flows_of('fd66::2', day := DATE '{day}')"), "flows_of('fd66::2')"),
+        (format!("top_talkers(10, day := '{day}')"), "top_talkers(10)"),
+        (format!("volume_per_hour(day := '{day}')"), "volume_per_hour()"),
+    ] {
+        let [of_day, of_all] = [&*of_day, of_all].map(|of| duckdb(&store, &format!("FROM {of}")));
+        assert!(!of_day.is_empty());
+        if duckdb(&store, "SELECT DISTINCT date FROM flows").len() == 1 {
+            assert_eq!(of_day, of_all);
+        }
+    }
     let volume = duckdb(
         &store,
         "SELECT gateway, sum(bytes_up + bytes_down) = (SELECT sum(bytes_seen) FROM ledger) AS whole
