@@ -44,16 +44,17 @@ struct Measure {
     /// What to measure; hot, many, scan and pipeline where nothing is named. Three more want the
     /// machine for themselves: `gateway`, throughput with and without flowlog, `maps`, designs
     /// of its maps beside each other, and `lookups`, size and speed of the store beside nfdump.
-    /// `layout` is layouts of a file of flows beside each other. The last two need `--flows`.
+    /// `layout` is layouts of a file of flows beside each other. The last two need `--flows`, and
+    /// `pipeline` makes up flows without it.
     #[arg(value_name = "GROUP", default_values = ["hot", "many", "scan", "pipeline"])]
     groups: Vec<String>,
     /// Source of a flow counter in C to measure the kernel program beside (programs `up` and
     /// `down` in the section "tc", a global `l2_len`, a hash map `FLOWS_A`).
     #[arg(long, value_name = "FILE")]
     floor: Option<PathBuf>,
-    /// Program in Python (numpy, pyarrow) that makes the flow table for `layout` and `lookups`:
-    /// called with an hour, the Arrow file to write and, for `lookups`, how many rows. For `layout`
-    /// also an Arrow file that it has made.
+    /// Program in Python (numpy, pyarrow) that makes the flow table for `layout`, `pipeline` and
+    /// `lookups`: called with an hour, the Arrow file to write and, for `lookups`, how many rows. For
+    /// the first two also an Arrow file that it has made.
     #[arg(long, value_name = "FILE")]
     flows: Option<PathBuf>,
     #[command(flatten)]
@@ -72,12 +73,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 fn measure(Measure { groups, floor, flows, lookups, name }: &Measure) -> anyhow::Result<()> {
     let mut arguments: Vec<OsString> = groups.iter().map(OsString::from).collect();
-    let flows = || flows.as_deref().context("`layout` and `lookups` need a table: --flows FILE");
-    if groups.iter().any(|group| group == "layout") {
-        arguments.push(argument("table", &table(flows()?)?));
+    let has = |name| groups.iter().any(|group| group == name);
+    let needed = || flows.as_deref().context("`layout` and `lookups` need a table: --flows FILE");
+    if has("layout") || has("pipeline") && flows.is_some() {
+        arguments.push(argument("table", &table(needed()?)?));
     }
-    if groups.iter().any(|group| group == "lookups") {
-        arguments.extend(lookups.install(flows()?)?);
+    if has("lookups") {
+        arguments.extend(lookups.install(needed()?)?);
     }
     if groups.iter().any(|group| !["layout", "lookups"].contains(&group.as_str())) {
         arguments.extend(Objects::compile(floor.as_deref())?.arguments());
