@@ -60,22 +60,19 @@ CREATE OR REPLACE MACRO flows_of(address, day := NULL) AS TABLE
 -- back: after an outage of more than an hour, say how long it was, as in
 -- at_instant(..., outage := INTERVAL 5 HOUR). The ledger shows it, since it has rows there whose
 -- observed_start is before their window_start.
-CREATE OR REPLACE MACRO hours_around(instant, outage) AS generate_series(
-    date_trunc('hour', make_timestamp(epoch_us(instant::TIMESTAMPTZ)) - INTERVAL 1 SECOND),
-    make_timestamp(epoch_us(instant::TIMESTAMPTZ)) + INTERVAL 1 SECOND + outage, INTERVAL 1 HOUR);
--- A glob for texts of one length: at each place, any of their characters.
-CREATE OR REPLACE MACRO glob_of(texts) AS list_aggregate(list_transform(
-    generate_series(1, length(texts[1])),
-    lambda place: '[' || list_aggregate(list_distinct(list_transform(texts, lambda one: one[place])), 'string_agg', '') || ']'
-), 'string_agg', '');
-CREATE OR REPLACE MACRO folders_around(instant, outage) AS
-    'date=' || glob_of(list_transform(hours_around(instant, outage), lambda one: strftime(one, '%Y-%m-%d')))
-    || '/hour=' || glob_of(list_transform(hours_around(instant, outage), lambda one: strftime(one, '%H')));
-CREATE OR REPLACE MACRO at_instant(address, port, instant, outage := INTERVAL 1 HOUR) AS TABLE
-    FROM flows_in(folders_around(instant, outage)) WHERE remote_ip = address AND remote_port = port
+CREATE OR REPLACE MACRO in_utc(instant) AS make_timestamp(epoch_us(instant::TIMESTAMPTZ));
+CREATE OR REPLACE MACRO folders_between(first, last) AS
+    'date=' || CASE WHEN first::DATE = last::DATE THEN strftime(first, '%Y-%m-%d') ELSE '*' END || '/hour='
+    || CASE WHEN date_diff('hour', first, last) > 1 THEN '*' ELSE
+        '[' || strftime(first, '%H')[1] || strftime(last, '%H')[1] || '][' || strftime(first, '%H')[2] || strftime(last, '%H')[2] || ']' END;
+CREATE OR REPLACE MACRO rows_between(address, port, instant, first, last) AS TABLE
+    FROM flows_in(folders_between(first, last)) WHERE remote_ip = address AND remote_port = port
         AND flow_start <= instant + INTERVAL 1 SECOND AND flow_end >= instant - INTERVAL 1 SECOND
-        AND list_contains(list_transform(hours_around(instant, outage), lambda one: date_part('hour', one)), hour)
+        AND date >= first::DATE AND date <= last::DATE
+        AND (hour IN (date_part('hour', first), date_part('hour', last)) OR date_diff('hour', first, last) > 1)
     ORDER BY flow_start, flow_end, member_ip, member_port, protocol, gateway, interface;
+CREATE OR REPLACE MACRO at_instant(address, port, instant, outage := INTERVAL 1 HOUR) AS TABLE
+    FROM rows_between(address, port, instant::TIMESTAMPTZ, in_utc(instant) - INTERVAL 1 SECOND, in_utc(instant) + INTERVAL 1 SECOND + outage);
 -- Volume by hour:               FROM volume_per_hour();
 CREATE OR REPLACE MACRO volume_per_hour(day := NULL) AS TABLE
     SELECT gateway, date, hour, sum(bytes_up) AS bytes_up, sum(bytes_down) AS bytes_down, count(*) AS flows

@@ -32,7 +32,7 @@ pub use oracle::{
 };
 pub use rig::{
     Bpffs, SMALL, cable, duckdb, duckdb_cli, has_tcx, python, quiet_tun, root, set_ipv6, silence,
-    veth_pair, wait_for,
+    try_duckdb, veth_pair, wait_for,
 };
 pub use transfer::{Bursts, TcpSent, tcp_both_ways, udp_both_ways};
 pub use virtio::{Cut, CutKind, send_frames, tunnel_of_super_packets};

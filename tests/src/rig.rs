@@ -149,13 +149,24 @@ pub fn duckdb_cli() -> Command {
 
 /// Asks DuckDB about the views and macros of a store, and returns its rows.
 pub fn duckdb(store: &Path, question: &str) -> Vec<Value> {
+    try_duckdb(store, question).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The same.
+///
+/// # Errors
+///
+/// What DuckDB said instead of an answer.
+pub fn try_duckdb(store: &Path, question: &str) -> Result<Vec<Value>, String> {
     let views = super::flowlog(&["duckdb", "--store", store.to_str().unwrap()]);
     assert_eq!(views.code, 0, "{}", views.stderr);
     let output = duckdb_cli()
         .args(["-json", "-c", &views.stdout, "-c", "SET TimeZone = 'UTC'", "-c", question])
         .output()
         .expect("duckdb; run `cargo xtask setup`");
-    let (said, failed) = (String::from_utf8(output.stdout).unwrap(), output.stderr);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&failed));
-    serde_json::from_str(&said).unwrap_or_default()
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    let said = String::from_utf8(output.stdout).unwrap();
+    Ok(serde_json::from_str(&said).unwrap_or_default())
 }

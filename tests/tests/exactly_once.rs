@@ -14,7 +14,7 @@ use std::{
 
 use flowlog::demo::{Netns, Tun};
 use flowlog_tests::{
-    Bpffs, Daemon, Ended, SmallDisk, duckdb, files_under, flowlog, quiet_tun, wait_for,
+    Bpffs, Daemon, Ended, SmallDisk, duckdb, files_under, flowlog, quiet_tun, try_duckdb, wait_for,
 };
 use nix::sys::{
     inotify::{AddWatchFlags, InitFlags, Inotify},
@@ -278,8 +278,18 @@ fn a_reader_with_a_plain_glob_sees_no_row_twice_and_misses_none_while_a_file_gro
          FROM read_parquet('{}/flows/**/*.parquet') WHERE protocol = 17 AND member_port BETWEEN 9 AND 28",
         rig.store.display()
     );
+    let mut unanswered = vec![];
     while seen.len() < 20 {
-        let answer = &duckdb(&rig.store, &question)[0];
+        let answer = match try_duckdb(&rig.store, &question) {
+            Ok(rows) => rows[0].clone(),
+            // It opens a file once for the footer and once more for the rows: ADR 13.
+            Err(error) => {
+                assert!(!error.contains("No files found"), "{error}");
+                unanswered.push(error);
+                assert!(unanswered.len() < 4, "{unanswered:?}");
+                continue;
+            }
+        };
         assert_eq!(answer["rows"], answer["distinct_rows"], "a row twice");
         seen.push(answer["packets"].as_u64().unwrap());
     }

@@ -16,6 +16,7 @@ use anyhow::Context as _;
 use clap::Subcommand;
 
 use crate::{setup, shell};
+use lookups::Lookups;
 use objects::Objects;
 use run::Run;
 
@@ -58,7 +59,7 @@ struct Measure {
     #[arg(long, value_name = "FILE")]
     flows: Option<PathBuf>,
     #[command(flatten)]
-    lookups: lookups::Arguments,
+    lookups: Lookups,
     /// Name of the run's file under benches/runs/; the time of day where none is given.
     #[arg(long)]
     name: Option<String>,

@@ -8,14 +8,14 @@ use super::argument;
 use crate::{setup, shell};
 
 #[derive(clap::Args)]
-pub struct Arguments {
+pub struct Lookups {
     /// For `lookups`: rows to ask of the flow table for the dense one of the ninety days; it makes
     /// some less. By default each of its hours is the standard one in size.
     #[arg(long, value_name = "NUMBER", default_value_t = 60_000_000)]
     rows: u64,
 }
 
-impl Arguments {
+impl Lookups {
     /// Installs what is missing; returns what the benchmarks want to know, as `NAME=VALUE`.
     pub fn install(&self, flows: &Path) -> anyhow::Result<[OsString; 4]> {
         let flows = flows.canonicalize().with_context(|| flows.display().to_string())?;
