@@ -148,8 +148,9 @@ fn layouts() -> Vec<(String, Layout)> {
     }
     for (name, bloom_fpp) in [
         ("none", None),
-        ("0.01", Some(0.01)),
+        ("0.005", Some(0.005)),
         ("0.02", Some(0.02)),
+        ("0.05", Some(0.05)),
         ("0.1", Some(0.1)),
         ("0.2", Some(0.2)),
     ] {

@@ -43,10 +43,11 @@ impl Default for Layout {
                 ("member_port", Encoding::DELTA_BINARY_PACKED),
                 ("remote_port", Encoding::DELTA_BINARY_PACKED),
                 ("packets_up", Encoding::PLAIN),
+                ("bytes_up", Encoding::DELTA_BINARY_PACKED),
                 ("packets_down", Encoding::PLAIN),
-                ("bytes_down", Encoding::PLAIN),
+                ("bytes_down", Encoding::DELTA_BINARY_PACKED),
             ],
-            bloom_fpp: Some(0.05),
+            bloom_fpp: Some(0.01),
             statistics: true,
             page_rows: usize::MAX,
         }
