@@ -21,7 +21,7 @@ use kernel::Kernel;
 const SERIES: [&str; 2] = ["6.1", "6.12"];
 
 /// The tests that depend on the kernel.
-const TESTS: [&str; 5] = ["kernel", "policy", "attachment", "restart", "wireguard"];
+const TESTS: [&str; 4] = ["kernel", "policy", "attachment", "wireguard"];
 
 /// Programs that make a virtual machine, and the packages that they come in.
 const PROGRAMS: [(&str, &str); 4] = [
