@@ -34,8 +34,8 @@ pub struct Layout {
 impl Default for Layout {
     fn default() -> Self {
         Self {
-            // What DuckDB gives to one thread.
-            row_group: 122_880,
+            // A lookup decodes one of these: half of what DuckDB writes itself.
+            row_group: 65_536,
             zstd_level: 3,
             encodings: vec![
                 ("flow_start", Encoding::DELTA_BINARY_PACKED),
