@@ -56,9 +56,10 @@ CREATE OR REPLACE MACRO flows_of(address, day := NULL) AS TABLE
     ORDER BY flow_start, flow_end, protocol, remote_ip, remote_port, member_port, gateway, interface;
 -- Who used a remote address and port at an instant, a second either way:
 --                               FROM at_instant('192.0.2.1', 443, TIMESTAMPTZ '2026-11-22 09:57:31+00');
+-- The instant cannot be a subquery: SET VARIABLE t = (SELECT ...), and at_instant(..., getvariable('t')).
 -- Reads the hour of the instant and the next one; it is an error when nothing of that day is there. A
--- row is in the hour of its window, but what was counted while no daemon ran is in the hour in which one came
--- back: after an outage of more than an hour, say how long it was, as in
+-- row is in the hour of its window, but what was counted while no daemon ran is in the hour in which
+-- one came back: after an outage of more than an hour, say how long it was, as in
 -- at_instant(..., outage := INTERVAL 5 HOUR). The ledger shows it, since it has rows there whose
 -- observed_start is before their window_start.
 CREATE OR REPLACE MACRO in_utc(instant) AS make_timestamp(epoch_us(instant::TIMESTAMPTZ));
