@@ -163,3 +163,13 @@ impl Interruption {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn every_command_and_option_is_known_by_one_name() {
+        super::Arguments::command().debug_assert();
+    }
+}

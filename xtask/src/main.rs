@@ -51,3 +51,13 @@ fn main() -> anyhow::Result<()> {
         Command::Setup(arguments) => setup::run(&arguments),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn every_command_is_known_by_one_name() {
+        super::Arguments::command().debug_assert();
+    }
+}
