@@ -21,7 +21,7 @@ use flowlog::{
     encode,
     spool::{Epochs, Files, Spool, files::merge, merge::Same},
     store::{
-        Created, Store, Upload,
+        Created, Store,
         layout::{Dataset, ObjectName},
     },
 };
@@ -96,10 +96,9 @@ fn put(encoded: encode::Encoded, hour: Utc) -> anyhow::Result<()> {
     {
         let Some(bytes) = bytes else { continue };
         let path = ObjectName::new(dataset, GATEWAY, hour, HOUR).path();
-        let upload = Upload::from(bytes);
-        let created = runtime.block_on(store.create_object(&path, &upload))?;
+        let created = runtime.block_on(store.create_object(&path, &bytes))?;
         ensure!(created == Created::New, "an empty directory has a file");
-        runtime.block_on(store.confirm(&path, &upload, true))?;
+        runtime.block_on(store.confirm(&path, &bytes, true))?;
     }
     Ok(())
 }

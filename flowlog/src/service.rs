@@ -31,6 +31,7 @@ use crate::{
     retain,
     spool::{self, Epochs, Files, Spool},
     store::{self, Store},
+    telemetry::with_causes,
 };
 use drain_loop::DrainLoop;
 use publish::Publisher;
@@ -146,7 +147,7 @@ pub async fn run(
 ) -> Result<Summary, Error> {
     let spool = open_spool(config)?;
     let Recovered { mut epochs, files, mut found, last } = recover(config, &spool)?;
-    let (store, _lock) = open_store(config, last > 0).await?;
+    let Opened { store, is_probed, _lock } = open_store(config, last > 0).await?;
     let notifier = Notifier::from_environment()?;
     // What outlives the daemon is of use to those only who know what was spooled of it.
     let pins = if spool.is_durable() {
@@ -181,7 +182,7 @@ pub async fn run(
     let (news_in, news) = mpsc::channel(WAITING_EPOCHS);
     let drain = DrainLoop::start(drainer, epochs, config.drain_interval, news_in)?;
     let gather = tokio::spawn(windows::gather(shared.clone(), found, news, spool.scratch()));
-    let mut publisher = Publisher::start(store.clone(), config.gateway.clone(), shared);
+    let mut publisher = Publisher::start(store.clone(), config.gateway.clone(), is_probed, shared);
     let retention = config
         .retention
         .clone()
@@ -258,8 +259,18 @@ fn last_of(previous: &[Previous]) -> u64 {
     previous.iter().map(Previous::last_epoch).max().unwrap_or(0)
 }
 
+/// How long whoever has a spool waits for the store before counting.
+const PROBE_PATIENCE: Duration = Duration::from_secs(3);
+
 /// The store, and the right to write to it as this gateway.
-async fn open_store(config: &Config, is_restart: bool) -> Result<(Store, store::Lock), Error> {
+struct Opened {
+    store: Store,
+    /// Whether the store showed what it can do.
+    is_probed: bool,
+    _lock: store::Lock,
+}
+
+async fn open_store(config: &Config, is_restart: bool) -> Result<Opened, Error> {
     let failed = |source| Error::Store { url: config.store.clone(), source };
     let store = Store::create(&config.store).map_err(failed)?;
     let lock = store.lock(&config.gateway).map_err(failed)?;
@@ -267,17 +278,25 @@ async fn open_store(config: &Config, is_restart: bool) -> Result<(Store, store::
     if swept > 0 {
         tracing::info!(files = swept, "deleted what a killed flowlog was writing to the store");
     }
-    match store.probe(&config.gateway).await {
-        // Whoever waits for the store is not to stop counting for it.
-        Err(error) if config.spool.is_some() && (is_restart || error.is_passing()) => {
-            tracing::warn!(
-                "{}; the spool keeps what is counted",
-                crate::telemetry::with_causes(&error)
-            );
+    let probe = store.probe(&config.gateway);
+    let is_probed = if config.spool.is_none() {
+        probe.await.map(|()| true).map_err(failed)?
+    } else {
+        // Whoever has a spool is not to stop counting for the store.
+        match tokio::time::timeout(PROBE_PATIENCE, probe).await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) if !is_restart && !error.is_passing() => return Err(failed(error)),
+            Ok(Err(error)) => {
+                tracing::warn!("{}; the spool keeps what is counted", with_causes(&error));
+                false
+            }
+            Err(_) => {
+                tracing::warn!("the store is slow to answer; the spool keeps what is counted");
+                false
+            }
         }
-        probed => probed.map_err(failed)?,
-    }
-    Ok((store, lock))
+    };
+    Ok(Opened { store, is_probed, _lock: lock })
 }
 
 fn first_scan(capture: &mut Capture, config: &Config, options: Options) -> Result<(), Error> {
@@ -305,7 +324,7 @@ async fn follow_interfaces(
         let changes = capture.scan(patterns)?;
         report(&changes);
         for error in changes.failed {
-            tracing::error!("{}", crate::telemetry::with_causes(&error));
+            tracing::error!("{}", with_causes(&error));
         }
     }
 }
@@ -325,7 +344,7 @@ async fn keep_expiring(store: Store, retention: Retention, gateway: String) {
     loop {
         ticks.tick().await;
         if let Err(error) = expire(&store, &retention, &gateway).await {
-            tracing::error!("retention: {}", crate::telemetry::with_causes(&error));
+            tracing::error!("retention: {}", with_causes(&error));
         }
     }
 }

@@ -15,15 +15,14 @@ pub mod layout;
 mod local;
 mod put;
 mod retry;
-mod upload;
 
-use std::{io, ops::Range, path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use futures::TryStreamExt as _;
 use object_store::{
-    GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt as _, local::LocalFileSystem,
-    path::Path, prefix::PrefixStore,
+    ObjectMeta, ObjectStore, ObjectStoreExt as _, local::LocalFileSystem, path::Path,
+    prefix::PrefixStore,
 };
 use url::Url;
 
@@ -34,7 +33,6 @@ pub use self::{
     local::Lock,
     put::Created,
     retry::Retry,
-    upload::Upload,
 };
 
 /// A store of Parquet files.
@@ -44,15 +42,6 @@ pub struct Store {
     url: Url,
     /// The directory, where it is one.
     directory: Option<PathBuf>,
-}
-
-/// The end of an object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tail {
-    /// Its last bytes; all of them if it has no more.
-    pub bytes: Bytes,
-    /// How many the object has.
-    pub size: u64,
 }
 
 impl Store {
@@ -138,31 +127,6 @@ impl Store {
     pub async fn read(&self, object: &Path) -> Result<Bytes, Error> {
         let read = |source| Error::Read { object: object.clone(), source };
         self.objects.get(object).await.map_err(read)?.bytes().await.map_err(read)
-    }
-
-    /// Reads some bytes of an object.
-    pub async fn read_range(&self, object: &Path, range: Range<u64>) -> Result<Bytes, Error> {
-        let read = self.objects.get_range(object, range).await;
-        read.map_err(|source| Error::Read { object: object.clone(), source })
-    }
-
-    /// Reads the last bytes of an object, where Parquet has its footer.
-    pub async fn read_tail(&self, object: &Path, length: u64) -> Result<Tail, Error> {
-        let read = |source| Error::Read { object: object.clone(), source };
-        let last = GetOptions::new().with_range(Some(GetRange::Suffix(length)));
-        match self.objects.get_opts(object, last).await {
-            Ok(result) => {
-                let size = result.meta.size;
-                Ok(Tail { bytes: result.bytes().await.map_err(read)?, size })
-            }
-            // Azure wants to be told where the last bytes begin.
-            Err(object_store::Error::NotSupported { .. }) => {
-                let size = self.objects.head(object).await.map_err(read)?.size;
-                let bytes = self.read_range(object, size.saturating_sub(length)..size).await?;
-                Ok(Tail { bytes, size })
-            }
-            Err(source) => Err(read(source)),
-        }
     }
 
     /// Deletes an object; one that is gone already counts as deleted.

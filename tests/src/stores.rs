@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use server::{Server, free_ports, http, node, venv};
 
-pub use conformance::{conforms, part_of, path, pattern};
+pub use conformance::{conforms, path, pattern};
 pub use proxy::{Fault, FaultProxy};
 
 /// The bucket or container that every server has.

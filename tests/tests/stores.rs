@@ -46,7 +46,7 @@ async fn azure_by_azurite_conforms_and_a_token_that_expired_is_refused() {
 
 /// Why nothing can be put, and nothing listed.
 async fn refusals(store: &Store) -> [Kind; 2] {
-    let file = Bytes::from_static(b"refused").into();
+    let file = Bytes::from_static(b"refused");
     let put = store.create_object(&path("refused", 0), &file).await.unwrap_err();
     let list = store.list().await.unwrap_err();
     assert!(!put.is_passing() && put.remedy().is_some(), "{put:?}");

@@ -33,9 +33,6 @@ pub struct FlowsWriter<W: Write + Send> {
     rows: u64,
 }
 
-/// Bytes of a row before any is written.
-const TYPICAL_ROW: u64 = 17;
-
 impl<W: Write + Send> FlowsWriter<W> {
     /// Begins a file.
     pub fn new(to: W) -> Result<Self, Error> {
@@ -66,13 +63,6 @@ impl<W: Write + Send> FlowsWriter<W> {
     /// Rows so far.
     pub fn rows(&self) -> u64 {
         self.rows + self.group.rows as u64
-    }
-
-    /// Bytes that the file has so far, what is buffered estimated.
-    pub fn bytes(&self) -> u64 {
-        let written = self.file.bytes_written() as u64;
-        let row = written.checked_div(self.rows).unwrap_or(TYPICAL_ROW);
-        written + row * self.group.rows as u64
     }
 
     /// Writes the footer with these key-value pairs.

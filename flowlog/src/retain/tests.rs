@@ -82,7 +82,7 @@ async fn a_second_run_does_nothing() {
     let old = ObjectName::new(Dataset::Flows, "gw1", utc("2020-01-01T00:00:00Z"), HOUR);
     let young = ObjectName::new(Dataset::Flows, "gw1", utc("2026-01-01T00:00:00Z"), HOUR);
     for name in [&old, &young] {
-        store.publish(name.clone(), &Bytes::from_static(b"rows")).await.unwrap();
+        store.replace(&name.path(), &Bytes::from_static(b"rows")).await.unwrap();
     }
     std::fs::write(directory.path().join("notes.txt"), "ours to keep").unwrap();
     let keep = parse_period("90d").unwrap();

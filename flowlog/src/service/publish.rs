@@ -14,7 +14,7 @@ use crate::{
     encode,
     spool::Growing,
     store::{
-        self, Created, Retry, Store, Upload,
+        self, Created, Retry, Store,
         layout::{Dataset, ObjectName},
     },
     telemetry::with_causes,
@@ -47,11 +47,14 @@ struct State {
     /// Packets, bytes and rows of files that are there for good.
     done: Summary,
     last_error: Option<store::Error>,
+    /// Whether the store showed that it gives a name once.
+    is_probed: bool,
 }
 
 impl Publisher {
-    pub(super) fn start(store: Store, gateway: String, shared: Shared) -> Self {
-        let worker = Worker { store, gateway, state: Arc::default() };
+    pub(super) fn start(store: Store, gateway: String, is_probed: bool, shared: Shared) -> Self {
+        let state = Arc::new(Mutex::new(State { is_probed, ..State::default() }));
+        let worker = Worker { store, gateway, state };
         let task = tokio::spawn(follow(worker.clone(), shared.clone()));
         Self { task: Some(task), shared, worker }
     }
@@ -150,7 +153,7 @@ impl Worker {
         let files = [(Dataset::Flows, encoded.flows), (Dataset::Ledger, Some(encoded.ledger))];
         for (dataset, bytes) in files {
             if let Some(bytes) = bytes {
-                self.put_until_taken(file, dataset, bytes, thoroughly).await?;
+                self.put_until_taken(file, dataset, &bytes, thoroughly).await?;
             }
         }
         Ok(())
@@ -160,13 +163,12 @@ impl Worker {
         &self,
         file: &Growing,
         dataset: Dataset,
-        bytes: Bytes,
+        bytes: &Bytes,
         thoroughly: bool,
     ) -> Result<(), Error> {
-        let upload = &Upload::from(bytes);
         let put = Retry::DAEMON
             .run(
-                || self.put(file, dataset, upload, thoroughly),
+                || self.put(file, dataset, bytes, thoroughly),
                 |error, pause| {
                     tracing::warn!("{}; trying again in {pause:?}", with_causes(&error));
                     if let Some(remedy) = error.remedy() {
@@ -184,21 +186,25 @@ impl Worker {
         &self,
         file: &Growing,
         dataset: Dataset,
-        upload: &Upload,
+        bytes: &Bytes,
         thoroughly: bool,
     ) -> Result<(), store::Error> {
         let key = (file.about.lineage.clone(), dataset);
         let known = self.state().names.get(&key).cloned();
         let name = if let Some(name) = known {
-            self.store.replace(&name.path(), upload).await?;
+            self.store.replace(&name.path(), bytes).await?;
             name
         } else {
+            if !self.state().is_probed {
+                self.store.probe(&self.gateway).await?;
+                self.state().is_probed = true;
+            }
             let name = ObjectName::new(dataset, &self.gateway, file.hour(), HOUR);
-            self.put_first(name, &file.about.lineage, upload).await?
+            self.put_first(name, &file.about.lineage, bytes).await?
         };
         let path = name.path();
         self.state().names.insert(key, name);
-        self.store.confirm(&path, upload, thoroughly).await
+        self.store.confirm(&path, bytes, thoroughly).await
     }
 
     /// Writes a file under the first name that is free, or that has this file already.
@@ -206,17 +212,17 @@ impl Worker {
         &self,
         mut name: ObjectName,
         lineage: &str,
-        upload: &Upload,
+        bytes: &Bytes,
     ) -> Result<ObjectName, store::Error> {
         loop {
             let path = name.path();
-            match self.store.create_object(&path, upload).await? {
+            match self.store.create_object(&path, bytes).await? {
                 Created::New | Created::Again => return Ok(name),
                 Created::Taken => {}
             }
             let there = self.store.read(&path).await?;
             if encode::metadata::lineage(&there).as_deref() == Some(lineage) {
-                self.store.replace(&path, upload).await?;
+                self.store.replace(&path, bytes).await?;
                 return Ok(name);
             }
             name.part += 1;

@@ -65,14 +65,6 @@ pub enum Error {
     /// The store replaces objects that it was told not to.
     #[error("the store ignores If-None-Match, so that files could be overwritten")]
     Unconditional,
-    /// What is to be put cannot be read.
-    #[error("cannot read {}, which is to be stored", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
     /// A change to a local store cannot be made durable.
     #[error("cannot sync {}", path.display())]
     Sync {
@@ -199,7 +191,6 @@ impl Error {
             Self::Unconfirmed { .. } => Kind::Unfaithful,
             Self::Locked { .. } => Kind::Locked,
             Self::Directory { source, .. }
-            | Self::File { source, .. }
             | Self::Sync { source, .. }
             | Self::Sweep { source, .. }
             | Self::Lock { source, .. } => kind_of_io(source).unwrap_or(Kind::Away),

@@ -1,16 +1,18 @@
 //! Putting files: each name once, and each file whole.
 
 use bytes::Bytes;
-use futures::{StreamExt as _, stream::FuturesUnordered};
+use futures::{Stream, StreamExt as _, TryStreamExt as _, stream::FuturesUnordered};
 use object_store::{
     MultipartUpload, ObjectMeta, ObjectStoreExt as _, PutMode, PutOptions, UpdateVersion,
     UploadPart, path::Path,
 };
 
-use super::{Error, Found, Store, Upload, layout::ObjectName, local};
+use super::{Error, Found, Store, local};
 use crate::telemetry::with_causes;
 
-/// How many parts of a large file are under way at once. Each is in memory.
+/// Larger files go in parts of this size; clouds take 10,000 of them, and no smaller than 5 MiB.
+const PART_BYTES: usize = 8 << 20;
+/// How many parts of a large file are under way at once.
 const PARTS_AT_ONCE: usize = 2;
 
 /// What became of a new object.
@@ -30,8 +32,8 @@ impl Store {
     /// store refuses to overwrite when it is told to.
     pub async fn probe(&self, gateway: &str) -> Result<(), Error> {
         let object = Path::from(format!("{}probe-{gateway}", local::OWN_PREFIX));
-        let written = Upload::from(Bytes::from_static(b"flowlog"));
-        let overwritten = Upload::from(Bytes::from_static(b"overwritten"));
+        let written = Bytes::from_static(b"flowlog");
+        let overwritten = Bytes::from_static(b"overwritten");
         self.put(&object, &written, PutMode::Overwrite).await?;
         // Twice, as another one who probes may have deleted it meanwhile.
         let is_conditional = self.create_object(&object, &overwritten).await? == Created::Taken
@@ -40,25 +42,13 @@ impl Store {
         if is_conditional { Ok(()) } else { Err(Error::Unconditional) }
     }
 
-    /// Writes a file under the first free part number, and returns the name that it got.
-    ///
-    /// A file that is there already with the same bytes counts as written: the put that wrote it
-    /// may have been reported as failed.
-    pub async fn publish(&self, mut name: ObjectName, file: &Bytes) -> Result<ObjectName, Error> {
-        let file = Upload::from(file.clone());
-        while self.create_object(&name.path(), &file).await? == Created::Taken {
-            name.part += 1;
-        }
-        Ok(name)
-    }
-
     /// Puts a new object, and never replaces one.
     ///
     /// What goes in parts cannot be put on that condition everywhere: its absence is checked
     /// before, so two writers of one name could still collide. A gateway has one writer, which
     /// holds its lock.
-    pub async fn create_object(&self, object: &Path, file: &Upload) -> Result<Created, Error> {
-        let refused = if file.is_large() {
+    pub async fn create_object(&self, object: &Path, file: &Bytes) -> Result<Created, Error> {
+        let refused = if is_large(file) {
             if self.head(object).await?.is_none() {
                 self.put_parts(object, file).await?;
                 return Ok(Created::New);
@@ -90,8 +80,8 @@ impl Store {
     ///
     /// Clouds replace on condition that the object is the one that was there just now: a put that was
     /// given up but is still under way somewhere cannot undo a later one.
-    pub async fn replace(&self, object: &Path, file: &Upload) -> Result<(), Error> {
-        if file.is_large() {
+    pub async fn replace(&self, object: &Path, file: &Bytes) -> Result<(), Error> {
+        if is_large(file) {
             return self.put_parts(object, file).await;
         }
         let mode = match self.directory {
@@ -114,7 +104,7 @@ impl Store {
     }
 
     /// Whether the store has an object as it was put: by its size, or `thorough`ly by each byte.
-    pub async fn confirm(&self, object: &Path, file: &Upload, thorough: bool) -> Result<(), Error> {
+    pub async fn confirm(&self, object: &Path, file: &Bytes, thorough: bool) -> Result<(), Error> {
         match self.compare(object, file, thorough).await? {
             None => Ok(()),
             Some(found) => Err(Error::Unconfirmed { object: object.clone(), found }),
@@ -125,12 +115,13 @@ impl Store {
     async fn compare(
         &self,
         object: &Path,
-        file: &Upload,
+        file: &Bytes,
         thorough: bool,
     ) -> Result<Option<Found>, Error> {
         let Some(meta) = self.head(object).await? else { return Ok(Some(Found::Nothing)) };
-        if meta.size != file.size() {
-            return Ok(Some(Found::Size { is: meta.size, should_be: file.size() }));
+        let should_be = file.len() as u64;
+        if meta.size != should_be {
+            return Ok(Some(Found::Size { is: meta.size, should_be }));
         }
         if !thorough {
             return Ok(None);
@@ -140,8 +131,7 @@ impl Store {
             Err(object_store::Error::NotFound { .. }) => return Ok(Some(Found::Nothing)),
             stored => stored.map_err(failed)?.into_stream(),
         };
-        let is_same = file.is_same(stored, failed).await?;
-        Ok((!is_same).then_some(Found::Bytes))
+        Ok((!is_same(file, stored).await.map_err(failed)?).then_some(Found::Bytes))
     }
 
     async fn head(&self, object: &Path) -> Result<Option<ObjectMeta>, Error> {
@@ -152,15 +142,15 @@ impl Store {
         }
     }
 
-    async fn put(&self, object: &Path, file: &Upload, mode: PutMode) -> Result<(), Error> {
+    async fn put(&self, object: &Path, file: &Bytes, mode: PutMode) -> Result<(), Error> {
         let options = PutOptions { mode, ..PutOptions::default() };
-        let put = self.objects.put_opts(object, file.all().await?.into(), options).await;
+        let put = self.objects.put_opts(object, file.clone().into(), options).await;
         put.map_err(|source| Error::Put { object: object.clone(), source })?;
         self.sync(object, local::sync_above).await
     }
 
     /// Puts a large file. Nobody sees it before it is complete.
-    async fn put_parts(&self, object: &Path, file: &Upload) -> Result<(), Error> {
+    async fn put_parts(&self, object: &Path, file: &Bytes) -> Result<(), Error> {
         let failed = |source| Error::Put { object: object.clone(), source };
         let mut upload = self.objects.put_multipart(object).await.map_err(failed)?;
         let put = match put_each_part(&mut *upload, file, failed).await {
@@ -180,23 +170,41 @@ impl Store {
 
 async fn put_each_part(
     upload: &mut dyn MultipartUpload,
-    file: &Upload,
+    file: &Bytes,
     failed: impl Fn(object_store::Error) -> Error,
 ) -> Result<(), Error> {
     let mut under_way: FuturesUnordered<UploadPart> = FuturesUnordered::new();
-    for part in file.parts() {
+    for start in (0..file.len()).step_by(PART_BYTES) {
         if under_way.len() == PARTS_AT_ONCE
             && let Some(done) = under_way.next().await
         {
             done.map_err(&failed)?;
         }
-        let part = file.range(part).await?;
+        let part = file.slice(start..file.len().min(start + PART_BYTES));
         under_way.push(upload.put_part(part.into()));
     }
     while let Some(done) = under_way.next().await {
         done.map_err(&failed)?;
     }
     Ok(())
+}
+
+/// Whether a file goes in parts.
+const fn is_large(file: &Bytes) -> bool {
+    file.len() > PART_BYTES
+}
+
+/// Whether what is stored is this file.
+async fn is_same(
+    file: &Bytes,
+    mut stored: impl Stream<Item = object_store::Result<Bytes>> + Unpin,
+) -> object_store::Result<bool> {
+    let mut left = &file[..];
+    while let Some(chunk) = stored.try_next().await? {
+        let Some(rest) = left.strip_prefix(&chunk[..]) else { return Ok(false) };
+        left = rest;
+    }
+    Ok(left.is_empty())
 }
 
 /// Whether a put was refused since its condition does not hold.

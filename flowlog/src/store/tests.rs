@@ -12,19 +12,21 @@ async fn a_file_that_is_put_again_is_recognised() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::create(directory.path().to_str().unwrap()).unwrap();
     let file = Bytes::from_static(b"rows");
-    assert_eq!(store.publish(window(), &file).await.unwrap().part, 0);
-    assert_eq!(store.publish(window(), &file).await.unwrap().part, 0);
+    let path = window().path();
+    assert_eq!(store.create_object(&path, &file).await.unwrap(), Created::New);
+    assert_eq!(store.create_object(&path, &file).await.unwrap(), Created::Again);
     let other = Bytes::from_static(b"rows of a second run");
-    assert_eq!(store.publish(window(), &other).await.unwrap().part, 1);
-    assert_eq!(store.list_dataset(Dataset::Flows).await.unwrap().len(), 2);
-    assert_eq!(store.read(&window().path()).await.unwrap(), file);
+    assert_eq!(store.create_object(&path, &other).await.unwrap(), Created::Taken);
+    assert_eq!(store.list_dataset(Dataset::Flows).await.unwrap().len(), 1);
+    assert_eq!(store.read(&path).await.unwrap(), file);
 }
 
 #[tokio::test]
 async fn deleting_what_is_gone_is_no_error_and_leaves_no_folders() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::create(directory.path().to_str().unwrap()).unwrap();
-    store.publish(window(), &Bytes::from_static(b"rows")).await.unwrap();
+    let file = Bytes::from_static(b"rows");
+    assert_eq!(store.create_object(&window().path(), &file).await.unwrap(), Created::New);
     store.delete(&window().path()).await.unwrap();
     store.delete(&window().path()).await.unwrap();
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
@@ -65,7 +67,8 @@ async fn what_a_killed_put_left_behind_is_removed_and_nothing_else() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path().to_str().unwrap()).unwrap();
     let file = Bytes::from_static(b"rows");
-    let ours = store.publish(window(), &file).await.unwrap().path();
+    let ours = window().path();
+    assert_eq!(store.create_object(&ours, &file).await.unwrap(), Created::New);
     let folder = directory.path().join(ours.as_ref()).parent().unwrap().to_owned();
     let other = directory.path().join("flows/gateway=gw2/date=1970-01-01/hour=00");
     std::fs::create_dir_all(&other).unwrap();

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use flowlog::{
     clock::Utc,
     store::{
-        Created, Error, Found, Kind, Store, Upload,
+        Created, Error, Found, Kind, Store,
         layout::{Dataset, ObjectName},
     },
 };
@@ -25,11 +25,10 @@ pub async fn conforms(backend: &Backend) {
     a_name_is_given_once(store).await;
     of_many_creators_one_wins(store).await;
     a_replaced_object_is_seen_whole(store).await;
-    ranges_and_tails_are_read(store).await;
+    what_is_missing_is_named(store).await;
     what_is_not_there_or_is_damaged_is_not_confirmed(store).await;
     deleting_twice_is_deleting(store).await;
-    large_files_go_in_parts(store, backend).await;
-    an_upload_that_breaks_off_is_not_seen(store, backend).await;
+    large_files_go_in_parts(store).await;
     many_objects_are_listed_in_order(store, backend.listed).await;
 }
 
@@ -40,9 +39,7 @@ async fn a_name_is_given_once(store: &Store) {
     assert_eq!(create(store, &name, "other").await, Created::Taken);
     assert_eq!(create(store, &name, "longer than first").await, Created::Taken);
     assert_eq!(store.read(&name).await.unwrap(), "first");
-    let published = store.publish(part_of("once", 0), &"second".into()).await.unwrap();
-    assert_eq!(published.part, 1, "what has another name's place gets the next one");
-    assert_eq!(names(store, "once").await, [name.to_string(), published.path().to_string()]);
+    assert_eq!(names(store, "once").await, [name.to_string()]);
 }
 
 async fn of_many_creators_one_wins(store: &Store) {
@@ -65,7 +62,7 @@ async fn a_replaced_object_is_seen_whole(store: &Store) {
     let sizes = [1, 300_000, 5, 9 << 20, 70_000, 17 << 20, 9 << 20, 100];
     let replace = async |version: usize, size| {
         let file = vec![u8::try_from(version).unwrap(); size];
-        store.replace(&name, &Bytes::from(file).into()).await.unwrap();
+        store.replace(&name, &Bytes::from(file)).await.unwrap();
         assert_eq!(store.read(&name).await.unwrap().len(), size, "what was just put");
     };
     replace(0, sizes[0]).await;
@@ -92,23 +89,14 @@ async fn a_replaced_object_is_seen_whole(store: &Store) {
     assert_eq!(names(store, "replaced").await, [name.to_string()]);
 }
 
-async fn ranges_and_tails_are_read(store: &Store) {
-    let name = path("ranges", 0);
-    assert_eq!(create(store, &name, "0123456789").await, Created::New);
-    assert_eq!(store.read_range(&name, 3..7).await.unwrap(), "3456");
-    for (length, expected) in [(4, "6789"), (10, "0123456789"), (1000, "0123456789")] {
-        let tail = store.read_tail(&name, length).await.unwrap();
-        assert_eq!((&*tail.bytes, tail.size), (expected.as_bytes(), 10));
-    }
-    let missing = store.read_tail(&path("ranges", 9), 4).await.unwrap_err();
-    assert_eq!(missing.kind(), Kind::Missing, "{missing:?}");
-    let missing = store.read(&path("ranges", 9)).await.unwrap_err();
+async fn what_is_missing_is_named(store: &Store) {
+    let missing = store.read(&path("missing", 0)).await.unwrap_err();
     assert_eq!(missing.kind(), Kind::Missing, "{missing:?}");
 }
 
 async fn what_is_not_there_or_is_damaged_is_not_confirmed(store: &Store) {
     let name = path("confirmed", 0);
-    let file = Upload::from(Bytes::from_static(b"twelve bytes"));
+    let file = Bytes::from_static(b"twelve bytes");
     let found = async |thorough| match store.confirm(&name, &file, thorough).await {
         Ok(()) => None,
         Err(Error::Unconfirmed { found, .. }) => Some(found),
@@ -117,9 +105,9 @@ async fn what_is_not_there_or_is_damaged_is_not_confirmed(store: &Store) {
     assert_eq!(found(false).await, Some(Found::Nothing));
     assert_eq!(store.create_object(&name, &file).await.unwrap(), Created::New);
     assert_eq!((found(false).await, found(true).await), (None, None));
-    store.replace(&name, &Bytes::from_static(b"short").into()).await.unwrap();
+    store.replace(&name, &Bytes::from_static(b"short")).await.unwrap();
     assert_eq!(found(false).await, Some(Found::Size { is: 5, should_be: 12 }));
-    store.replace(&name, &Bytes::from_static(b"twelve bites").into()).await.unwrap();
+    store.replace(&name, &Bytes::from_static(b"twelve bites")).await.unwrap();
     assert_eq!((found(false).await, found(true).await), (None, Some(Found::Bytes)));
 }
 
@@ -133,37 +121,18 @@ async fn deleting_twice_is_deleting(store: &Store) {
     assert_eq!(create(store, &name, "new").await, Created::New);
 }
 
-async fn large_files_go_in_parts(store: &Store, backend: &Backend) {
+async fn large_files_go_in_parts(store: &Store) {
     let name = path("large", 0);
-    let on_disk = backend.scratch().join("large.spool");
-    let bytes = pattern(LARGE, 1);
-    std::fs::write(&on_disk, &bytes).unwrap();
-    let file = Upload::open(&on_disk).unwrap();
+    let file = pattern(LARGE, 1);
     assert_eq!(store.create_object(&name, &file).await.unwrap(), Created::New);
-    assert_eq!(store.read(&name).await.unwrap(), bytes);
+    assert_eq!(store.read(&name).await.unwrap(), file);
     store.confirm(&name, &file, true).await.unwrap();
     assert_eq!(store.create_object(&name, &file).await.unwrap(), Created::Again);
-    let other = Upload::from(pattern(LARGE, 2));
+    let other = pattern(LARGE, 2);
     assert_eq!(store.create_object(&name, &other).await.unwrap(), Created::Taken);
-    assert_eq!(store.read(&name).await.unwrap(), bytes);
+    assert_eq!(store.read(&name).await.unwrap(), file);
     store.replace(&name, &other).await.unwrap();
     store.confirm(&name, &other, true).await.unwrap();
-    std::fs::remove_file(on_disk).unwrap();
-}
-
-async fn an_upload_that_breaks_off_is_not_seen(store: &Store, backend: &Backend) {
-    let name = path("aborted", 0);
-    let on_disk = backend.scratch().join("shortened.spool");
-    std::fs::write(&on_disk, pattern(LARGE, 3)).unwrap();
-    let file = Upload::open(&on_disk).unwrap();
-    // The first part can be read, the others cannot.
-    std::fs::File::options().write(true).open(&on_disk).unwrap().set_len(9 << 20).unwrap();
-    let broken = store.create_object(&name, &file).await.unwrap_err();
-    assert!(matches!(broken, Error::File { .. }), "{broken:?}");
-    assert_eq!(names(store, "aborted").await, [""; 0]);
-    assert_eq!(store.sweep("aborted").await.unwrap(), 0, "no temporary file stays");
-    assert_eq!(create(store, &name, "whole").await, Created::New);
-    std::fs::remove_file(on_disk).unwrap();
 }
 
 async fn many_objects_are_listed_in_order(store: &Store, count: u32) {
@@ -195,7 +164,7 @@ async fn many_objects_are_listed_in_order(store: &Store, count: u32) {
 }
 
 async fn create(store: &Store, name: &Path, content: &str) -> Created {
-    store.create_object(name, &Bytes::from(content.to_owned()).into()).await.unwrap()
+    store.create_object(name, &Bytes::from(content.to_owned())).await.unwrap()
 }
 
 /// The objects of a gateway.
@@ -207,14 +176,9 @@ async fn names(store: &Store, gateway: &str) -> Vec<String> {
 
 /// The path of a file of a gateway.
 pub fn path(gateway: &str, part: u32) -> Path {
-    part_of(gateway, part).path()
-}
-
-/// The name of a file of a gateway.
-pub fn part_of(gateway: &str, part: u32) -> ObjectName {
     let start = Utc::from_ms(1_795_341_300_000);
     let name = ObjectName::new(Dataset::Flows, gateway, start, Duration::from_mins(5));
-    ObjectName { part, ..name }
+    ObjectName { part, ..name }.path()
 }
 
 /// Bytes of which no two parts are equal.

@@ -3,7 +3,7 @@
 use std::{cell::Cell, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use flowlog::store::{Created, Error, Kind, Retry, Store, Upload};
+use flowlog::store::{Created, Error, Kind, Retry, Store};
 use flowlog_tests::stores::{Backend, Fault, FaultProxy, path, pattern};
 use tokio::sync::Notify;
 
@@ -64,15 +64,15 @@ impl Rig {
 }
 
 /// Small ones and one that goes in parts.
-fn files() -> Vec<Upload> {
+fn files() -> Vec<Bytes> {
     let sizes = [10, 100_000, 9 << 20, 10];
-    sizes.iter().zip(1..).map(|(size, seed)| pattern(*size, seed).into()).collect()
+    sizes.iter().zip(1..).map(|(size, seed)| pattern(*size, seed)).collect()
 }
 
 async fn put_and_confirm(
     store: &Store,
     object: &object_store::path::Path,
-    file: &Upload,
+    file: &Bytes,
 ) -> Result<(), Error> {
     let created = store.create_object(object, file).await?;
     assert_ne!(created, Created::Taken, "nobody else writes here");
@@ -183,7 +183,7 @@ async fn a_store_that_hangs_does_not_hang_us_and_one_that_is_slow_is_waited_for(
 async fn a_put_that_comes_late_cannot_undo_a_later_one() {
     let rig = Rig::new().await;
     let (store, object) = (rig.faulty(), path("late", 0));
-    let versions = ["first", "second", "third"].map(|v| Upload::from(Bytes::from(v)));
+    let versions = ["first", "second", "third"].map(Bytes::from);
     store.replace(&object, &versions[0]).await.unwrap();
     // The second is given up and put again, but the first attempt is still under way.
     let late = Arc::new(Notify::new());

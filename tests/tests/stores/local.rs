@@ -3,7 +3,7 @@
 use std::{ffi::CString, path::Path, process::Command};
 
 use bytes::Bytes;
-use flowlog::store::{Created, Kind, Store, Upload};
+use flowlog::store::{Created, Kind, Store};
 use flowlog_tests::{
     flowlog_binary,
     stores::{path, pattern},
@@ -79,14 +79,14 @@ async fn a_full_disk_is_named_and_no_temporary_file_stays() {
     // In one piece and in parts.
     for (part, size) in [(0, 5 << 20), (1, 20 << 20)] {
         let object = path("gw-1", part);
-        let full = store.create_object(&object, &pattern(size, 1).into()).await.unwrap_err();
+        let full = store.create_object(&object, &pattern(size, 1)).await.unwrap_err();
         assert_eq!(full.kind(), Kind::Full, "{full:?}");
         assert!(!full.is_passing() && full.remedy().is_some());
-        let full = store.replace(&object, &pattern(size, 1).into()).await.unwrap_err();
+        let full = store.replace(&object, &pattern(size, 1)).await.unwrap_err();
         assert_eq!(full.kind(), Kind::Full, "{full:?}");
-        let small = Upload::from(Bytes::from_static(b"there is room for this"));
+        let small = Bytes::from_static(b"there is room for this");
         assert_eq!(store.create_object(&object, &small).await.unwrap(), Created::New);
-        let full = store.replace(&object, &pattern(size, 1).into()).await.unwrap_err();
+        let full = store.replace(&object, &pattern(size, 1)).await.unwrap_err();
         assert_eq!(full.kind(), Kind::Full, "{full:?}");
         store.confirm(&object, &small, true).await.unwrap();
     }
