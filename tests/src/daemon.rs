@@ -51,11 +51,17 @@ pub struct Daemon {
 impl Daemon {
     /// Starts it within a namespace; it says what it does, as with `-v`.
     pub fn start(netns: &Netns, arguments: &[&str]) -> Self {
+        Self::start_with(netns, &[], arguments)
+    }
+
+    /// Starts it with more variables in its environment.
+    pub fn start_with(netns: &Netns, variables: &[(String, String)], arguments: &[&str]) -> Self {
         let mut child = netns
             .command(flowlog_binary())
             .unwrap()
             .args(["run", "-v"])
             .args(arguments)
+            .envs(variables.iter().cloned())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

@@ -166,7 +166,7 @@ fn drain(
         let epoch = drainer.read(&closed)?;
         // Where the spool has no room, the maps keep what they have: the kernel goes on counting in
         // the other set, and when that is full it accounts for what it cannot hold.
-        let (run, is_last) = append(&mut epochs, &epoch, is_last, stopped, told)?;
+        let run = append(&mut epochs, &epoch, is_last, stopped, told)?;
         drainer.clear(&closed, &epoch)?;
         drop(epoch);
         told.news(News::Epoch(Box::new(run)))?;
@@ -187,15 +187,14 @@ const REMINDER: Duration = Duration::from_mins(1);
 /// How often a last epoch is tried.
 const LAST_TRIES: u32 = 4;
 
-/// Makes an epoch durable, however long that takes; when told to stop, not much longer. Returns
-/// whether it was told to.
+/// Makes an epoch durable, however long that takes; when told to stop, not much longer.
 fn append(
     epochs: &mut Epochs,
     epoch: &Epoch,
     mut is_last: bool,
     stopped: &std_mpsc::Receiver<()>,
     told: &Told,
-) -> Result<(spool::run::Run, bool), Error> {
+) -> Result<spool::run::Run, Error> {
     let mut tries_left = LAST_TRIES;
     let mut said: Option<Instant> = None;
     loop {
@@ -204,7 +203,7 @@ fn append(
                 if said.is_some() {
                     tracing::info!("the spool takes epochs again");
                 }
-                return Ok((run, is_last));
+                return Ok(run);
             }
             Err(error) => error,
         };

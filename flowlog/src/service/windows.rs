@@ -48,6 +48,15 @@ impl Shared {
     pub(super) fn tell(&self) {
         self.changed.notify_one();
     }
+
+    /// Lets no file grow any more, so that what is in the spool can leave it. Returns whether there
+    /// is any.
+    fn let_all_go(&self) -> bool {
+        let mut files = self.lock();
+        files.complete();
+        self.tell();
+        !files.growing().is_empty()
+    }
 }
 
 /// Pause before what the disk refused is tried again.
@@ -69,12 +78,9 @@ pub(super) async fn gather(
     while let Some(news) = news.recv().await {
         let finished = match news {
             News::Epoch(epoch) => windows.add(*epoch),
-            News::Full => {
-                let open = windows.finish();
-                shared.lock().complete();
-                shared.tell();
-                open.into_iter().collect()
-            }
+            // Where there is nothing else that could leave the spool, the window is cut.
+            News::Full if !shared.let_all_go() => windows.finish().into_iter().collect(),
+            News::Full => vec![],
         };
         for window in finished {
             store_window(&shared, window).await;
