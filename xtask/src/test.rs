@@ -19,6 +19,9 @@ enum Level {
     System,
     /// A flood of 10 million flows for a minute, and what it took; needs root.
     Flood,
+    /// S3 away for an hour, under traffic, and a daemon that is killed meanwhile; needs root, and
+    /// an hour.
+    Outage,
     /// Older kernels, in virtual machines; needs root.
     Vm,
     /// All of it, after checking the sources and rebuilding the kernel program; what CI runs.
@@ -49,12 +52,17 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         shell::build_flowlog()?;
         shell::run(test().args(["--test", "*"]))?;
     }
-    if *level == Level::Flood {
-        setup::run(&setup::Arguments { kernel: false })?;
-        shell::build_flowlog()?;
-        let mut flood = test();
-        flood.env("FLOWLOG_FLOOD", "full").args(["--test", "flood", "--", "--nocapture"]);
-        shell::run(&mut flood)?;
+    for (long, variable, value, tests) in [
+        (Level::Flood, "FLOWLOG_FLOOD", "full", &["flood"][..]),
+        (Level::Outage, "FLOWLOG_OUTAGE", "hour", &["exactly_once", "s3_that_cannot_be_reached"]),
+    ] {
+        if *level == long {
+            setup::run(&setup::Arguments { kernel: false })?;
+            shell::build_flowlog()?;
+            let mut test = test();
+            test.env(variable, value).arg("--test").args(tests).args(["--", "--nocapture"]);
+            shell::run(&mut test)?;
+        }
     }
     if includes(Level::Vm) {
         setup::run(&setup::Arguments { kernel: false })?;

@@ -1,13 +1,16 @@
 //! Nowhere to write: the store away, its disk or the spool's full, the spool as large as it may be.
 
-use std::{io, path::Path, sync::Arc, time::Duration};
+use std::{fmt::Write as _, io, path::Path, sync::Arc, time::Duration};
 
 use flowlog::store::Store;
 use flowlog_tests::{Daemon, SmallDisk, duckdb, stores::Backend, wait_for};
 use nix::sys::signal::Signal;
 use tokio::runtime::Builder;
 
-use crate::rig::{BYTES, Rig, Sender, in_rows, kill, packets_and_bytes, windows_in_two};
+use crate::rig::{
+    BYTES, Rig, Sender, assert_all_is_in, assert_stored, in_rows, kill, packets_and_bytes,
+    windows_in_two,
+};
 
 #[test]
 fn a_disk_that_is_full_holds_nothing_up_and_nothing_is_missing_when_there_is_room_again() {
@@ -69,8 +72,8 @@ fn a_window_that_is_larger_than_the_spool_may_be_has_several_rows_in_the_ledger(
 fn windows_in_two_of_a_spool_of(bytes: u32) -> usize {
     let disk = SmallDisk::new("size=4m,mode=700");
     let mut rig = rig_with_small_maps();
-    rig.store = disk.path().join("store").to_str().unwrap().to_owned();
-    rig.configuration += &format!("spool_max_bytes = {bytes}\n");
+    rig.store = store_on(&disk);
+    writeln!(rig.configuration, "spool_max_bytes = {bytes}").unwrap();
     let mut daemon = rig.attached();
     let sender = Sender::to_members(&rig, MANY_MEMBERS);
     disk.fill();
@@ -79,6 +82,10 @@ fn windows_in_two_of_a_spool_of(bytes: u32) -> usize {
     daemon.wait_for(ROOM_AGAIN);
     assert_the_ledger_says_what_is_missing(&rig, daemon, sender.stop());
     windows_in_two(Path::new(&rig.store))
+}
+
+fn store_on(disk: &SmallDisk) -> String {
+    disk.path().join("store").to_str().unwrap().to_owned()
 }
 
 const NO_ROOM: &str = "the kernel holds the counts meanwhile";
@@ -102,7 +109,7 @@ fn rig_with_small_maps() -> Rig {
 fn assert_the_ledger_says_what_is_missing(rig: &Rig, daemon: Daemon, sent: u64) {
     rig.end(daemon);
     let store = Path::new(&rig.store);
-    rig.assert_stored(store, sent);
+    assert_stored(store, sent);
     let missing = "SELECT sum(packets_remainder)::BIGINT AS packets,
         sum(bytes_remainder)::BIGINT AS bytes FROM ledger WHERE direction = 'down'";
     let missing = packets_and_bytes(&duckdb(store, missing));
@@ -115,7 +122,7 @@ fn assert_the_ledger_says_what_is_missing(rig: &Rig, daemon: Daemon, sent: u64) 
 fn a_store_that_takes_nothing_for_twenty_windows_has_everything_in_the_end() {
     let disk = SmallDisk::new("size=4m,mode=700");
     let mut rig = Rig::new();
-    rig.store = disk.path().join("store").to_str().unwrap().to_owned();
+    rig.store = store_on(&disk);
     let daemon = rig.attached();
     let sender = Sender::start(&rig);
     disk.fill();
@@ -131,10 +138,10 @@ fn s3_that_cannot_be_reached_for_long_has_everything_in_the_end() {
     let gateway = Arc::clone(&rig.gateway);
     gateway.ip(&["link", "set", "lo", "up"]).unwrap();
     // The server ends with the thread that starts it, and is to be found on the gateway's loopback.
-    gateway.run(move || away_from_s3(rig, Backend::moto(), &Outage::chosen())).unwrap();
+    gateway.run(move || away_from_s3(rig, &Backend::moto(), &Outage::chosen())).unwrap();
 }
 
-fn away_from_s3(mut rig: Rig, moto: Backend, outage: &Outage) -> io::Result<()> {
+fn away_from_s3(mut rig: Rig, moto: &Backend, outage: &Outage) -> io::Result<()> {
     rig.store.clone_from(&moto.location);
     rig.variables.clone_from(&moto.variables);
     rig.configuration = outage.configuration();
@@ -149,7 +156,7 @@ fn away_from_s3(mut rig: Rig, moto: Backend, outage: &Outage) -> io::Result<()> 
     let copy = rig.directory.path().join("copy");
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(copy_objects(&moto.open(), &copy))?;
-    rig.assert_complete_in(&copy, sent);
+    assert_all_is_in(&copy, sent);
     let unfinished = moto.ask("/flowlog?uploads");
     assert!(!unfinished.contains("<Upload>"), "{unfinished}");
     println!("{sent} packets; the store was away for {:?}", outage.lasts);

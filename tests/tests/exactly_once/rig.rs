@@ -73,14 +73,7 @@ impl Rig {
     /// Stops the daemon in order, and compares what is in the store, a directory, with what was sent.
     pub fn assert_complete(&self, daemon: Daemon, sent: u64) {
         self.end(daemon);
-        self.assert_complete_in(Path::new(&self.store), sent);
-    }
-
-    /// Compares what is in a directory with what was sent.
-    pub fn assert_complete_in(&self, store: &Path, sent: u64) {
-        self.assert_stored(store, sent);
-        assert_eq!(windows_in_two(store), 0);
-        assert_eq!(in_rows(store), (sent, sent * BYTES));
+        assert_all_is_in(Path::new(&self.store), sent);
     }
 
     /// Stops the daemon in order.
@@ -90,22 +83,29 @@ impl Rig {
         let unfinished = |path: &PathBuf| path.extension().is_some_and(|e| e == "unfinished");
         assert!(!files_under(&self.spool).iter().any(unfinished));
     }
+}
 
-    /// What a store must have whatever happened: each packet in the ledger, no gap, and no temporary
-    /// file.
-    pub fn assert_stored(&self, store: &Path, sent: u64) {
-        let verified = flowlog(&["verify", "--store", store.to_str().unwrap()]);
-        assert_eq!(verified.code, 0, "{}{}", verified.stdout, verified.stderr);
-        let seen = "SELECT sum(packets_seen)::BIGINT AS packets, sum(bytes_seen)::BIGINT AS bytes
-             FROM ledger WHERE direction = 'down'";
-        assert_eq!(packets_and_bytes(&duckdb(store, seen)), (sent, sent * BYTES));
-        assert_eq!(duckdb(store, "FROM gaps()"), Vec::<Value>::new());
-        let foreign: Vec<_> = files_under(store)
-            .into_iter()
-            .filter(|path| path.extension().is_none_or(|extension| extension != "parquet"))
-            .collect();
-        assert_eq!(foreign, Vec::<PathBuf>::new(), "no temporary file stays");
-    }
+/// Compares what is in a directory with what was sent.
+pub fn assert_all_is_in(store: &Path, sent: u64) {
+    assert_stored(store, sent);
+    assert_eq!(windows_in_two(store), 0);
+    assert_eq!(in_rows(store), (sent, sent * BYTES));
+}
+
+/// What a store must have whatever happened: each packet in the ledger, no gap, and no temporary
+/// file.
+pub fn assert_stored(store: &Path, sent: u64) {
+    let verified = flowlog(&["verify", "--store", store.to_str().unwrap()]);
+    assert_eq!(verified.code, 0, "{}{}", verified.stdout, verified.stderr);
+    let seen = "SELECT sum(packets_seen)::BIGINT AS packets, sum(bytes_seen)::BIGINT AS bytes
+         FROM ledger WHERE direction = 'down'";
+    assert_eq!(packets_and_bytes(&duckdb(store, seen)), (sent, sent * BYTES));
+    assert_eq!(duckdb(store, "FROM gaps()"), Vec::<Value>::new());
+    let foreign: Vec<_> = files_under(store)
+        .into_iter()
+        .filter(|path| path.extension().is_none_or(|extension| extension != "parquet"))
+        .collect();
+    assert_eq!(foreign, Vec::<PathBuf>::new(), "no temporary file stays");
 }
 
 /// Windows that the spool had no room to keep whole.
