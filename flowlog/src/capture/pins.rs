@@ -9,8 +9,10 @@
 //!     program-<kernel's number>/            empty: a filter with this program is flowlog's
 //! ```
 
+mod link;
+mod numbers;
+
 use std::{
-    collections::HashSet,
     fs::{self, DirBuilder, File},
     io,
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
@@ -18,7 +20,7 @@ use std::{
     sync::Arc,
 };
 
-use flowlog_common::{LAYOUT, flow::Direction};
+use flowlog_common::LAYOUT;
 use nix::{
     errno::Errno,
     fcntl::{Flock, FlockArg},
@@ -28,6 +30,12 @@ use super::{
     MapSizes,
     bpffs::is_bpffs,
     error::{Error, failure},
+};
+use numbers::is_number;
+
+pub(super) use link::{LinkPin, word};
+pub(super) use numbers::{
+    forget_clsact, forget_program, own_clsacts, programs, remember_clsact, remember_program,
 };
 
 /// Maps that hold what was counted. The others are no state: each program brings its own.
@@ -62,9 +70,7 @@ impl Pins {
     pub(super) fn gateways(base: &Path) -> Result<Vec<Self>, Error> {
         let mut gateways = vec![];
         for folder in directories(base)? {
-            let is_ours = |name: &String| {
-                is_layout(name) || name.starts_with(CLSACT) || name.starts_with(PROGRAM)
-            };
+            let is_ours = |name: &String| is_layout(name) || is_number(name);
             let names = names(&base.join(&folder))?;
             // Whatever else somebody keeps there is not for flowlog to remove.
             if !names.is_empty() && names.iter().all(is_ours) {
@@ -176,84 +182,6 @@ pub(super) struct Claim {
     pub(super) others: Vec<PathBuf>,
 }
 
-/// The pin of a TCX link.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct LinkPin {
-    pub(super) kernel_index: u32,
-    pub(super) direction: Direction,
-    pub(super) path: PathBuf,
-}
-
-impl LinkPin {
-    pub(super) fn new(folder: &Path, kernel_index: u32, direction: Direction) -> Self {
-        let path = folder.join(format!("{LINK}{kernel_index}-{}", word(direction)));
-        Self { kernel_index, direction, path }
-    }
-
-    /// Those in the directory of a layout. Their names are the same in every layout.
-    pub(super) fn list(folder: &Path) -> Result<Vec<Self>, Error> {
-        let names = names(folder)?;
-        Ok(names.iter().filter_map(|name| Self::parse(folder, name)).collect())
-    }
-
-    fn parse(folder: &Path, name: &str) -> Option<Self> {
-        let (kernel_index, way) = name.strip_prefix(LINK)?.split_once('-')?;
-        let direction = Direction::ALL.into_iter().find(|direction| word(*direction) == way)?;
-        Some(Self::new(folder, kernel_index.parse().ok()?, direction))
-    }
-}
-
-const LINK: &str = "link-";
-const CLSACT: &str = "clsact-";
-const PROGRAM: &str = "program-";
-
-pub(super) const fn word(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Up => "up",
-        Direction::Down => "down",
-    }
-}
-
-/// The kernel indexes of the interfaces that have a clsact of flowlog's making.
-pub(super) fn own_clsacts(directory: &Path) -> Result<HashSet<u32>, Error> {
-    remembered(directory, CLSACT)
-}
-
-/// Remembers that flowlog made the clsact of an interface.
-pub(super) fn remember_clsact(directory: &Path, kernel_index: u32) -> Result<(), Error> {
-    make(&directory.join(format!("{CLSACT}{kernel_index}")))
-}
-
-/// Forgets it.
-pub(super) fn forget_clsact(directory: &Path, kernel_index: u32) -> Result<(), Error> {
-    forget(&directory.join(format!("{CLSACT}{kernel_index}")))
-}
-
-/// The kernel's numbers of the programs that filters of this gateway may be.
-pub(super) fn programs(directory: &Path) -> Result<HashSet<u32>, Error> {
-    remembered(directory, PROGRAM)
-}
-
-/// Remembers a program, before it is attached.
-pub(super) fn remember_program(directory: &Path, id: u32) -> Result<(), Error> {
-    make(&directory.join(format!("{PROGRAM}{id}")))
-}
-
-/// Forgets it.
-pub(super) fn forget_program(directory: &Path, id: u32) -> Result<(), Error> {
-    forget(&directory.join(format!("{PROGRAM}{id}")))
-}
-
-/// The file system has no files of words: a number is remembered by an empty directory.
-fn remembered(directory: &Path, prefix: &str) -> Result<HashSet<u32>, Error> {
-    let folders = directories(directory)?.into_iter();
-    Ok(folders.filter_map(|name| name.strip_prefix(prefix)?.parse().ok()).collect())
-}
-
-fn forget(path: &Path) -> Result<(), Error> {
-    if_there(fs::remove_dir(path)).map_err(|source| failure("remove", path, source))
-}
-
 /// Removes the directory of a layout and all pins in it.
 pub(super) fn remove_layout(folder: &Path) -> Result<(), Error> {
     for name in names(folder)? {
@@ -337,19 +265,6 @@ mod tests {
         let pins = Pins::new("/sys/fs/bpf/flowlog", "gw1.example.net");
         let directory = pins.directory();
         assert_eq!(directory, Path::new("/sys/fs/bpf/flowlog/gw1%2Eexample%2Enet"));
-    }
-
-    #[test]
-    fn the_name_of_a_link_says_where_it_is_attached() {
-        let folder = Path::new("/v1");
-        for direction in Direction::ALL {
-            let pin = LinkPin::new(folder, 7, direction);
-            let name = pin.path.file_name().unwrap().to_str().unwrap();
-            assert_eq!(LinkPin::parse(folder, name), Some(pin.clone()));
-        }
-        for name in ["link-7", "link--up", "link-7-left", "CONTROL"] {
-            assert_eq!(LinkPin::parse(folder, name), None, "{name}");
-        }
     }
 
     #[test]

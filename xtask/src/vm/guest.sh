@@ -17,10 +17,12 @@ need() {
     sleep 60
 }
 
-# Runs a test binary.
+# Runs a test binary: its name, its path, and which of its tests.
 run() {
-    "$2" --color never || failed=$((failed + 1))
-    echo "$1: $(cut -d. -f1 /proc/uptime) s after the start of the machine"
+    name=$1
+    shift
+    "$@" --color never || failed=$((failed + 1))
+    echo "$name: $(cut -d. -f1 /proc/uptime) s after the start of the machine"
 }
 
 failed=0
