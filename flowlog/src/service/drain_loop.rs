@@ -218,8 +218,9 @@ fn append(
         if is_last {
             tries_left -= 1;
             if tries_left == 0 {
-                let rows = epoch.row_count();
-                return Err(Error::NotSpooled { rows, source: error });
+                // Where there is a spool the maps are pinned.
+                let (rows, is_durable) = (epoch.row_count(), epochs.is_durable());
+                return Err(Error::NotSpooled { rows, is_durable, source: error });
             }
             std::thread::sleep(PAUSE);
         } else {

@@ -50,10 +50,15 @@ pub enum Error {
     #[error(transparent)]
     Spool(#[from] spool::Error),
     /// What was counted last is in no spool.
-    #[error("the last {rows} flows could not be written to the spool")]
+    #[error(
+        "the last {rows} flows could not be written to the spool and are {}",
+        if *is_durable { "in the kernel, and stored when flowlog starts again" } else { "lost" }
+    )]
     NotSpooled {
         /// How many flows.
         rows: usize,
+        /// Whether the kernel keeps them.
+        is_durable: bool,
         /// What the spool said.
         source: spool::Error,
     },

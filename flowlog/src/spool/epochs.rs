@@ -57,6 +57,12 @@ impl Epochs {
         }
     }
 
+    /// Whether what is written outlives the process.
+    #[must_use]
+    pub fn is_durable(&self) -> bool {
+        self.spool.is_durable()
+    }
+
     /// The number of the last epoch; zero where none is in the spool.
     #[must_use]
     pub fn last(&self) -> u64 {

@@ -44,6 +44,23 @@ fn a_stop_while_there_is_no_room_waits_a_moment_for_it_and_stores_all() {
 }
 
 #[test]
+fn a_stop_while_there_is_no_room_leaves_the_counts_for_the_next_start() {
+    let disk = SmallDisk::new("size=4m,mode=700");
+    let mut rig = Rig::new();
+    rig.spool = disk.path().join("spool");
+    let mut daemon = rig.attached();
+    let sender = Sender::start(&rig);
+    disk.fill();
+    let_traffic_pass_without_room(&mut daemon, &sender);
+    let sent = sender.stop();
+    let ended = daemon.terminate();
+    assert_eq!(ended.code, 3, "{}", ended.stderr);
+    assert!(ended.stderr.contains("in the kernel, and stored when flowlog starts again"));
+    disk.free();
+    rig.assert_complete(rig.attached(), sent);
+}
+
+#[test]
 fn a_disk_that_is_full_for_more_flows_than_the_kernel_can_hold_costs_what_the_ledger_says() {
     let disk = SmallDisk::new("size=4m,mode=700");
     let mut rig = rig_with_small_maps();
