@@ -20,6 +20,7 @@ pub mod header;
 pub mod merge;
 pub mod run;
 pub mod survey;
+mod temporary;
 
 use std::{
     fs::File,
@@ -106,13 +107,14 @@ impl Spool {
         Self::in_directory(directory.to_owned(), limit, None)
     }
 
-    /// A spool that goes when this is dropped.
+    /// A spool that goes when this is dropped, or else when the next one is made.
     pub fn temporary() -> Result<Self, Error> {
-        let temporary = std::env::temp_dir();
-        let directory = tempfile::Builder::new()
-            .prefix("flowlog-spool-")
-            .tempdir()
-            .map_err(Error::io("make a directory in", &temporary))?;
+        Self::temporary_in(&std::env::temp_dir())
+    }
+
+    fn temporary_in(parent: &Path) -> Result<Self, Error> {
+        temporary::remove_abandoned(parent)?;
+        let directory = temporary::make(parent)?;
         let path = directory.path().to_owned();
         Self::in_directory(path, u64::MAX, Some(directory))
     }

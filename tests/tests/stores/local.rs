@@ -1,14 +1,13 @@
 //! A local directory: what is on disk, and when.
 
-use std::{ffi::CString, path::Path, process::Command};
+use std::{path::Path, process::Command};
 
 use bytes::Bytes;
 use flowlog::store::{Created, Kind, Store};
 use flowlog_tests::{
-    flowlog_binary,
+    SmallDisk, flowlog_binary,
     stores::{path, pattern},
 };
-use nix::sched::{CloneFlags, unshare};
 
 /// What the kernel was asked, in its order: a call, and the path that it was about.
 fn trace(arguments: &[&str], scratch: &Path) -> Vec<(String, String)> {
@@ -73,9 +72,8 @@ fn what_is_put_and_what_is_deleted_is_synced() {
 
 #[tokio::test]
 async fn a_full_disk_is_named_and_no_temporary_file_stays() {
-    let scratch = tempfile::tempdir().unwrap();
-    mount_small(scratch.path());
-    let store = Store::open(scratch.path().to_str().unwrap()).unwrap();
+    let disk = SmallDisk::new("size=1m,mode=700");
+    let store = Store::open(disk.path().to_str().unwrap()).unwrap();
     // In one piece and in parts.
     for (part, size) in [(0, 5 << 20), (1, 20 << 20)] {
         let object = path("gw-1", part);
@@ -92,21 +90,4 @@ async fn a_full_disk_is_named_and_no_temporary_file_stays() {
     }
     assert_eq!(store.list().await.unwrap().len(), 2);
     assert_eq!(store.sweep("gw-1").await.unwrap(), 0);
-}
-
-/// A megabyte of disk, in a view of the file systems that only this test has.
-fn mount_small(at: &Path) {
-    unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_FS).expect("these tests need root");
-    mount(None, Path::new("/"), libc::MS_REC | libc::MS_PRIVATE, "");
-    mount(Some("tmpfs"), at, 0, "size=1m");
-}
-
-fn mount(kind: Option<&str>, at: &Path, flags: libc::c_ulong, options: &str) {
-    let text = |text: &str| CString::new(text).unwrap();
-    let kind = kind.map(text);
-    let (at, options) = (text(at.to_str().unwrap()), text(options));
-    let kind = kind.as_ref().map_or(std::ptr::null(), |kind| kind.as_ptr());
-    // SAFETY: every pointer is null or to a string that outlives the call.
-    let mounted = unsafe { libc::mount(kind, at.as_ptr(), kind, flags, options.as_ptr().cast()) };
-    assert_eq!(mounted, 0, "{}", std::io::Error::last_os_error());
 }
