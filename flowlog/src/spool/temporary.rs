@@ -39,13 +39,10 @@ pub(super) fn remove_abandoned(parent: &Path) -> Result<(), Error> {
         }
         let Ok(file) = File::open(&path) else { continue };
         if let Ok(_lock) = Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            match std::fs::remove_dir_all(&path) {
-                Ok(()) => tracing::warn!(
-                    "deleted what a killed flowlog without --spool had not stored yet"
-                ),
-                Err(error) => {
-                    tracing::error!("delete {} by hand, it may have flows: {error}", path.display())
-                }
+            if let Err(error) = std::fs::remove_dir_all(&path) {
+                tracing::error!("delete {} by hand, it may have flows: {error}", path.display());
+            } else {
+                tracing::warn!("deleted what a killed flowlog without --spool had not stored yet");
             }
         }
     }
