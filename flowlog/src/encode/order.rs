@@ -128,7 +128,7 @@ impl Groups {
         for ((key, group), flow) in keys.iter().zip(&self.group_of).zip(0_u32..) {
             let Some(next) = next.get_mut(*group as usize) else { continue };
             if let Some(place) = places.get_mut(*next as usize) {
-                *place = leading(key) | u128::from(flow);
+                *place = rank(key) | u128::from(flow);
             }
             *next += 1;
         }
@@ -140,7 +140,7 @@ const INDEX_BITS: u32 = u32::BITS;
 
 /// The first 96 bits by which flows of a member are ordered, all of them for IPv4, and room for an
 /// index below.
-fn leading<const A: usize>(key: &FlowKey<A>) -> u128 {
+pub fn rank<const A: usize>(key: &FlowKey<A>) -> u128 {
     const { assert!(A <= 16, "an address") };
     let mut bytes = [0; 24];
     bytes[0] = key.protocol;

@@ -1,6 +1,6 @@
 //! Merging runs: the rows of all of them, in the order of the flow table.
 
-use std::{cmp::Ordering, collections::BinaryHeap, net::IpAddr};
+use std::{cmp::Ordering, net::IpAddr};
 
 use flowlog_common::flow::{FlowKey, detail};
 
@@ -26,15 +26,18 @@ pub enum Same {
 
 /// The entries of an IP version of several runs, in order.
 pub struct Merge<const A: usize> {
-    heads: BinaryHeap<Head<A>>,
-    cursors: Vec<Cursor<A>>,
+    heads: Vec<Head<A>>,
+    /// Places among the heads, as a heap: the first one is the least. Heads are too large to be moved.
+    heap: Vec<u32>,
     same: Same,
 }
 
+/// The next entry of a run.
 struct Head<const A: usize> {
     member: MemberText,
+    rank: u128,
     entry: Entry<A>,
-    cursor: usize,
+    cursor: Cursor<A>,
 }
 
 impl<const A: usize> Merge<A>
@@ -42,22 +45,25 @@ where
     IpAddr: From<[u8; A]>,
 {
     /// Merges what these cursors give.
-    pub fn new(mut cursors: Vec<Cursor<A>>, same: Same) -> Result<Self, Error> {
-        let mut heads = BinaryHeap::with_capacity(cursors.len());
-        for (cursor, entries) in cursors.iter_mut().enumerate() {
-            if let Some(entry) = entries.next_entry()? {
+    pub fn new(cursors: Vec<Cursor<A>>, same: Same) -> Result<Self, Error> {
+        let mut heads = Vec::with_capacity(cursors.len());
+        for mut cursor in cursors {
+            if let Some(entry) = cursor.next_entry()? {
                 let member = MemberText::from(IpAddr::from(entry.key.member));
-                heads.push(Head { member, entry, cursor });
+                heads.push(Head { member, rank: order::rank(&entry.key), entry, cursor });
             }
         }
-        Ok(Self { heads, cursors, same })
+        let heap = (0..).take(heads.len()).collect();
+        let mut merge = Self { heads, heap, same };
+        (0..merge.heap.len() / 2).rev().for_each(|place| merge.sift_down(place));
+        Ok(merge)
     }
 
     /// The next entry; `None` behind the last one.
     pub fn next_entry(&mut self) -> Result<Option<Entry<A>>, Error> {
         let Some(mut next) = self.pop()? else { return Ok(None) };
         while self.same == Same::Combine
-            && self.heads.peek().is_some_and(|head| head.entry.key == next.key)
+            && self.least().is_some_and(|head| head.entry.key == next.key)
             && let Some(other) = self.pop()?
         {
             next.activity.merge(&other.activity);
@@ -67,52 +73,71 @@ where
 
     /// The text of the next entry's member.
     fn member(&self) -> Option<&MemberText> {
-        self.heads.peek().map(|head| &head.member)
+        self.least().map(|head| &head.member)
+    }
+
+    fn least(&self) -> Option<&Head<A>> {
+        self.heads.get(*self.heap.first()? as usize)
     }
 
     fn pop(&mut self) -> Result<Option<Entry<A>>, Error> {
-        let Some(mut head) = self.heads.peek_mut() else { return Ok(None) };
+        let Some(least) = self.heap.first() else { return Ok(None) };
+        let Some(head) = self.heads.get_mut(*least as usize) else { return Ok(None) };
         let popped = head.entry;
-        match self.cursors[head.cursor].next_entry()? {
-            Some(entry) => {
-                if entry.key.member != popped.key.member {
-                    head.member = MemberText::from(IpAddr::from(entry.key.member));
-                }
-                head.entry = entry;
+        if let Some(entry) = head.cursor.next_entry()? {
+            if entry.key.member != popped.key.member {
+                head.member = MemberText::from(IpAddr::from(entry.key.member));
             }
-            None => drop(std::collections::binary_heap::PeekMut::pop(head)),
+            head.rank = order::rank(&entry.key);
+            head.entry = entry;
+        } else {
+            self.heap.swap_remove(0);
         }
+        self.sift_down(0);
         Ok(Some(popped))
     }
-}
 
-impl<const A: usize> Ord for Head<A> {
-    /// Reversed: the heap gives the greatest first.
-    fn cmp(&self, other: &Self) -> Ordering {
-        let (a, b) = (&self.entry.key, &other.entry.key);
-        let by_member =
-            if a.member == b.member { Ordering::Equal } else { self.member.cmp(&other.member) };
-        by_member
-            .then_with(|| order::within_member(a, b))
-            .then_with(|| self.entry.activity.start_ms.cmp(&other.entry.activity.start_ms))
-            .then_with(|| self.cursor.cmp(&other.cursor))
-            .reverse()
+    /// Moves the head at a place of the heap down to where it belongs.
+    fn sift_down(&mut self, mut place: usize) {
+        loop {
+            let children = [2 * place + 1, 2 * place + 2];
+            let [first, second] = children.map(|child| self.head(child));
+            let (Some(parent), Some(first)) = (self.head(place), first) else { return };
+            let (child, least) = match second {
+                Some(second) if is_before(second, first) => (children[1], second),
+                _ => (children[0], first),
+            };
+            if !is_before(least, parent) {
+                return;
+            }
+            self.heap.swap(place, child);
+            place = child;
+        }
+    }
+
+    fn head(&self, place: usize) -> Option<(u32, &Head<A>)> {
+        let head = *self.heap.get(place)?;
+        Some((head, self.heads.get(head as usize)?))
     }
 }
 
-impl<const A: usize> PartialOrd for Head<A> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
+/// Whether a head comes before another one; of equal ones, the one of the earlier run.
+fn is_before<const A: usize>(
+    (place, one): (u32, &Head<A>),
+    (other_place, other): (u32, &Head<A>),
+) -> bool {
+    let by_member = if one.entry.key.member == other.entry.key.member {
+        Ordering::Equal
+    } else {
+        one.member.cmp(&other.member)
+    };
+    let order = by_member
+        .then_with(|| one.rank.cmp(&other.rank))
+        .then_with(|| order::within_member(&one.entry.key, &other.entry.key))
+        .then_with(|| one.entry.activity.start_ms.cmp(&other.entry.activity.start_ms))
+        .then_with(|| place.cmp(&other_place));
+    order == Ordering::Less
 }
-
-impl<const A: usize> PartialEq for Head<A> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl<const A: usize> Eq for Head<A> {}
 
 /// The rows of several runs, of both IP versions, in the order of the flow table.
 pub struct Rows {
