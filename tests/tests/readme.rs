@@ -5,7 +5,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use flowlog_tests::{Daemon, flowlog_binary, quiet_tun};
+use flowlog_tests::{Daemon, files_under, flowlog_binary, quiet_tun};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -29,6 +29,18 @@ fn succeed(command: &mut Command) -> Output {
     output
 }
 
+const DAY_OF_THE_README: &str = "2026-11-22";
+
+/// The first day of which the store has something.
+fn recorded_day(store: &Path) -> String {
+    let files = files_under(&store.join("flows"));
+    let folder = files
+        .iter()
+        .flat_map(|file| file.iter())
+        .find_map(|folder| folder.to_str()?.strip_prefix("date="));
+    folder.unwrap_or(DAY_OF_THE_README).to_owned()
+}
+
 #[test]
 fn every_command_does_what_it_says() {
     let directory = tempfile::tempdir().unwrap();
@@ -41,6 +53,7 @@ fn every_command_does_what_it_says() {
         let here = command
             .replace("/var/lib/flowlog/store", store.to_str().unwrap())
             .replace("target/release/flowlog", flowlog_binary().to_str().unwrap())
+            .replace(DAY_OF_THE_README, &recorded_day(&store))
             .replace(
                 "duckdb -init",
                 &format!("{} -init", root().join("target/venv/bin/duckdb").display()),
