@@ -25,7 +25,7 @@ DAY = "2026-03-02"
 DAY_MS = 1_772_409_600_000
 HOUR_MS = 3_600_000
 FILE_MS = 300_000
-SHORT_RUNS = 7
+SHORT_RUNS = 15
 LONG_RUNS = 3
 TOP = 10
 
@@ -202,6 +202,8 @@ def drop_caches():
 def main():
     view = view_sql()
     flowlog = Flowlog(view)
+    # What was just written is not to be written out meanwhile.
+    os.sync()
     about = subjects(flowlog)
     rare, common = about["instant_rare"], about["instant_common"]
     runs = {}

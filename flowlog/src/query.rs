@@ -32,9 +32,10 @@ const HEAD: &str = "-- Views and macros over a flowlog store, for DuckDB 1.4 or 
 
 /// The macros, each with an example.
 ///
-/// Those that know the day make a glob of it, so that DuckDB lists no other folder: a year has 8,760
-/// of them, and it would look at each before it leaves them out. Of the files of a day it passes over
-/// those that a condition on `date` alone or on `hour` alone excludes, and not one on both.
+/// Those that know the day or the hours make a glob of them, so that DuckDB lists no other folder: a
+/// year has 8,760 of them, and it would look at each before it leaves them out. A list of globs would
+/// be an error where one of them finds nothing, such as the hour that is yet to come. Of the files it
+/// passes over those that a condition on `date` alone or on `hour` alone excludes, and not one on both.
 pub const MACROS: &str = "\
 -- Where `day` is a date, only its folders are read, and it is an error when there is none:
 -- nothing was recorded on it, or its time was over.
@@ -57,22 +58,24 @@ CREATE OR REPLACE MACRO flows_of(address, day := NULL) AS TABLE
 -- Who used a remote address and port at an instant, a second either way:
 --                               FROM at_instant('192.0.2.1', 443, TIMESTAMPTZ '2026-11-22 09:57:31+00');
 -- The instant cannot be a subquery: SET VARIABLE t = (SELECT ...), and at_instant(..., getvariable('t')).
--- Reads the hour of the instant and the next one; it is an error when nothing of that day is there. A
--- row is in the hour of its window, but what was counted while no daemon ran is in the hour in which
--- one came back: after an outage of more than an hour, say how long it was, as in
--- at_instant(..., outage := INTERVAL 5 HOUR). The ledger shows it, since it has rows there whose
--- observed_start is before their window_start.
+-- Reads the hour of the instant and the next one. Where neither is there, nothing was recorded then, or
+-- its time was over, and DuckDB may say that it finds no file. A row is in the hour of its window, but
+-- what was counted while no daemon ran is in the hour in which one came back: after an outage of more
+-- than an hour, say how long it was, as in at_instant(..., outage := INTERVAL 5 HOUR). The ledger shows
+-- it, since it has rows there whose observed_start is before their window_start.
 CREATE OR REPLACE MACRO in_utc(instant) AS make_timestamp(epoch_us(instant::TIMESTAMPTZ));
-CREATE OR REPLACE MACRO folders_between(first, last) AS
-    CASE WHEN first::DATE = last::DATE THEN strftime(first, 'date=%Y-%m-%d/*') ELSE '*/*' END;
+CREATE OR REPLACE MACRO hours_between(first, last) AS generate_series(date_trunc('hour', first), last, INTERVAL 1 HOUR);
+-- One pattern, which has at each place the characters of all these hours there.
+CREATE OR REPLACE MACRO folders_of_hours(hours) AS
+    regexp_replace(list_aggregate(['[' || list_aggregate(list_distinct([strftime(hour, 'date=%Y-%m-%d/hour=%H')[place] for hour in hours]), 'string_agg', '') || ']'
+        for place in range(1, 24)], 'string_agg', ''), '\\[(.)\\]', '\\1', 'g');
 CREATE OR REPLACE MACRO rows_between(address, port, instant, first, last) AS TABLE
-    FROM flows_in(folders_between(first, last)) WHERE remote_ip = address AND remote_port = port
+    FROM flows_in(folders_of_hours(hours_between(first, last))) WHERE remote_ip = address AND remote_port = port
         AND flow_start <= instant + INTERVAL 1 SECOND AND flow_end >= instant - INTERVAL 1 SECOND
-        AND date >= first::DATE AND date <= last::DATE
-        AND (hour IN (date_part('hour', first), date_part('hour', first + INTERVAL 1 HOUR), date_part('hour', last)) OR date_diff('hour', first, last) > 2)
+        AND list_contains([date_part('hour', one) for one in hours_between(first, last)], hour)
     ORDER BY flow_start, flow_end, member_ip, member_port, protocol, gateway, interface;
-CREATE OR REPLACE MACRO at_instant(address, port, instant, outage := INTERVAL 1 HOUR) AS TABLE
-    FROM rows_between(address, port, instant::TIMESTAMPTZ, in_utc(instant) - INTERVAL 1 SECOND, in_utc(instant) + INTERVAL 1 SECOND + outage);
+CREATE OR REPLACE MACRO at_instant(address, port, instant, outage := '1 hour') AS TABLE
+    FROM rows_between(address, port, instant::TIMESTAMPTZ, in_utc(instant) - INTERVAL 1 SECOND, in_utc(instant) + INTERVAL 1 SECOND + outage::INTERVAL);
 -- Volume by hour:               FROM volume_per_hour();
 CREATE OR REPLACE MACRO volume_per_hour(day := NULL) AS TABLE
     SELECT gateway, date, hour, sum(bytes_up) AS bytes_up, sum(bytes_down) AS bytes_down, count(*) AS flows

@@ -147,20 +147,25 @@ pub fn duckdb_cli() -> Command {
     Command::new(root().join("target/venv/bin/duckdb"))
 }
 
-/// Asks DuckDB about the views and macros of a store, and returns its rows.
-pub fn duckdb(store: &Path, question: &str) -> Vec<Value> {
-    try_duckdb(store, question).unwrap_or_else(|error| panic!("{error}"))
+/// The same of the oldest release that the views and macros are for.
+pub fn oldest_duckdb_cli() -> Command {
+    Command::new(root().join("target/venv/oldest/bin/duckdb"))
 }
 
-/// The same.
+/// Asks DuckDB about the views and macros of a store, and returns its rows.
+pub fn duckdb(store: &Path, question: &str) -> Vec<Value> {
+    try_duckdb(duckdb_cli(), store, question).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The same of this DuckDB.
 ///
 /// # Errors
 ///
 /// What DuckDB said instead of an answer.
-pub fn try_duckdb(store: &Path, question: &str) -> Result<Vec<Value>, String> {
+pub fn try_duckdb(mut cli: Command, store: &Path, question: &str) -> Result<Vec<Value>, String> {
     let views = super::flowlog(&["duckdb", "--store", store.to_str().unwrap()]);
     assert_eq!(views.code, 0, "{}", views.stderr);
-    let output = duckdb_cli()
+    let output = cli
         .args(["-json", "-c", &views.stdout, "-c", "SET TimeZone = 'UTC'", "-c", question])
         .output()
         .expect("duckdb; run `cargo xtask setup`");

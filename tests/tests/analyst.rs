@@ -1,21 +1,23 @@
 //! What an analyst and an officer do with a store: DuckDB, and retention.
 
+#[path = "analyst/instants.rs"]
+mod instants;
+#[path = "analyst/retention.rs"]
+mod retention;
+
 use std::{
     io::Write as _,
     path::{Path, PathBuf},
     process::Stdio,
-    time::Duration,
 };
 
 use flowlog::{
     aggregate::{Activity, FlowRecord},
-    clock::Utc,
     demo::{self, INTERFACE, Vpn},
     encode::{FlowsWriter, Layout},
-    store::layout::{Dataset, ObjectName},
 };
 use flowlog_common::flow::Direction;
-use flowlog_tests::{Daemon, duckdb, duckdb_cli, files_under, flowlog};
+use flowlog_tests::{Daemon, duckdb, duckdb_cli, flowlog, oldest_duckdb_cli, try_duckdb};
 use serde_json::json;
 
 /// A store with the demonstration's traffic in it.
@@ -43,6 +45,36 @@ fn a_pipe_into_duckdb_makes_the_views_and_macros() {
     let output = cli.wait_with_output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success() && said.contains("\nfd66::2,"), "{said}");
+}
+
+#[test]
+fn the_oldest_duckdb_that_is_named_answers_what_the_newest_does() {
+    let version = oldest_duckdb_cli().arg("-version").output().unwrap().stdout;
+    let version = String::from_utf8(version).unwrap();
+    let version: Vec<_> = version.trim_start_matches('v').split('.').take(2).collect();
+    let (_directory, store) = recorded();
+    let views = flowlog(&["duckdb", "--store", store.to_str().unwrap()]).stdout;
+    assert!(views.contains(&format!("DuckDB {} or later", version.join("."))), "{version:?}");
+    let began = "SELECT epoch_us(min(flow_start)) AS us FROM flows
+        WHERE remote_port = 8080 AND remote_ip = 'fd66::1'";
+    let instant = format!("'fd66::1', 8080, make_timestamptz({})", duckdb(&store, began)[0]["us"]);
+    for question in [
+        "top_talkers(10)",
+        "who_talked_to('10.66.0.1')",
+        "flows_of('fd66::2')",
+        "volume_per_hour()",
+        "losses()",
+        "gaps()",
+        &format!("at_instant({instant})"),
+        &format!("at_instant({instant}, outage := INTERVAL 5 HOUR)"),
+    ] {
+        let [newest, oldest] = [duckdb_cli(), oldest_duckdb_cli()].map(|cli| {
+            try_duckdb(cli, &store, &format!("SELECT COLUMNS(*)::VARCHAR FROM {question}")).unwrap()
+        });
+        assert_eq!(newest, oldest, "{question}");
+        let may_be_empty = ["losses()", "gaps()"].contains(&question);
+        assert!(may_be_empty || !newest.is_empty(), "{question}");
+    }
 }
 
 #[test]
@@ -191,80 +223,6 @@ fn a_lookup_reads_only_the_row_group_that_has_its_rows() {
         })]
     );
 }
-
-const HOUR_MS: i64 = 3_600_000;
-/// 2026-01-01, 00:00 UTC.
-const MIDNIGHT_MS: i64 = 1_767_225_600_000;
-
-/// Writes the file of an hour, counted from midnight, into a store.
-fn write_hour(store: &Path, hour: i64, file: &[u8]) {
-    let begins = Utc::from_ms(MIDNIGHT_MS + hour * HOUR_MS);
-    let name = ObjectName::new(Dataset::Flows, "gw-1", begins, Duration::from_mins(5));
-    let path = store.join(name.path().as_ref());
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    std::fs::write(path, file).unwrap();
-}
-
-/// A file of flows from this remote, which lasted from and until these milliseconds after midnight.
-fn file_of(remote: u8, flows: &[(i64, i64)]) -> Vec<u8> {
-    let mut file = FlowsWriter::new(vec![]).unwrap();
-    for (start, end) in flows {
-        let mut row = flow(0);
-        row.remote = Some([198, 51, 100, remote].into());
-        row.activity.start_ms = MIDNIGHT_MS + start;
-        row.activity.end_ms = MIDNIGHT_MS + end;
-        file.push(&row).unwrap();
-    }
-    file.finish(vec![]).unwrap()
-}
-
-/// When the flows began that `at_instant` finds, in milliseconds after midnight; asked in a time
-/// zone that is half an hour off.
-fn found_at(store: &Path, remote: u8, instant: i64, more: &str) -> Vec<i64> {
-    let us = (MIDNIGHT_MS + instant) * 1_000;
-    let question = format!(
-        "SET TimeZone = 'Asia/Kolkata';
-        SELECT (epoch_ms(flow_start) - {MIDNIGHT_MS})::INT AS start
-        FROM at_instant('198.51.100.{remote}', 443, make_timestamptz({us}) {more})"
-    );
-    duckdb(store, &question).iter().map(|row| row["start"].as_i64().unwrap()).collect()
-}
-
-/// The hours before and after cannot be read, and need not be.
-#[test]
-fn an_instant_is_found_at_both_ends_of_an_hour_by_reading_no_hour_far_from_it() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = directory.path();
-    for hour in -3..=3 {
-        let (first, last) = (hour * HOUR_MS, hour * HOUR_MS + HOUR_MS - 1);
-        write_hour(store, hour, &file_of(1, &[(first, first), (last, last)]));
-    }
-    write_hour(store, -2, b"not a file of Parquet");
-    write_hour(store, 3, b"not a file of Parquet");
-    let last = HOUR_MS - 1;
-    assert_eq!(found_at(store, 1, -1, ""), [-1, 0]);
-    assert_eq!(found_at(store, 1, 0, ""), [-1, 0]);
-    assert_eq!(found_at(store, 1, last, ""), [last, HOUR_MS]);
-    assert_eq!(found_at(store, 1, HOUR_MS, ""), [last, HOUR_MS]);
-    // A second either way, and no millisecond more.
-    assert_eq!(found_at(store, 1, -1_000, ""), [-1, 0]);
-    assert_eq!(found_at(store, 1, -1_001, ""), [-1]);
-    assert_eq!(found_at(store, 1, 1_000, ""), [0]);
-}
-
-#[test]
-fn an_instant_in_an_outage_is_found_where_the_outage_ended() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = directory.path();
-    let minutes = |minutes: i64| minutes * 60_000;
-    write_hour(store, -1, &file_of(1, &[(-1, -1)]));
-    // No daemon for 50 minutes, and for 26 hours.
-    write_hour(store, 0, &file_of(2, &[(minutes(-45), minutes(5))]));
-    write_hour(store, 25, &file_of(3, &[(minutes(-40), minutes(26 * 60 - 40))]));
-    assert_eq!(found_at(store, 2, minutes(-30), ""), [minutes(-45)]);
-    assert_eq!(found_at(store, 3, minutes(-30), ", outage := INTERVAL 26 HOUR"), [minutes(-40)]);
-}
-
 /// Flows in the order of a file: 500 for each member, each with a remote of its own.
 fn flow(row: u16) -> FlowRecord<'static> {
     let [high, low] = row.wrapping_mul(40_503).to_be_bytes();
@@ -297,106 +255,4 @@ fn an_empty_store_has_empty_views() {
     let directory = tempfile::tempdir().unwrap();
     assert_eq!(duckdb(directory.path(), "FROM top_talkers(1)"), Vec::<serde_json::Value>::new());
     assert_eq!(duckdb(directory.path(), "SELECT count(*)::INT AS n FROM ledger")[0]["n"], 0);
-}
-
-#[test]
-fn a_hundred_days_lose_exactly_what_has_expired() {
-    let (_directory, recorded) = recorded();
-    let directory = tempfile::tempdir().unwrap();
-    let store = directory.path();
-    let file = std::fs::read(files_under(&recorded.join("flows")).pop().unwrap()).unwrap();
-    for day in 0..100 {
-        for (hour, dataset) in [(0, "flows"), (0, "ledger"), (23, "flows"), (23, "ledger")] {
-            write_window(store, dataset, day, hour, &file);
-        }
-    }
-    let note = "flows/gateway=gw1/date=2026-01-01/hour=00/note.txt";
-    std::fs::write(store.join(note), "not flowlog's").unwrap();
-    let store_argument = store.to_str().unwrap();
-    // On the 5th of April at noon, what ended before the 5th of January at noon is 90 days old.
-    let arguments = ["--keep", "90d", "--at", "2026-04-05T12:00:00Z", "--store", store_argument];
-    let retention = |verb: &[&str]| {
-        let ended = flowlog(&[&["retention"][..], verb, &arguments].concat());
-        assert_eq!(ended.code, 0, "{}", ended.stderr);
-        ended.stdout
-    };
-    let expired = |said: &str| {
-        let lines = said.lines().filter_map(|line| line.strip_prefix("expired  "));
-        lines.map(|line| line.split("  ").next().unwrap().to_owned()).collect::<Vec<_>>()
-    };
-    let mut expected = vec![];
-    for day in 1..=5 {
-        for (hour, dataset) in
-            [("00", "flows"), ("00", "ledger"), ("23", "flows"), ("23", "ledger")]
-        {
-            expected.push(format!("{dataset}/gateway=gw1/date=2026-01-{day:02}/hour={hour}"));
-        }
-    }
-    expected.truncate(4 * 4 + 2);
-
-    let plan = retention(&["plan"]);
-    assert_eq!(expired(&plan), expected);
-    assert!(plan.contains(&format!("kept     {note}")), "{plan}");
-    assert!(plan.contains("to be deleted: 18 partitions, 18 files"), "{plan}");
-    assert_eq!(retention(&["run", "--dry-run"]), plan);
-    let before = files_under(store);
-    let run = retention(&["run"]);
-    assert_eq!(expired(&run), expected);
-    assert!(run.contains("deleted: 18 partitions"), "{run}");
-    let left = files_under(store);
-    let gone: Vec<_> = before.iter().filter(|file| !left.contains(file)).collect();
-    assert_eq!(gone.len(), 18);
-    let is_expired =
-        |file: &PathBuf| expected.iter().any(|folder| file.starts_with(store.join(folder)));
-    assert!(gone.into_iter().all(is_expired) && store.join(note).exists());
-    assert!(!left.iter().filter(|file| !file.ends_with("note.txt")).any(is_expired));
-
-    let again = retention(&["run"]);
-    assert_eq!(expired(&again), Vec::<String>::new());
-    assert_eq!(files_under(store), left);
-}
-
-#[test]
-fn the_daemon_deletes_what_has_expired_when_it_is_configured_to() {
-    let (_directory, store) = recorded();
-    let file = std::fs::read(files_under(&store.join("flows")).pop().unwrap()).unwrap();
-    let own = write_window(&store, "flows", 0, 0, &file);
-    let others = own.to_str().unwrap().replace("gw1", "gw2");
-    std::fs::create_dir_all(Path::new(&others).parent().unwrap()).unwrap();
-    std::fs::write(&others, &file).unwrap();
-    let config = store.with_extension("toml");
-    std::fs::write(&config, "profile = \"flows\"\n[retention]\nkeep = \"30d\"").unwrap();
-    let (gateway, _tun) = flowlog_tests::quiet_tun("fltun");
-    let arguments = [
-        "--store",
-        store.to_str().unwrap(),
-        "--config",
-        config.to_str().unwrap(),
-        "--gateway",
-        "gw1",
-    ];
-    let daemon = Daemon::attached(&gateway, "fltun", &arguments);
-    flowlog_tests::wait_for("retention", || !own.exists());
-    assert_eq!(daemon.terminate().code, 0);
-    assert!(Path::new(&others).exists(), "another gateway's files are not this one's to delete");
-}
-
-fn write_window(store: &Path, dataset: &str, day: u32, hour: u32, file: &[u8]) -> PathBuf {
-    let date = (31_u32..).zip([31, 28, 31, 30]);
-    let mut rest = day;
-    let mut month = 1;
-    for (_, days) in date {
-        if rest < days {
-            break;
-        }
-        rest -= days;
-        month += 1;
-    }
-    let day = rest + 1;
-    let folder =
-        store.join(format!("{dataset}/gateway=gw1/date=2026-{month:02}-{day:02}/hour={hour:02}"));
-    std::fs::create_dir_all(&folder).unwrap();
-    let path = folder.join(format!("2026{month:02}{day:02}T{hour:02}5500Z-300s-0.parquet"));
-    std::fs::write(&path, file).unwrap();
-    path
 }

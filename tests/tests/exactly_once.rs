@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use flowlog_tests::{files_under, try_duckdb, wait_for};
+use flowlog_tests::{duckdb_cli, files_under, try_duckdb, wait_for};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use rig::{Rig, Sender, kill};
@@ -124,7 +124,7 @@ fn a_reader_with_a_plain_glob_sees_no_row_twice_and_misses_none_while_a_file_gro
     );
     let mut unanswered = vec![];
     while seen.len() < 20 {
-        let answer = match try_duckdb(store, &question) {
+        let answer = match try_duckdb(duckdb_cli(), store, &question) {
             Ok(rows) => rows[0].clone(),
             // It opens a file once for the footer and once more for the rows: ADR 13.
             Err(error) => {

@@ -29,16 +29,19 @@ fn succeed(command: &mut Command) -> Output {
     output
 }
 
-const DAY_OF_THE_README: &str = "2026-11-22";
-
-/// The first day of which the store has something.
-fn recorded_day(store: &Path) -> String {
+/// A command of the README, which has the day and the hour of when it was written, with those of the
+/// first file of the store instead.
+fn now(command: &str, store: &Path) -> String {
     let files = files_under(&store.join("flows"));
-    let folder = files
-        .iter()
-        .flat_map(|file| file.iter())
-        .find_map(|folder| folder.to_str()?.strip_prefix("date="));
-    folder.unwrap_or(DAY_OF_THE_README).to_owned()
+    let folders: Vec<_> = files.iter().flat_map(|file| file.iter()).collect();
+    let recorded = |name: &str, written: &str| {
+        let value = folders.iter().find_map(|folder| folder.to_str()?.strip_prefix(name));
+        value.unwrap_or(written).to_owned()
+    };
+    let (day, hour) = ("2026-11-22", "09");
+    command
+        .replace(&format!("{day} {hour}:"), &format!("{day} {}:", recorded("hour=", hour)))
+        .replace(day, &recorded("date=", day))
 }
 
 #[test]
@@ -50,10 +53,9 @@ fn every_command_does_what_it_says() {
     let mut done = vec![];
     for command in commands() {
         // The places that are the reader's, and the programs that the tests have elsewhere.
-        let here = command
+        let here = now(&command, &store)
             .replace("/var/lib/flowlog/store", store.to_str().unwrap())
             .replace("target/release/flowlog", flowlog_binary().to_str().unwrap())
-            .replace(DAY_OF_THE_README, &recorded_day(&store))
             .replace(
                 "duckdb -init",
                 &format!("{} -init", root().join("target/venv/bin/duckdb").display()),

