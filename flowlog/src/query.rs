@@ -28,7 +28,11 @@ pub async fn duckdb(store: &Store) -> Result<String, store::Error> {
     Ok(parts.concat())
 }
 
-const HEAD: &str = "-- Views and macros over a flowlog store, for DuckDB 1.4 or later.\n";
+const HEAD: &str = "\
+-- Views and macros over a flowlog store, for DuckDB 1.4 or later.
+-- What is known of a file is kept for the session; whether it has changed is looked at with each question.
+SET parquet_metadata_cache = true;
+";
 
 /// The macros, each with an example.
 ///
