@@ -55,7 +55,7 @@ pub fn plan(
     files.retain(|(name, _)| gateway.is_none_or(|gateway| name.partition.gateway == gateway));
     files.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     for (name, object) in files {
-        if !has_expired(&name.partition, keep, at) {
+        if !is_over(keep, name.partition.end(), at) {
             plan.kept_files += 1;
             continue;
         }
@@ -70,9 +70,11 @@ pub fn plan(
     plan
 }
 
-fn has_expired(partition: &Partition, keep: &Period, at: Utc) -> bool {
+/// Whether what ended then is to be kept no longer at an instant.
+#[must_use]
+pub fn is_over(keep: &Period, end: Utc, at: Utc) -> bool {
     // A period that ends after the calendar never does.
-    keep.after(partition.end()).is_some_and(|expiry| expiry <= at)
+    keep.after(end).is_some_and(|expiry| expiry <= at)
 }
 
 /// Deletes what a plan names, and tells `deleted` of each partition when it is gone.

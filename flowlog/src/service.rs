@@ -113,10 +113,10 @@ pub async fn run(
     let drain = DrainLoop::start(drainer, epochs, config.drain_interval, news_in)?;
     let gather = tokio::spawn(windows::gather(shared.clone(), found, news, spool.scratch()));
     let mut publisher = Publisher::start(store.clone(), config.gateway.clone(), is_probed, shared);
-    let retention = config
-        .retention
-        .clone()
-        .map(|retention| tokio::spawn(keep_expiring(store, retention, config.gateway.clone())));
+    let retention = config.retention.clone().map(|retention| {
+        let (spool, gateway) = (Arc::clone(&spool), config.gateway.clone());
+        tokio::spawn(keep_expiring(store, spool, retention, gateway))
+    });
 
     let stopped = {
         let follow = follow_interfaces(&mut capture, &watch, &config.interfaces);
@@ -269,10 +269,16 @@ fn report(changes: &capture::Changes) {
 }
 
 /// Deletes what has expired, again and again.
-async fn keep_expiring(store: Store, retention: Retention, gateway: String) {
+async fn keep_expiring(store: Store, spool: Arc<Spool>, retention: Retention, gateway: String) {
     let mut ticks = tokio::time::interval(retention.interval);
     loop {
         ticks.tick().await;
+        let now = clock::now();
+        match spool.expire_damaged(|written| retain::is_over(&retention.keep, written, now)) {
+            Ok(0) => {}
+            Ok(files) => tracing::info!(files, "damaged runs in the spool expired"),
+            Err(error) => tracing::error!("retention: {}", with_causes(&error)),
+        }
         if let Err(error) = expire(&store, &retention, &gateway).await {
             tracing::error!("retention: {}", with_causes(&error));
         }

@@ -13,6 +13,7 @@
 //!
 //! So nothing that reads a spool depends on what was done before: each step can be done again.
 
+mod damaged;
 pub mod entry;
 pub mod epochs;
 pub mod files;
@@ -87,8 +88,6 @@ impl Error {
 const RUN: &str = "run";
 /// Extension of what is being written.
 const UNFINISHED: &str = "unfinished";
-/// Extension of what cannot be read, and is kept for whoever wants to look at it.
-const DAMAGED: &str = "damaged";
 
 /// A directory that belongs to one daemon.
 #[derive(Debug)]
@@ -224,8 +223,7 @@ fn sound_runs(directory: &Path) -> Result<Vec<run::Run>, Error> {
                 Ok(run) => runs.push(run),
                 Err(error @ (Error::Damaged { .. } | Error::Header { .. })) => {
                     tracing::error!("{}; set aside", crate::telemetry::with_causes(&error));
-                    let aside = path.with_extension(DAMAGED);
-                    std::fs::rename(&path, &aside).map_err(Error::io("rename", &path))?;
+                    damaged::set_aside(&path)?;
                 }
                 Err(error) => return Err(error),
             }

@@ -99,7 +99,7 @@ pub(super) fn keys() -> Vec<Key> {
             "retention.keep",
             "\"90d\"",
             "nothing is deleted by the daemon",
-            "How long data are kept, in days, months or years of the calendar; then their partitions are deleted.",
+            "How long data are kept, in days, months or years of the calendar; then their partitions are deleted, and runs of that age that the spool set aside as damaged.",
         ),
         with_default(
             "retention.interval",

@@ -1,16 +1,13 @@
 //! Looking at a spool from outside: a daemon may be using it.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use nix::{
     sys::statvfs::statvfs,
     unistd::{AccessFlags, access},
 };
 
-use super::{DAMAGED, Error, bytes_under, list};
+use super::{Error, bytes_under, damaged};
 
 /// What there is of a spool.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,27 +37,7 @@ impl Survey {
             exists,
             bytes: bytes.map_err(Error::io("measure", directory))?,
             free: disk.blocks_available().saturating_mul(disk.fragment_size()),
-            damaged: if exists { damaged_under(directory)? } else { vec![] },
+            damaged: if exists { damaged::under(directory)? } else { vec![] },
         })
-    }
-}
-
-fn damaged_under(directory: &Path) -> Result<Vec<PathBuf>, Error> {
-    let mut damaged = vec![];
-    for path in list(directory).or_else(gone)? {
-        if path.is_dir() {
-            damaged.extend(damaged_under(&path)?);
-        } else if path.extension().is_some_and(|extension| extension == DAMAGED) {
-            damaged.push(path);
-        }
-    }
-    Ok(damaged)
-}
-
-/// Directories of files that are in the store for good go meanwhile.
-fn gone(error: Error) -> Result<Vec<PathBuf>, Error> {
-    match error {
-        Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Ok(vec![]),
-        error => Err(error),
     }
 }

@@ -1,4 +1,7 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use flowlog_common::{
     flow::{Direction, FlowCounters, FlowKeyV4, detail, marks},
@@ -6,6 +9,7 @@ use flowlog_common::{
 };
 
 use super::{
+    damaged::DAMAGED,
     epochs,
     files::merge,
     header::Header,
@@ -175,7 +179,18 @@ fn what_is_damaged_is_set_aside_and_what_was_not_finished_is_deleted() {
     assert_eq!(epochs::found(&spool).unwrap(), [good]);
     let left: Vec<_> = list(&spool.epochs_directory()).unwrap();
     let damaged = left.iter().filter(|path| path.extension().is_some_and(|e| e == DAMAGED));
-    assert_eq!((left.len(), damaged.count()), (3, 2));
+    assert_eq!((left.len(), damaged.clone().count()), (3, 2));
+
+    // What is sound has its own end, however old it is.
+    let written = SystemTime::UNIX_EPOCH + Duration::from_hours(1);
+    for path in [&left[0], damaged.clone().next().unwrap()] {
+        File::options().append(true).open(path).unwrap().set_modified(written).unwrap();
+    }
+    let before = |ms| move |written| written < Utc::from_ms(ms);
+    assert_eq!(spool.expire_damaged(before(3_600_000)).unwrap(), 0);
+    assert_eq!(spool.expire_damaged(before(3_600_001)).unwrap(), 1);
+    let gone: Vec<_> = left.iter().filter(|path| !path.exists()).collect();
+    assert_eq!(gone, [damaged.clone().next().unwrap()]);
 }
 
 #[test]

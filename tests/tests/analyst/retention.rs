@@ -1,6 +1,10 @@
 //! What an officer does with a store: what has expired is destroyed.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
 
 use flowlog_tests::{Daemon, files_under, flowlog, quiet_tun, wait_for};
 
@@ -71,6 +75,16 @@ fn the_daemon_deletes_what_has_expired_when_it_is_configured_to() {
     let others = own.to_str().unwrap().replace("gw1", "gw2");
     std::fs::create_dir_all(Path::new(&others).parent().unwrap()).unwrap();
     std::fs::write(&others, &file).unwrap();
+    // What a spool sets aside is no partition, and has the same end.
+    let spool = store.with_extension("spool");
+    std::fs::create_dir_all(spool.join("epochs")).unwrap();
+    let [old, young] = [31, 29].map(|days| {
+        let path = spool.join(format!("epochs/{days}.damaged"));
+        std::fs::write(&path, "flows").unwrap();
+        let written = SystemTime::now() - Duration::from_hours(days * 24);
+        File::options().append(true).open(&path).unwrap().set_modified(written).unwrap();
+        path
+    });
     let config = store.with_extension("toml");
     std::fs::write(&config, "profile = \"flows\"\n[retention]\nkeep = \"30d\"").unwrap();
     let (gateway, _tun) = quiet_tun("fltun");
@@ -81,10 +95,13 @@ fn the_daemon_deletes_what_has_expired_when_it_is_configured_to() {
         config.to_str().unwrap(),
         "--gateway",
         "gw1",
+        "--spool",
+        spool.to_str().unwrap(),
     ];
     let daemon = Daemon::attached(&gateway, "fltun", &arguments);
-    wait_for("retention", || !own.exists());
+    wait_for("retention", || !own.exists() && !old.exists());
     assert_eq!(daemon.terminate().code, 0);
+    assert!(young.exists());
     assert!(Path::new(&others).exists(), "another gateway's files are not this one's to delete");
 }
 
