@@ -73,13 +73,13 @@ CREATE OR REPLACE MACRO hours_between(first, last) AS generate_series(date_trunc
 CREATE OR REPLACE MACRO folders_of_hours(hours) AS
     regexp_replace(list_aggregate(['[' || list_aggregate(list_distinct([strftime(hour, 'date=%Y-%m-%d/hour=%H')[place] for hour in hours]), 'string_agg', '') || ']'
         for place in range(1, 24)], 'string_agg', ''), '\\[(.)\\]', '\\1', 'g');
-CREATE OR REPLACE MACRO rows_between(address, port, instant, first, last) AS TABLE
-    FROM flows_in(folders_of_hours(hours_between(first, last))) WHERE remote_ip = address AND remote_port = port
+CREATE OR REPLACE MACRO rows_of_hours(address, port, instant, hours) AS TABLE
+    FROM flows_in(folders_of_hours(hours)) WHERE remote_ip = address AND remote_port = port
         AND flow_start <= instant + INTERVAL 1 SECOND AND flow_end >= instant - INTERVAL 1 SECOND
-        AND list_contains([date_part('hour', one) for one in hours_between(first, last)], hour)
+        AND list_contains([date_part('hour', one) for one in hours], hour)
     ORDER BY flow_start, flow_end, member_ip, member_port, protocol, gateway, interface;
 CREATE OR REPLACE MACRO at_instant(address, port, instant, outage := '1 hour') AS TABLE
-    FROM rows_between(address, port, instant::TIMESTAMPTZ, in_utc(instant) - INTERVAL 1 SECOND, in_utc(instant) + INTERVAL 1 SECOND + outage::INTERVAL);
+    FROM rows_of_hours(address, port, instant::TIMESTAMPTZ, hours_between(in_utc(instant) - INTERVAL 1 SECOND, in_utc(instant) + INTERVAL 1 SECOND + outage::INTERVAL));
 -- Volume by hour:               FROM volume_per_hour();
 CREATE OR REPLACE MACRO volume_per_hour(day := NULL) AS TABLE
     SELECT gateway, date, hour, sum(bytes_up) AS bytes_up, sum(bytes_down) AS bytes_down, count(*) AS flows
