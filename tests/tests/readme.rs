@@ -1,15 +1,11 @@
 //! Every command of the README, run as it is written there.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Output, Stdio},
 };
 
-use flowlog_tests::{Daemon, files_under, flowlog_binary, quiet_tun};
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
-}
+use flowlog_tests::{Daemon, files_under, flowlog_binary, quiet_tun, root};
 
 /// The lines of the shell blocks, in their order.
 fn commands() -> Vec<String> {

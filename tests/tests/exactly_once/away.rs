@@ -17,10 +17,7 @@ fn a_disk_that_is_full_holds_nothing_up_and_nothing_is_missing_when_there_is_roo
     let disk = SmallDisk::new("size=4m,mode=700");
     let mut rig = Rig::new();
     rig.spool = disk.path().join("spool");
-    let mut daemon = rig.attached();
-    let sender = Sender::start(&rig);
-    disk.fill();
-    let_traffic_pass_without_room(&mut daemon, &sender);
+    let (mut daemon, sender) = without_room(&rig, &disk, 1);
     disk.free();
     daemon.wait_for(ROOM_AGAIN);
     let sent = sender.stop();
@@ -32,10 +29,7 @@ fn a_stop_while_there_is_no_room_waits_a_moment_for_it_and_stores_all() {
     let disk = SmallDisk::new("size=4m,mode=700");
     let mut rig = Rig::new();
     rig.spool = disk.path().join("spool");
-    let mut daemon = rig.attached();
-    let sender = Sender::start(&rig);
-    disk.fill();
-    let_traffic_pass_without_room(&mut daemon, &sender);
+    let (daemon, sender) = without_room(&rig, &disk, 1);
     let sent = sender.stop();
     daemon.signal(Signal::SIGTERM);
     std::thread::sleep(Duration::from_millis(200));
@@ -48,10 +42,7 @@ fn a_stop_while_there_is_no_room_leaves_the_counts_for_the_next_start() {
     let disk = SmallDisk::new("size=4m,mode=700");
     let mut rig = Rig::new();
     rig.spool = disk.path().join("spool");
-    let mut daemon = rig.attached();
-    let sender = Sender::start(&rig);
-    disk.fill();
-    let_traffic_pass_without_room(&mut daemon, &sender);
+    let (daemon, sender) = without_room(&rig, &disk, 1);
     let sent = sender.stop();
     let ended = daemon.terminate();
     assert_eq!(ended.code, 3, "{}", ended.stderr);
@@ -65,10 +56,7 @@ fn a_disk_that_is_full_for_more_flows_than_the_kernel_can_hold_costs_what_the_le
     let disk = SmallDisk::new("size=4m,mode=700");
     let mut rig = rig_with_small_maps();
     rig.spool = disk.path().join("spool");
-    let mut daemon = rig.attached();
-    let sender = Sender::to_members(&rig, MANY_MEMBERS);
-    disk.fill();
-    let_traffic_pass_without_room(&mut daemon, &sender);
+    let (mut daemon, sender) = without_room(&rig, &disk, MANY_MEMBERS);
     disk.free();
     daemon.wait_for(ROOM_AGAIN);
     assert_the_ledger_says_what_is_missing(&rig, daemon, sender.stop());
@@ -102,10 +90,7 @@ fn after_more_than_a_spool_can_bear(
     rig.store = store_on(&disk);
     rig.window = window;
     writeln!(rig.configuration, "spool_max_bytes = {bytes}").unwrap();
-    let mut daemon = rig.attached();
-    let sender = Sender::to_members(&rig, MANY_MEMBERS);
-    disk.fill();
-    let_traffic_pass_without_room(&mut daemon, &sender);
+    let (mut daemon, sender) = without_room(&rig, &disk, MANY_MEMBERS);
     disk.free();
     daemon.wait_for(ROOM_AGAIN);
     (disk, rig, daemon, sender)
@@ -118,10 +103,15 @@ fn store_on(disk: &SmallDisk) -> String {
 const NO_ROOM: &str = "the kernel holds the counts meanwhile";
 const ROOM_AGAIN: &str = "the spool takes epochs again";
 
-fn let_traffic_pass_without_room(daemon: &mut Daemon, sender: &Sender) {
+/// A daemon with traffic to so many members, which goes on while a disk has no room.
+fn without_room(rig: &Rig, disk: &SmallDisk, members: u8) -> (Daemon, Sender) {
+    let mut daemon = rig.attached();
+    let sender = Sender::to_members(rig, members);
+    disk.fill();
     daemon.wait_for(NO_ROOM);
     let before = sender.sent();
     wait_for("traffic while there is no room", || sender.sent() > before + 5_000);
+    (daemon, sender)
 }
 
 /// Their flows have no room in the small maps, nor have they themselves.
