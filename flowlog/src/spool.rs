@@ -15,6 +15,7 @@
 
 mod damaged;
 pub mod entry;
+mod epoch_set;
 pub mod epochs;
 pub mod files;
 pub mod header;
@@ -31,6 +32,7 @@ use std::{
 
 use nix::fcntl::{Flock, FlockArg};
 
+pub use epoch_set::EpochSet;
 pub use epochs::Epochs;
 pub use files::{Files, Growing};
 

@@ -52,8 +52,12 @@ pub struct GapOf {
 
 impl std::fmt::Display for GapOf {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { gateway, interface, gap: Gap { start, end } } = self;
-        write!(f, "gateway {gateway}, interface {interface}: not counted from {start} to {end}")
+        let Self { gateway, interface, gap: Gap { start, end, reason } } = self;
+        let reason = reason.name();
+        write!(
+            f,
+            "gateway {gateway}, interface {interface}: not counted from {start} to {end} ({reason})"
+        )
     }
 }
 

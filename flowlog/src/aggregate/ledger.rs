@@ -6,6 +6,7 @@ use flowlog_common::{
     flow::{Direction, detail},
     total::{Count, Totals},
 };
+use serde::{Deserialize, Serialize};
 
 use super::Activity;
 use crate::clock::Utc;
@@ -21,10 +22,16 @@ pub struct LedgerEntry {
     pub observed_end: Utc,
     /// How often it came back after it had gone.
     pub interruptions: u32,
-    /// When it may have been in use without being counted, though flowlog had counted it before.
-    pub gap: Option<Gap>,
+    /// When it may have been in use without being counted, though flowlog had counted it before; in
+    /// the order of time.
+    pub gaps: Vec<Gap>,
     /// The greatest error of the clock within the window.
     pub clock_error: Duration,
+    /// By how many milliseconds the wall clock was set within the window.
+    pub clock_step_ms: i64,
+    /// What the interface's own counters moved by while it was observed, by [`Direction`]; `None`
+    /// where nobody asked them all the while.
+    pub on_interface: Option<[Count; 2]>,
     /// The kernel program's totals, by [`Direction`].
     pub totals: [Totals; 2],
     /// The sum of the flow rows, by [`Direction`].
@@ -33,27 +40,74 @@ pub struct LedgerEntry {
     pub in_overflow: [Count; 2],
 }
 
-/// A time in which nobody counted.
+/// A time of which nothing is recorded, though there may have been packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Gap {
     /// Since when.
     pub start: Utc,
     /// Until when.
     pub end: Utc,
+    /// Why.
+    pub reason: GapReason,
+}
+
+/// Why nothing is recorded of a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum GapReason {
+    /// No program counted: the power was lost, flowlog was removed, or the maps are of a version that
+    /// this one cannot read.
+    Down,
+    /// Somebody took the program away from its hook.
+    Detached,
+    /// The program was at its hook, the interface's own counters moved, and no packet reached it.
+    NotReached,
+    /// The packets were counted, and the counts were damaged before the store had them.
+    Damaged,
+}
+
+impl GapReason {
+    /// Every reason.
+    pub const ALL: [Self; 4] = [Self::Down, Self::Detached, Self::NotReached, Self::Damaged];
+
+    /// Its name in the ledger.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Down => "down",
+            Self::Detached => "detached",
+            Self::NotReached => "not_reached",
+            Self::Damaged => "damaged",
+        }
+    }
+
+    /// The reason of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.name() == name)
+    }
 }
 
 impl Gap {
     /// Between two instants, whichever is first: the clock may have been set back.
     #[must_use]
-    pub fn between(one: Utc, other: Utc) -> Self {
-        Self { start: one.min(other), end: one.max(other) }
+    pub fn between(one: Utc, other: Utc, reason: GapReason) -> Self {
+        Self { start: one.min(other), end: one.max(other), reason }
     }
+}
 
-    /// From the beginning of the first gap to the end of the last: never less than there was.
-    #[must_use]
-    pub fn and(self, other: Self) -> Self {
-        Self { start: self.start.min(other.start), end: self.end.max(other.end) }
-    }
+/// Adds a gap to others, in the order of time. Those of one reason that touch become one.
+fn add_gap(gaps: &mut Vec<Gap>, gap: Gap) {
+    gaps.push(gap);
+    gaps.sort_unstable();
+    gaps.dedup_by(|later, earlier| {
+        let is_one = later.reason == earlier.reason && later.start <= earlier.end;
+        if is_one {
+            earlier.end = earlier.end.max(later.end);
+        }
+        is_one
+    });
 }
 
 impl LedgerEntry {
@@ -65,8 +119,10 @@ impl LedgerEntry {
             observed_start: from,
             observed_end: to,
             interruptions: 0,
-            gap: None,
+            gaps: vec![],
             clock_error: Duration::ZERO,
+            clock_step_ms: 0,
+            on_interface: None,
             totals: Default::default(),
             in_flows: Default::default(),
             in_overflow: Default::default(),
@@ -91,6 +147,17 @@ impl LedgerEntry {
         }
     }
 
+    /// Adds a time of which nothing is recorded.
+    pub fn add_gap(&mut self, gap: Gap) {
+        add_gap(&mut self.gaps, gap);
+    }
+
+    /// Whether it was counted for any time at all; else the row is there for its gaps.
+    #[must_use]
+    pub fn is_observed(&self) -> bool {
+        self.observed_start < self.observed_end
+    }
+
     /// Adds a flow row, whose key has this `detail`.
     pub const fn add_row(&mut self, detail: u8, row: &Activity) {
         let [up, down] = match detail {
@@ -108,13 +175,21 @@ impl LedgerEntry {
             observed_start,
             observed_end,
             interruptions,
-            gap,
+            gaps,
             clock_error,
+            clock_step_ms,
+            on_interface,
             totals,
             in_flows,
             in_overflow,
         } = other;
-        self.gap = self.gap.into_iter().chain(*gap).reduce(Gap::and);
+        gaps.iter().for_each(|gap| self.add_gap(*gap));
+        self.clock_step_ms = self.clock_step_ms.saturating_add(*clock_step_ms);
+        self.on_interface = match (self.is_observed(), other.is_observed()) {
+            (true, true) => self.on_interface.zip(*on_interface).map(sum),
+            (true, false) => self.on_interface,
+            (false, _) => *on_interface,
+        };
         self.observe(*observed_start, *observed_end, *interruptions, totals, *clock_error);
         for direction in Direction::ALL.map(|direction| direction as usize) {
             let (flows, overflow) = (&in_flows[direction], &in_overflow[direction]);
@@ -139,6 +214,14 @@ impl LedgerEntry {
             fragments_without_first,
         }
     }
+}
+
+fn sum(([up, down], [more_up, more_down]): ([Count; 2], [Count; 2])) -> [Count; 2] {
+    let add = |mut sum: Count, more: Count| {
+        sum.add(more.packets, more.bytes);
+        sum
+    };
+    [add(up, more_up), add(down, more_down)]
 }
 
 /// The conservation law, for one interface, direction and window:

@@ -6,7 +6,8 @@ use crate::spool::header::{Header, WindowLedger};
 /// An epoch of a window of a minute, in seconds, with so many flows.
 fn epoch(closed: i64, window: i64, flows: u64) -> Run {
     const SECOND: i64 = 1_000_000_000;
-    let window = WindowLedger { start_ns: window * SECOND, length_ms: 60_000, rows: vec![] };
+    let window =
+        WindowLedger { start_ns: window * SECOND, length_ms: 60_000, epochs: None, rows: vec![] };
     let header = Header {
         closed_ns: closed * SECOND,
         windows: vec![window],

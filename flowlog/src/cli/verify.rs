@@ -87,12 +87,13 @@ fn print(report: &Report, format: Format) -> anyhow::Result<()> {
 }
 
 fn gap_json(of: &GapOf) -> serde_json::Value {
-    let GapOf { gateway, interface, gap: Gap { start, end } } = of;
+    let GapOf { gateway, interface, gap: Gap { start, end, reason } } = of;
     let (start, end) = (start.to_string(), end.to_string());
     serde_json::json!({
         "gateway": gateway,
         "interface": interface,
         "gap_start": start,
         "gap_end": end,
+        "gap_reason": reason,
     })
 }

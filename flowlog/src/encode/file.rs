@@ -2,11 +2,17 @@
 
 use bytes::Bytes;
 
-use super::{Error, FlowsWriter, ledger, metadata};
-use crate::spool::{
-    Growing,
-    header::Header,
-    merge::{Rows, Same},
+use super::{
+    Error, FlowsWriter, ledger,
+    metadata::{self, Pair},
+};
+use crate::{
+    spool::{
+        Growing,
+        header::Header,
+        merge::{Rows, Same},
+    },
+    store::layout::Dataset,
 };
 
 /// What is put into the store.
@@ -25,11 +31,15 @@ pub fn encode(file: &Growing, gateway: &str) -> Result<Encoded, Error> {
     let mut writer = FlowsWriter::new(vec![])?;
     while rows.next_row(|row| writer.push(row))? {}
     let count = writer.rows();
-    let mut pairs = metadata::pairs(&file.about, gateway, &header.windows, count);
+    let pair = Pair { about: &file.about, gateway, header: &header };
+    let mut pairs = pair.of(Dataset::Flows, count);
     pairs.push(metadata::ledger_pair(&header.windows));
     let flows = Bytes::from(writer.finish(pairs)?);
+    let flows = (count > 0).then_some(flows);
     let ledger = ledger::encode(&header.windows, |rows| {
-        metadata::pairs(&file.about, gateway, &header.windows, rows as u64)
+        let mut pairs = pair.of(Dataset::Ledger, rows as u64);
+        pairs.extend(metadata::flows_pairs(count, flows.as_ref()));
+        pairs
     })?;
-    Ok(Encoded { flows: (count > 0).then_some(flows), ledger })
+    Ok(Encoded { flows, ledger })
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use arrow::{
     array::{
-        ArrayRef, RecordBatch, StringArray, TimestampMillisecondArray, UInt32Array, UInt64Array,
+        ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray, UInt32Array,
+        UInt64Array,
     },
     error::ArrowError,
 };
@@ -30,52 +31,98 @@ pub(super) fn encode(
     let rows: Vec<Row<'_>> = windows
         .iter()
         .flat_map(|window| window.rows.iter().map(move |entry| (window, entry)))
-        .flat_map(|(window, entry)| {
-            Direction::ALL.map(|direction| Row {
-                window,
-                entry,
-                direction,
-                account: entry.account(direction),
-            })
-        })
+        .flat_map(|(window, entry)| rows_of(window, entry))
         .collect();
     let batch = columns(&rows).map_err(|source| Error::Columns { dataset: DATASET, source })?;
     writer::write(&batch, metadata(rows.len()))
         .map_err(|source| Error::Parquet { dataset: DATASET, source })
 }
 
+/// The rows of an interface in a window: its account with its first gap, and a row without counts
+/// for each further one.
+fn rows_of<'a>(window: &'a WindowLedger, entry: &'a LedgerEntry) -> Vec<Row<'a>> {
+    let mut gaps = entry.gaps.iter().copied();
+    let first = gaps.next();
+    let counted = Direction::ALL.map(|direction| Row {
+        window,
+        interface: &entry.interface,
+        direction,
+        observed: (entry.observed_start, entry.observed_end),
+        gap: first,
+        counts: Some(entry),
+        account: entry.account(direction),
+    });
+    let further = gaps.flat_map(|gap| {
+        Direction::ALL.map(|direction| Row {
+            window,
+            interface: &entry.interface,
+            direction,
+            observed: (gap.end, gap.end),
+            gap: Some(gap),
+            counts: None,
+            account: Account::default(),
+        })
+    });
+    counted.into_iter().chain(further).collect()
+}
+
 struct Row<'a> {
     window: &'a WindowLedger,
-    entry: &'a LedgerEntry,
+    interface: &'a str,
     direction: Direction,
+    observed: (Utc, Utc),
+    gap: Option<Gap>,
+    /// `None` in a row that is there for a further gap.
+    counts: Option<&'a LedgerEntry>,
     account: Account,
 }
 
+impl Row<'_> {
+    fn clock_error_ms(&self) -> u32 {
+        let error = self.counts.map_or(0, |entry| entry.clock_error.as_millis());
+        u32::try_from(error).unwrap_or(u32::MAX)
+    }
+
+    fn clock_step_ms(&self) -> Option<i64> {
+        self.counts.map(|entry| entry.clock_step_ms).filter(|step| *step != 0)
+    }
+
+    fn on_interface(&self) -> Option<Count> {
+        Some(self.counts?.on_interface?[self.direction as usize])
+    }
+}
+
 fn columns(rows: &[Row<'_>]) -> Result<RecordBatch, ArrowError> {
-    let time = |of: &dyn Fn(&Row<'_>) -> i64| -> ArrayRef {
-        let times = TimestampMillisecondArray::from_iter_values(rows.iter().map(of));
-        Arc::new(times.with_timezone("UTC"))
+    let time = |of: &dyn Fn(&Row<'_>) -> Option<Utc>| -> ArrayRef {
+        let times = rows.iter().map(|row| of(row).map(Utc::ms));
+        Arc::new(times.collect::<TimestampMillisecondArray>().with_timezone("UTC"))
     };
-    let number = |of: fn(&Row<'_>) -> u32| -> ArrayRef {
+    let number = |of: &dyn Fn(&Row<'_>) -> u32| -> ArrayRef {
         Arc::new(UInt32Array::from_iter_values(rows.iter().map(of)))
     };
-    let bound = |of: fn(Gap) -> Utc| -> ArrayRef {
-        let bounds = rows.iter().map(|row| row.entry.gap.map(|gap| of(gap).ms()));
-        Arc::new(bounds.collect::<TimestampMillisecondArray>().with_timezone("UTC"))
+    let maybe = |of: &dyn Fn(&Row<'_>) -> Option<u64>| -> ArrayRef {
+        Arc::new(rows.iter().map(of).collect::<UInt64Array>())
+    };
+    let text = |of: &dyn Fn(&Row<'_>) -> Option<String>| -> ArrayRef {
+        Arc::new(rows.iter().map(of).collect::<StringArray>())
     };
     let mut columns: Vec<ArrayRef> = vec![
-        time(&|row| row.window.start().ms()),
-        time(&|row| row.window.end().ms()),
-        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.entry.interface))),
-        Arc::new(StringArray::from_iter_values(
-            rows.iter().map(|row| direction_name(row.direction)),
-        )),
-        time(&|row| row.entry.observed_start.ms()),
-        time(&|row| row.entry.observed_end.ms()),
-        number(|row| row.entry.interruptions),
-        bound(|gap| gap.start),
-        bound(|gap| gap.end),
-        number(|row| u32::try_from(row.entry.clock_error.as_millis()).unwrap_or(u32::MAX)),
+        time(&|row| Some(row.window.start())),
+        time(&|row| Some(row.window.end())),
+        maybe(&|row| Some(row.window.epochs?.0)),
+        maybe(&|row| Some(row.window.epochs?.1)),
+        text(&|row| Some(row.interface.to_owned())),
+        text(&|row| Some(direction_name(row.direction).to_owned())),
+        time(&|row| Some(row.observed.0)),
+        time(&|row| Some(row.observed.1)),
+        number(&|row| row.counts.map_or(0, |entry| entry.interruptions)),
+        time(&|row| Some(row.gap?.start)),
+        time(&|row| Some(row.gap?.end)),
+        text(&|row| Some(row.gap?.reason.name().to_owned())),
+        number(&|row| row.clock_error_ms()),
+        Arc::new(rows.iter().map(|row| row.clock_step_ms()).collect::<Int64Array>()),
+        maybe(&|row| Some(row.on_interface()?.packets)),
+        maybe(&|row| Some(row.on_interface()?.bytes)),
     ];
     let terms: Vec<_> = rows.iter().map(|row| row.account.terms()).collect();
     for term in 0..Account::default().terms().len() {

@@ -9,11 +9,18 @@ use parquet::file::{
     reader::{FileReader as _, SerializedFileReader},
 };
 
+use sha2::{Digest as _, Sha256};
+
 use super::schema;
 use crate::{
     aggregate::ledger::Account,
     clock::Utc,
-    spool::{files::About, header::WindowLedger},
+    spool::{
+        EpochSet,
+        files::About,
+        header::{Header, WindowLedger},
+    },
+    store::layout::Dataset,
 };
 
 const SCHEMA_VERSION: &str = "flowlog.schema_version";
@@ -24,9 +31,13 @@ const POLICY: &str = "flowlog.policy_sha256";
 const LINEAGE: &str = "flowlog.lineage";
 const ROWS: &str = "flowlog.rows";
 const LEDGER: &str = "flowlog.ledger";
+const EPOCHS: &str = "flowlog.epochs";
+const NUMBERING: &str = "flowlog.numbering";
+const FLOWS_ROWS: &str = "flowlog.flows_rows";
+const FLOWS_SHA256: &str = "flowlog.flows_sha256";
 
-const MEANINGS: [(&str, &str); 8] = [
-    (SCHEMA_VERSION, "version of these tables"),
+const MEANINGS: [(&str, &str); 12] = [
+    (SCHEMA_VERSION, "version of the table"),
     (GATEWAY, "name of the gateway"),
     (WINDOW_START, "beginning of the first of its windows, UTC"),
     (
@@ -39,28 +50,68 @@ const MEANINGS: [(&str, &str); 8] = [
         "what tells the file from every other; the file of `flows` and that of `ledger` which belong together share it",
     ),
     (ROWS, "number of rows"),
+    (
+        EPOCHS,
+        "the numbers of the epochs that it holds, such as `1-40,46-60`; those of `flows` and of its `ledger` are the same",
+    ),
+    (NUMBERING, "whose numbers these are: each spool counts by itself"),
     (LEDGER, "the sum of its windows' ledgers, a JSON array, in files of `flows`"),
+    (FLOWS_ROWS, "number of rows of the file of `flows` that belongs to it, in files of `ledger`"),
+    (
+        FLOWS_SHA256,
+        "SHA-256 of the file of `flows` that belongs to it, in files of `ledger`; absent where there is no such file",
+    ),
 ];
 
-/// What a file of `rows` rows of these windows says of itself.
-pub(super) fn pairs(
-    about: &About,
-    gateway: &str,
-    windows: &[WindowLedger],
-    rows: u64,
-) -> Vec<KeyValue> {
-    let About { lineage, hour_ns, policy, window_ms } = about;
-    let start = windows.first().map_or(*hour_ns, |window| window.start_ns);
-    let pair = |key: &str, value: String| KeyValue::new(key.to_owned(), value);
-    vec![
-        pair(SCHEMA_VERSION, schema::VERSION.to_owned()),
-        pair(GATEWAY, gateway.to_owned()),
-        pair(WINDOW_START, Utc::from_ns(start).to_string()),
-        pair(WINDOW_LENGTH_MS, window_ms.to_string()),
-        pair(POLICY, policy.clone()),
-        pair(LINEAGE, lineage.clone()),
-        pair(ROWS, rows.to_string()),
-    ]
+/// What both files that belong together say of themselves.
+pub(super) struct Pair<'a> {
+    pub(super) about: &'a About,
+    pub(super) gateway: &'a str,
+    pub(super) header: &'a Header,
+}
+
+impl Pair<'_> {
+    /// The pairs of the file of a table that has so many rows.
+    pub(super) fn of(&self, dataset: Dataset, rows: u64) -> Vec<KeyValue> {
+        let Self { about, gateway, header } = self;
+        let About { lineage, hour_ns, policy, window_ms } = about;
+        let start = header.windows.first().map_or(*hour_ns, |window| window.start_ns);
+        let version = match dataset {
+            Dataset::Flows => schema::FLOWS_VERSION,
+            Dataset::Ledger => schema::LEDGER_VERSION,
+        };
+        vec![
+            pair(SCHEMA_VERSION, version.to_owned()),
+            pair(GATEWAY, (*gateway).to_owned()),
+            pair(WINDOW_START, Utc::from_ns(start).to_string()),
+            pair(WINDOW_LENGTH_MS, window_ms.to_string()),
+            pair(POLICY, policy.clone()),
+            pair(LINEAGE, lineage.clone()),
+            pair(ROWS, rows.to_string()),
+            pair(EPOCHS, header.held().to_string()),
+        ]
+    }
+}
+
+/// What the ledger's file says of the file of flows that it proves.
+pub(super) fn flows_pairs(rows: u64, flows: Option<&Bytes>) -> Vec<KeyValue> {
+    let digest = flows.map(|file| pair(FLOWS_SHA256, sha256(file)));
+    [pair(FLOWS_ROWS, rows.to_string())].into_iter().chain(digest).collect()
+}
+
+/// The SHA-256 of a file, in hexadecimal digits.
+#[must_use]
+pub fn sha256(file: &[u8]) -> String {
+    use std::fmt::Write as _;
+
+    Sha256::digest(file).iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap_or_default();
+        text
+    })
+}
+
+fn pair(key: &str, value: String) -> KeyValue {
+    KeyValue::new(key.to_owned(), value)
 }
 
 /// The sum of the ledgers of a file's windows.
@@ -85,12 +136,56 @@ pub(super) fn ledger_pair(windows: &[WindowLedger]) -> KeyValue {
     KeyValue::new(LEDGER.to_owned(), serde_json::Value::Array(accounts.collect()).to_string())
 }
 
+/// What a file says of itself in its footer; the parts that its version does not have are absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Version of its table.
+    pub schema_version: Option<String>,
+    /// Name of the gateway.
+    pub gateway: Option<String>,
+    /// What tells it from every other file but its partner in the other table.
+    pub lineage: Option<String>,
+    /// Number of rows.
+    pub rows: Option<u64>,
+    /// The numbers of the epochs that it holds.
+    pub epochs: Option<EpochSet>,
+    /// Whose numbers these are.
+    pub numbering: Option<String>,
+    /// A ledger's: number of rows of its file of flows.
+    pub flows_rows: Option<u64>,
+    /// A ledger's: SHA-256 of its file of flows.
+    pub flows_sha256: Option<String>,
+}
+
+impl Facts {
+    /// Reads them from a file; `None` where it is no Parquet file.
+    #[must_use]
+    pub fn of(file: &Bytes) -> Option<Self> {
+        let reader = SerializedFileReader::new(file.clone()).ok()?;
+        Some(Self::of_pairs(reader.metadata().file_metadata().key_value_metadata()))
+    }
+
+    /// Reads them from the pairs of a footer.
+    #[must_use]
+    pub fn of_pairs(pairs: Option<&Vec<KeyValue>>) -> Self {
+        let value = |key: &str| pairs?.iter().find(|pair| pair.key == key)?.value.clone();
+        Self {
+            schema_version: value(SCHEMA_VERSION),
+            gateway: value(GATEWAY),
+            lineage: value(LINEAGE),
+            rows: value(ROWS).and_then(|rows| rows.parse().ok()),
+            epochs: value(EPOCHS).and_then(|epochs| epochs.parse().ok()),
+            numbering: value(NUMBERING),
+            flows_rows: value(FLOWS_ROWS).and_then(|rows| rows.parse().ok()),
+            flows_sha256: value(FLOWS_SHA256),
+        }
+    }
+}
+
 /// The lineage of a file; `None` where it is no file of flowlog.
 #[must_use]
 pub fn lineage(file: &Bytes) -> Option<String> {
-    let reader = SerializedFileReader::new(file.clone()).ok()?;
-    let pairs = reader.metadata().file_metadata().key_value_metadata()?;
-    pairs.iter().find(|pair| pair.key == LINEAGE)?.value.clone()
+    Facts::of(file)?.lineage
 }
 
 /// The name of a direction in the tables.

@@ -7,8 +7,11 @@ use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
-/// Version of the tables; in the metadata of every file, and raised when a column changes.
-pub const VERSION: &str = "1";
+/// Version of `flows`; in the metadata of every file of it, and raised when a column changes.
+pub const FLOWS_VERSION: &str = "1";
+/// Version of `ledger`. Version 2 has also the epochs, the interface's own counters, the reason of a
+/// gap, and the steps of the clock.
+pub const LEDGER_VERSION: &str = "2";
 
 /// A column of a table.
 #[derive(Debug)]
@@ -42,6 +45,8 @@ pub enum Kind {
     UInt32,
     /// Unsigned, 64 bits.
     UInt64,
+    /// Signed, 64 bits.
+    Int64,
 }
 
 impl Kind {
@@ -53,6 +58,7 @@ impl Kind {
             Self::UInt16 => DataType::UInt16,
             Self::UInt32 => DataType::UInt32,
             Self::UInt64 => DataType::UInt64,
+            Self::Int64 => DataType::Int64,
         }
     }
 
@@ -66,6 +72,7 @@ impl Kind {
             Self::UInt16 => "USMALLINT",
             Self::UInt32 => "UINTEGER",
             Self::UInt64 => "UBIGINT",
+            Self::Int64 => "BIGINT",
         }
     }
 }
@@ -135,9 +142,21 @@ pub static FLOWS: [Column; 18] = [
 ];
 
 /// Columns of `ledger`: a row for each interface and direction that was counted in a window.
-pub static LEDGER: [Column; 26] = [
+pub static LEDGER: [Column; 32] = [
     column("window_start", Kind::Timestamp, "beginning of the window"),
     column("window_end", Kind::Timestamp, "end of the window, which the next one begins with"),
+    column(
+        "epoch_first",
+        Kind::UInt64,
+        "number of the first epoch of the window; null in files of version 1",
+    )
+    .nullable(),
+    column(
+        "epoch_last",
+        Kind::UInt64,
+        "number of the last epoch of the window, from which the next window goes on; null in files of version 1",
+    )
+    .nullable(),
     column("interface", Kind::Text, "name of the VPN interface"),
     column("direction", Kind::Text, "`up` is from the member, `down` is to the member"),
     column(
@@ -154,13 +173,14 @@ pub static LEDGER: [Column; 26] = [
     column(
         "gap_start",
         Kind::Timestamp,
-        "since when the interface may have been in use without being counted: what was counted last before a power loss, a removal of flowlog, or a version that cannot read the maps of the one before; null where there is no such gap",
+        "since when the interface may have been in use without being counted; null where there is no such gap. A window with several gaps has a further row, without counts, for each of them",
     )
     .nullable(),
+    column("gap_end", Kind::Timestamp, "until when").nullable(),
     column(
-        "gap_end",
-        Kind::Timestamp,
-        "until when; of several gaps in a window, the beginning of the first and the end of the last are told",
+        "gap_reason",
+        Kind::Text,
+        "why: `down` (no program counted: power loss, removal of flowlog, maps of another version), `detached` (somebody took the program away), `not_reached` (the interface's own counters moved, and no packet reached the program), `damaged` (counted, and damaged before the store had it)",
     )
     .nullable(),
     column(
@@ -168,6 +188,19 @@ pub static LEDGER: [Column; 26] = [
         Kind::UInt32,
         "greatest error of the clock, as the kernel estimates it, in milliseconds",
     ),
+    column(
+        "clock_step_ms",
+        Kind::Int64,
+        "by how many milliseconds the clock was set within the window; null where it was not",
+    )
+    .nullable(),
+    column(
+        "packets_interface",
+        Kind::UInt64,
+        "packets by the interface's own counters while it was observed; null where they were not asked all the while",
+    )
+    .nullable(),
+    column("bytes_interface", Kind::UInt64, "bytes by the interface's own counters").nullable(),
     column("packets_seen", Kind::UInt64, "packets that the interface saw"),
     column("bytes_seen", Kind::UInt64, "their bytes on the wire, without the link layer"),
     column("packets_flows", Kind::UInt64, "of them, in rows of `flows`"),

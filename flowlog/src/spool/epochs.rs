@@ -15,7 +15,7 @@ use super::{
 use crate::{
     aggregate::{
         Activity, Times,
-        ledger::{Gap, LedgerEntry},
+        ledger::{Gap, GapReason, LedgerEntry},
     },
     clock::Utc,
     drain::{Entries, Epoch},
@@ -119,17 +119,19 @@ impl Epochs {
         let window = WindowLedger {
             start_ns: last.floor(self.window).ns(),
             length_ms: u64::try_from(self.window.as_millis()).unwrap_or(u64::MAX),
+            epochs: Some((epoch.number, epoch.number)),
             rows: ledger,
         };
         let run = writer.finish(Header {
             epochs: (epoch.number, epoch.number),
+            numbers: None,
             closed_ns: epoch.closed.ns(),
             policy: self.policy.clone(),
             interfaces: self.interfaces.clone(),
             windows: vec![window],
             entries: (0, 0),
         })?;
-        if let Some(Gap { start, end }) = gap {
+        if let Some(Gap { start, end, .. }) = gap {
             tracing::warn!(
                 "nothing was counted from {start} to {end}; the ledger says so (gap_start, gap_end)"
             );
@@ -143,7 +145,7 @@ impl Epochs {
     /// A number that is missing says that nobody counted in between, or that what was counted is lost.
     fn gap_before(&self, epoch: &Epoch) -> Option<Gap> {
         let (_, closed) = self.last.filter(|(last, _)| epoch.number > last + 1)?;
-        Some(Gap::between(closed, self.counting_since.unwrap_or(epoch.closed)))
+        Some(Gap::between(closed, self.counting_since.unwrap_or(epoch.closed), GapReason::Down))
     }
 
     /// Any interface may have been in use meanwhile, also one that has gone since.
@@ -156,7 +158,7 @@ impl Epochs {
             }
         }
         for row in ledger {
-            row.gap = Some(gap);
+            row.add_gap(gap);
         }
     }
 

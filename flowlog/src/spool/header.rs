@@ -3,9 +3,9 @@
 use flowlog_common::total::{Count, Totals};
 use serde::{Deserialize, Serialize};
 
-use super::run::Run;
+use super::{EpochSet, run::Run};
 use crate::{
-    aggregate::ledger::{Gap, LedgerEntry},
+    aggregate::ledger::{Gap, GapReason, LedgerEntry},
     clock::Utc,
 };
 
@@ -14,6 +14,9 @@ use crate::{
 pub struct Header {
     /// First and last number of the epochs that it was made of.
     pub epochs: (u64, u64),
+    /// The numbers themselves, where some between those two are missing.
+    #[serde(default)]
+    pub numbers: Option<EpochSet>,
     /// When the last of them ended, nanoseconds of UTC: no later one has anything from before.
     pub closed_ns: i64,
     /// What the flows were recorded under.
@@ -33,6 +36,9 @@ pub struct WindowLedger {
     pub start_ns: i64,
     /// Its length in milliseconds.
     pub length_ms: u64,
+    /// First and last number of its epochs; not in runs of version 1.
+    #[serde(default)]
+    pub epochs: Option<(u64, u64)>,
     /// A row for each interface.
     #[serde(with = "rows")]
     pub rows: Vec<LedgerEntry>,
@@ -50,6 +56,13 @@ impl Header {
         Some(union)
     }
 
+    /// The numbers of its epochs.
+    #[must_use]
+    pub fn held(&self) -> EpochSet {
+        let (first, last) = self.epochs;
+        self.numbers.clone().unwrap_or_else(|| EpochSet::range(first, last))
+    }
+
     /// When the last of its epochs ended.
     #[must_use]
     pub const fn closed(&self) -> Utc {
@@ -64,6 +77,8 @@ impl Header {
 
     /// Adds the description of another run to this one: the union of what they have.
     pub fn absorb(&mut self, other: &Self) {
+        let held = self.held().union(&other.held());
+        self.numbers = (!held.is_one_range()).then_some(held);
         self.epochs = (self.epochs.0.min(other.epochs.0), self.epochs.1.max(other.epochs.1));
         self.entries.0 += other.entries.0;
         self.entries.1 += other.entries.1;
@@ -73,7 +88,7 @@ impl Header {
         }
         for window in &other.windows {
             match self.windows.iter_mut().find(|known| known.start_ns == window.start_ns) {
-                Some(known) => known.absorb(&window.rows),
+                Some(known) => known.absorb(window),
                 None => self.windows.push(window.clone()),
             }
         }
@@ -94,8 +109,12 @@ impl WindowLedger {
         self.start().plus(std::time::Duration::from_millis(self.length_ms))
     }
 
-    fn absorb(&mut self, rows: &[LedgerEntry]) {
-        for row in rows {
+    fn absorb(&mut self, other: &Self) {
+        self.epochs =
+            self.epochs.zip(other.epochs).map(|((first, last), (also_first, also_last))| {
+                (first.min(also_first), last.max(also_last))
+            });
+        for row in &other.rows {
             match self.rows.iter_mut().find(|known| known.interface == row.interface) {
                 Some(known) => known.absorb(row),
                 None => self.rows.push(row.clone()),
@@ -110,17 +129,23 @@ mod rows {
 
     use serde::{Deserializer, Serializer};
 
-    use super::{Count, Deserialize, Gap, LedgerEntry, Serialize, Totals, Utc};
+    use super::{Count, Deserialize, Gap, GapReason, LedgerEntry, Serialize, Totals, Utc};
 
     #[derive(Serialize, Deserialize)]
     struct Row {
         interface: String,
         observed_ns: (i64, i64),
         interruptions: u32,
-        /// Not in runs of before there were gaps.
-        #[serde(default)]
+        /// The only gap of a run of version 1.
+        #[serde(default, skip_serializing)]
         gap_ns: Option<(i64, i64)>,
+        #[serde(default)]
+        gaps: Vec<(i64, i64, GapReason)>,
         clock_error_us: u64,
+        #[serde(default)]
+        clock_step_ms: i64,
+        #[serde(default)]
+        on_interface: Option<[Pair; 2]>,
         totals: [[Pair; 6]; 2],
         flows: [Pair; 2],
         overflow: [Pair; 2],
@@ -144,8 +169,10 @@ mod rows {
                 observed_start,
                 observed_end,
                 interruptions,
-                gap,
+                gaps,
                 clock_error,
+                clock_step_ms,
+                on_interface,
                 totals,
                 in_flows,
                 in_overflow,
@@ -154,8 +181,14 @@ mod rows {
                 interface: interface.clone(),
                 observed_ns: (observed_start.ns(), observed_end.ns()),
                 interruptions: *interruptions,
-                gap_ns: gap.map(|Gap { start, end }| (start.ns(), end.ns())),
+                gap_ns: None,
+                gaps: gaps
+                    .iter()
+                    .map(|Gap { start, end, reason }| (start.ns(), end.ns(), *reason))
+                    .collect(),
                 clock_error_us: u64::try_from(clock_error.as_micros()).unwrap_or(u64::MAX),
+                clock_step_ms: *clock_step_ms,
+                on_interface: on_interface.map(|counts| counts.map(pair)),
                 totals: totals.map(|totals| pairs(&totals)),
                 flows: in_flows.map(pair),
                 overflow: in_overflow.map(pair),
@@ -168,10 +201,18 @@ mod rows {
                 observed_start: Utc::from_ns(self.observed_ns.0),
                 observed_end: Utc::from_ns(self.observed_ns.1),
                 interruptions: self.interruptions,
-                gap: self
+                gaps: self
                     .gap_ns
-                    .map(|(start, end)| Gap { start: Utc::from_ns(start), end: Utc::from_ns(end) }),
+                    .map(|(start, end)| (start, end, GapReason::Down))
+                    .into_iter()
+                    .chain(self.gaps)
+                    .map(|(start, end, reason)| {
+                        Gap::between(Utc::from_ns(start), Utc::from_ns(end), reason)
+                    })
+                    .collect(),
                 clock_error: Duration::from_micros(self.clock_error_us),
+                clock_step_ms: self.clock_step_ms,
+                on_interface: self.on_interface.map(|counts| counts.map(count)),
                 totals: self.totals.map(totals),
                 in_flows: self.flows.map(count),
                 in_overflow: self.overflow.map(count),

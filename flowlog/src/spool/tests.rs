@@ -18,7 +18,7 @@ use super::{
     *,
 };
 use crate::{
-    aggregate::ledger::{Gap, LedgerEntry},
+    aggregate::ledger::{Gap, GapReason, LedgerEntry},
     capture::presence::Observed,
     clock::{Offset, Utc},
     drain::{Entries, Epoch},
@@ -294,18 +294,19 @@ fn a_number_that_is_missing_is_a_gap_of_every_interface_that_was_counted_before(
     let second = epochs.append(&numbered(9, 80, 90), Duration::ZERO).unwrap();
     let third = epochs.append(&numbered(10, 90, 100), Duration::ZERO).unwrap();
 
-    let gap = Gap { start: Utc::from_ms(70_000), end: Utc::from_ms(81_000) };
+    let gap =
+        Gap { start: Utc::from_ms(70_000), end: Utc::from_ms(81_000), reason: GapReason::Down };
     let (row, names) = ledger(std::slice::from_ref(&second));
-    assert_eq!((row.gap, names), (Some(gap), vec!["wg0".to_owned(), "tun0".to_owned()]));
-    assert_eq!(ledger(std::slice::from_ref(&third)).0.gap, None);
+    assert_eq!((row.gaps, names), (vec![gap], vec!["wg0".to_owned(), "tun0".to_owned()]));
+    assert_eq!(ledger(std::slice::from_ref(&third)).0.gaps, []);
     // It stays what it is when the window is merged, and is read again.
     let merged = Run::open(&second.path).unwrap();
     let (row, _) = ledger(&[first, merged, third]);
-    assert_eq!((row.gap, row.observed_start), (Some(gap), Utc::from_ms(60_000)));
+    assert_eq!((row.gaps, row.observed_start), (vec![gap], Utc::from_ms(60_000)));
 }
 
 #[test]
-fn of_two_gaps_in_a_window_the_ledger_claims_no_less_than_both() {
+fn of_two_gaps_in_a_window_the_ledger_claims_each_and_nothing_between() {
     let (spool, mut epochs) = spool();
     let mut runs = vec![epochs.append(&numbered(1, 60, 70), Duration::ZERO).unwrap()];
     for (number, opened) in [(3, 80), (5, 100)] {
@@ -314,16 +315,26 @@ fn of_two_gaps_in_a_window_the_ledger_claims_no_less_than_both() {
         epochs.counting_since(Utc::from_ms(i64::try_from(opened * 1_000).unwrap()));
         runs.push(epochs.append(&numbered(number, opened, opened + 10), Duration::ZERO).unwrap());
     }
-    let gap = Gap { start: Utc::from_ms(70_000), end: Utc::from_ms(100_000) };
-    assert_eq!(ledger(&runs).0.gap, Some(gap));
+    let gap = |start, end| Gap {
+        start: Utc::from_ms(start),
+        end: Utc::from_ms(end),
+        reason: GapReason::Down,
+    };
+    assert_eq!(ledger(&runs).0.gaps, [gap(70_000, 80_000), gap(90_000, 100_000)]);
 }
 
 #[test]
-fn a_run_that_was_written_before_there_were_gaps_has_none() {
+fn a_run_of_version_1_has_one_gap_or_none() {
     let (_spool, mut epochs) = spool();
     let header = epochs.append(&numbered(1, 60, 70), Duration::ZERO).unwrap().header;
     let mut json = serde_json::to_value(&header).unwrap();
     let row = json["windows"][0]["rows"][0].as_object_mut().unwrap();
-    assert!(row.remove("gap_ns").is_some());
-    assert_eq!(serde_json::from_value::<Header>(json).unwrap(), header);
+    for new in ["gaps", "clock_step_ms", "on_interface"] {
+        assert!(row.remove(new).is_some(), "{new}");
+    }
+    assert_eq!(serde_json::from_value::<Header>(json.clone()).unwrap(), header);
+    json["windows"][0]["rows"][0]["gap_ns"] = serde_json::json!([5, 9]);
+    let with_gap = serde_json::from_value::<Header>(json).unwrap();
+    let gap = Gap { start: Utc::from_ns(5), end: Utc::from_ns(9), reason: GapReason::Down };
+    assert_eq!(with_gap.windows[0].rows[0].gaps, [gap]);
 }

@@ -11,7 +11,7 @@ use flowlog_common::{flow::Direction, total::Count};
 use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
 
 use crate::{
-    aggregate::ledger::{Account, Gap},
+    aggregate::ledger::{Account, Gap, GapReason},
     clock::Utc,
     encode::metadata::direction_name,
 };
@@ -74,6 +74,8 @@ pub(super) fn ledger(file: Bytes, mut add: impl FnMut(LedgerRow<'_>)) -> Result<
     for_each_batch(file, &[], |batch| {
         let window_start = times(batch, "window_start")?;
         let gap_bounds = [times(batch, "gap_start")?, times(batch, "gap_end")?];
+        // Version 1 knew one reason.
+        let reasons = batch.column_by_name("gap_reason").and_then(|c| c.as_string_opt::<i32>());
         let interface = text(batch, "interface")?;
         let direction = text(batch, "direction")?;
         for row in 0..batch.num_rows() {
@@ -102,11 +104,15 @@ pub(super) fn ledger(file: Bytes, mut add: impl FnMut(LedgerRow<'_>)) -> Result<
                 .ok_or(Error::Direction)?;
             let [start, end] =
                 gap_bounds.map(|bound| bound.is_valid(row).then(|| Utc::from_ms(bound.value(row))));
+            let reason = reasons
+                .filter(|reasons| reasons.is_valid(row))
+                .and_then(|reasons| GapReason::from_name(reasons.value(row)))
+                .unwrap_or(GapReason::Down);
             add(LedgerRow {
                 window: Utc::from_ms(window_start.value(row)),
                 interface: interface.value(row),
                 direction,
-                gap: start.zip(end).map(|(start, end)| Gap { start, end }),
+                gap: start.zip(end).map(|(start, end)| Gap { start, end, reason }),
                 account: &account,
             });
         }
