@@ -183,7 +183,9 @@ impl LedgerEntry {
             in_flows,
             in_overflow,
         } = other;
-        gaps.iter().for_each(|gap| self.add_gap(*gap));
+        for gap in gaps {
+            self.add_gap(*gap);
+        }
         self.clock_step_ms = self.clock_step_ms.saturating_add(*clock_step_ms);
         self.on_interface = match (self.is_observed(), other.is_observed()) {
             (true, true) => self.on_interface.zip(*on_interface).map(sum),

@@ -120,7 +120,7 @@ fn columns(rows: &[Row<'_>]) -> Result<RecordBatch, ArrowError> {
         time(&|row| Some(row.gap?.end)),
         text(&|row| Some(row.gap?.reason.name().to_owned())),
         number(&|row| row.clock_error_ms()),
-        Arc::new(rows.iter().map(|row| row.clock_step_ms()).collect::<Int64Array>()),
+        Arc::new(rows.iter().map(Row::clock_step_ms).collect::<Int64Array>()),
         maybe(&|row| Some(row.on_interface()?.packets)),
         maybe(&|row| Some(row.on_interface()?.bytes)),
     ];
