@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod duckdb;
+mod output;
 mod retention;
 mod run;
 mod size;
@@ -15,7 +16,10 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use flowlog::telemetry;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use output::Output;
 
 /// Logs who talked to whom through a VPN interface, as Parquet that expires.
 #[derive(Parser)]
@@ -30,9 +34,10 @@ struct Arguments {
 const AFTER_HELP: &str = "\
 Exit codes:
   0  done
-  1  the answer is none: the ledger does not balance
+  1  the check failed: the ledger does not balance
   2  usage or configuration: nothing was done
-  3  failed";
+  3  failed
+  6  refused: the clock cannot be trusted with a deletion";
 
 #[derive(Args)]
 struct Global {
@@ -75,7 +80,7 @@ enum Command {
 /// How a command ended, when nothing failed.
 enum Outcome {
     Done,
-    /// The answer is none.
+    /// The check failed.
     None,
 }
 
@@ -101,7 +106,7 @@ impl Failure {
 
 pub fn main() -> ExitCode {
     let Arguments { command, global } = Arguments::parse();
-    flowlog::telemetry::init(global.verbose);
+    telemetry::init(global.verbose);
     // What is recorded is for its owner alone.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     let outcome = match command {
@@ -113,21 +118,22 @@ pub fn main() -> ExitCode {
         Command::Uninstall(arguments) => uninstall::run(&arguments, &global),
         Command::Demo(arguments) => demo::run(&arguments, &global),
     };
-    match outcome {
-        Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::None) => ExitCode::from(1),
+    let code = match outcome {
+        Ok(Outcome::Done) => 0,
+        Ok(Outcome::None) => 1,
         Err(Failure::Usage(error)) => fail(2, &error),
         // Who reads our answer has heard enough.
-        Err(Failure::Failed(error)) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(Failure::Failed(error)) if is_broken_pipe(&error) => 0,
         Err(Failure::Failed(error)) => fail(3, &error),
-    }
+    };
+    // Where nobody reads, the exit code has to do.
+    telemetry::log().flush(telemetry::FLUSH);
+    ExitCode::from(code)
 }
 
-fn fail(code: u8, error: &anyhow::Error) -> ExitCode {
-    let line = flowlog::telemetry::with_causes(error.as_ref());
-    // Where even this cannot be written, the exit code says it.
-    writeln!(io::stderr(), "flowlog: {line}").unwrap_or_default();
-    ExitCode::from(code)
+fn fail(code: u8, error: &anyhow::Error) -> u8 {
+    telemetry::log().line(&format!("flowlog: {}", telemetry::with_causes(error.as_ref())));
+    code
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -1,24 +1,46 @@
-//! What the daemon says of itself. No address of anybody is ever part of it.
+//! What the daemon reports of itself. No address of anybody is ever part of it.
+
+mod writer;
+
+use std::{io, sync::OnceLock, time::Duration};
 
 use tracing_subscriber::EnvFilter;
+pub use writer::LogWriter;
+
+/// Lines that are written however few of them were asked for: how the daemon started.
+pub const START: &str = "flowlog::start";
+
+/// How long the last lines may take until a reader has them.
+pub const FLUSH: Duration = Duration::from_millis(500);
 
 /// Writes log lines to standard error: warnings only, more with each `-v`, or what the
-/// environment variable `FLOWLOG_LOG` says.
+/// environment variable `FLOWLOG_LOG` asks for.
 pub fn init(verbosity: u8) {
     let level = match verbosity {
-        0 => "warn",
+        0 => "flowlog::start=info,warn",
         1 => "flowlog=info,warn",
         _ => "flowlog=debug,info",
     };
     let filter = EnvFilter::try_from_env("FLOWLOG_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| log().clone())
+        // To standard error, which panics where it cannot be written.
+        .log_internal_errors(false)
         .with_target(false)
         .with_ansi(false)
         .init();
+    std::panic::set_hook(Box::new(|panic| {
+        let panic = panic.to_string().replace('\n', " ");
+        tracing::error!("a defect of flowlog, please report it: {panic}");
+    }));
 }
 
+/// Where log lines go.
+pub fn log() -> &'static LogWriter {
+    static LOG: OnceLock<LogWriter> = OnceLock::new();
+    LOG.get_or_init(|| LogWriter::new(io::stderr()))
+}
 /// An error and its causes in one line.
 #[must_use]
 pub fn with_causes(error: &dyn std::error::Error) -> String {

@@ -1,10 +1,8 @@
 //! `flowlog check`
 
-use std::io::Write as _;
-
 use flowlog::check::{Fault, Finding};
 
-use super::{Failure, Format, Global, Outcome, run};
+use super::{Failure, Global, Outcome, Output, run};
 
 pub fn run(arguments: &run::Arguments, global: &Global) -> Result<Outcome, Failure> {
     let config = arguments.config()?;
@@ -15,7 +13,10 @@ pub fn run(arguments: &run::Arguments, global: &Global) -> Result<Outcome, Failu
             finding.remedy = None;
         }
     }
-    print(&findings, global.format)?;
+    let mut out = Output::new();
+    let json = || serde_json::json!({ "checks": findings });
+    out.answer(global.format, json, |out| print(out, &findings));
+    out.finish_answer()?;
     let failed: Vec<&Finding> = findings.iter().filter(|finding| !finding.is_sound()).collect();
     let summary = || anyhow::anyhow!("{} of {} checks failed", failed.len(), findings.len());
     match failed.first() {
@@ -27,17 +28,12 @@ pub fn run(arguments: &run::Arguments, global: &Global) -> Result<Outcome, Failu
     }
 }
 
-fn print(findings: &[Finding], format: Format) -> anyhow::Result<()> {
-    if format == Format::Json {
-        return super::print_json(&serde_json::json!({ "checks": findings }));
-    }
-    let mut out = std::io::stdout();
+fn print(out: &mut Output, findings: &[Finding]) {
     for Finding { name, detail, remedy, .. } in findings {
         let mark = if remedy.is_none() { "ok  " } else { "FAIL" };
-        writeln!(out, "{mark}  {name:<15} {detail}")?;
+        out.line(format_args!("{mark}  {name:<15} {detail}"));
         if let Some(remedy) = remedy {
-            writeln!(out, "      {:<15} → {remedy}", "")?;
+            out.line(format_args!("      {:<15} → {remedy}", ""));
         }
     }
-    Ok(())
 }

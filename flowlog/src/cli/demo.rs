@@ -1,9 +1,6 @@
 //! `flowlog demo`
 
-use std::{
-    io::{self, Write as _},
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -16,7 +13,7 @@ use flowlog::{
     verify::verify,
 };
 
-use super::{Failure, Format, Global, Interruption, Outcome, run, size};
+use super::{Failure, Format, Global, Interruption, Outcome, Output, run, size};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -40,9 +37,9 @@ async fn demonstrate(
     global: &Global,
 ) -> Result<Outcome, Failure> {
     let says = global.format == Format::Text;
-    let mut out = io::stdout();
+    let mut out = Output::new();
     if says {
-        writeln!(out, "A VPN of its own: two network namespaces and a tunnel between them.")?;
+        out.line("A VPN of its own: two network namespaces and a tunnel between them.");
     }
     let summary = record(directory, interruption).await?;
     let store = Store::open(&directory.display().to_string())?;
@@ -50,18 +47,19 @@ async fn demonstrate(
     let report = verify(&store, |_, _| ()).await?;
     let is_balanced = report.differences.is_empty();
     if says {
-        print(&rows)?;
-        run::print(&summary, global.format)?;
+        print(&mut out, &rows);
+        out.line(run::line(&summary));
         let verdict = if is_balanced { "Every packet is accounted for" } else { "NOT BALANCED" };
         let (bytes, files) = (size::bytes(report.bytes), report.files);
-        writeln!(out, "{verdict}: `flowlog verify` added up {bytes} in {files} files.")?;
+        out.line(format_args!("{verdict}: `flowlog verify` added up {bytes} in {files} files."));
     } else {
-        super::print_json(&serde_json::json!({
+        out.json(&serde_json::json!({
             "summary": summary,
             "balanced": is_balanced,
             "flows": rows,
-        }))?;
+        }));
     }
+    out.finish();
     Ok(if is_balanced { Outcome::Done } else { Outcome::None })
 }
 
@@ -92,17 +90,14 @@ async fn record(store: &Path, mut interruption: Interruption) -> anyhow::Result<
     Ok(summary)
 }
 
-fn print(rows: &[Row]) -> anyhow::Result<()> {
-    let mut out = io::stdout();
-    writeln!(
-        out,
+fn print(out: &mut Output, rows: &[Row]) {
+    out.line(format_args!(
         "\n{:<10} {:>6}  {:<10} {:>6}  {:<8} {:>10} {:>12}  began",
         "member", "port", "remote", "port", "protocol", "up", "down"
-    )?;
+    ));
     for row in rows {
         let port = |port: Option<u16>| port.map_or_else(|| "-".to_owned(), |port| port.to_string());
-        writeln!(
-            out,
+        out.line(format_args!(
             "{:<10} {:>6}  {:<10} {:>6}  {:<8} {:>10} {:>12}  {}",
             row.member_ip,
             port(row.member_port),
@@ -112,10 +107,9 @@ fn print(rows: &[Row]) -> anyhow::Result<()> {
             size::bytes(row.bytes_up),
             size::bytes(row.bytes_down),
             row.initiator,
-        )?;
+        ));
     }
-    writeln!(out)?;
-    Ok(())
+    out.line("");
 }
 
 /// The directory that was asked for, or one of its own that is deleted at the end.

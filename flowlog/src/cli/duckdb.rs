@@ -1,11 +1,9 @@
 //! `flowlog duckdb`
 
-use std::io::Write as _;
-
 use clap::Args;
 use flowlog::{config::DEFAULT_STORE, query, store::Store};
 
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, Output};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -17,6 +15,8 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let store = Store::open(&arguments.store).map_err(Failure::usage)?;
     let sql = super::runtime()?.block_on(query::duckdb(&store))?;
-    std::io::stdout().write_all(sql.as_bytes())?;
+    let mut out = Output::new();
+    out.text(sql);
+    out.finish_answer()?;
     Ok(Outcome::Done)
 }

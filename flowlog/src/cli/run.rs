@@ -1,8 +1,8 @@
 //! `flowlog run`
 
-use std::{io::Write as _, path::PathBuf};
+use std::{path::PathBuf, time::Duration};
 
-use super::{Failure, Format, Global, Interruption, Outcome};
+use super::{Failure, Global, Interruption, Outcome, Output};
 use clap::Args;
 use flowlog::{
     capture::AttachMode,
@@ -91,7 +91,10 @@ pub fn run(arguments: &Arguments, global: &Global) -> Result<Outcome, Failure> {
         let mut interruption = Interruption::new()?;
         service::run(&config, options, interruption.wait()).await.map_err(classify)
     })?;
-    print(&summary, global.format)?;
+    let mut out = Output::with_patience(PATIENCE);
+    let json = || serde_json::to_value(summary).unwrap_or_default();
+    out.answer(global.format, json, |out| out.line(line(&summary)));
+    out.finish();
     Ok(Outcome::Done)
 }
 
@@ -107,13 +110,11 @@ fn classify(error: service::Error) -> Failure {
     }
 }
 
-pub fn print(summary: &Summary, format: Format) -> anyhow::Result<()> {
-    match format {
-        Format::Json => super::print_json(&serde_json::to_value(summary)?),
-        Format::Text => {
-            let Summary { packets, bytes, flows, files } = summary;
-            let line = format!("{packets} packets, {bytes} bytes, {flows} flows, {files} files");
-            Ok(writeln!(std::io::stdout(), "{line}")?)
-        }
-    }
+/// How long the end waits for whoever reads the summary.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// The summary in a line.
+pub fn line(summary: &Summary) -> String {
+    let Summary { packets, bytes, flows, files } = summary;
+    format!("{packets} packets, {bytes} bytes, {flows} flows, {files} files")
 }

@@ -1,6 +1,6 @@
 //! `flowlog uninstall`
 
-use std::{io::Write as _, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use flowlog::capture::{
@@ -8,7 +8,7 @@ use flowlog::capture::{
     uninstall::{Attachment, Removal},
 };
 
-use super::{Failure, Format, Global, Outcome};
+use super::{Failure, Global, Outcome, Output};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -31,10 +31,9 @@ pub fn run(arguments: &Arguments, global: &Global) -> Result<Outcome, Failure> {
     if !dry_run {
         removal.run()?;
     }
-    match global.format {
-        Format::Json => super::print_json(&found)?,
-        Format::Text => write!(std::io::stdout(), "{text}")?,
-    }
+    let mut out = Output::new();
+    out.answer(global.format, || found, |out| out.text(text));
+    out.finish();
     Ok(Outcome::Done)
 }
 
