@@ -19,6 +19,8 @@ use std::{
 
 use serde::Deserialize;
 
+use crate::gateway::{GatewayName, InvalidName};
+
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -252,17 +254,8 @@ fn parse_interfaces(names: &[String]) -> Result<Vec<InterfacePattern>, Error> {
 
 /// A gateway's name is a folder in the store, so it keeps to what every store can hold.
 fn parse_gateway(name: &str) -> Result<String, Error> {
-    let is_sound = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    if name.is_empty() || name.len() > 64 || !name.chars().all(is_sound) || name.starts_with('.') {
-        return Err(Error::Value {
-            key: "gateway",
-            message: format!(
-                "{name:?} is not a gateway name: 1 to 64 letters, digits, '.', '_' or '-', \
-                 not beginning with '.'"
-            ),
-        });
-    }
-    Ok(name.to_owned())
+    let wrong = |error: InvalidName| Error::Value { key: "gateway", message: error.to_string() };
+    name.parse::<GatewayName>().map(String::from).map_err(wrong)
 }
 
 fn parse_retention(file: RetentionFile) -> Result<Retention, Error> {

@@ -17,6 +17,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod gateway;
 pub mod telemetry;
 
 pub mod capture;
