@@ -202,8 +202,8 @@ struct Opened {
 
 async fn open_store(config: &Config, is_restart: bool) -> Result<Opened, Error> {
     let failed = |source| Error::Store { url: config.store.clone(), source };
-    let store = Store::create(&config.store).map_err(failed)?;
-    let lock = store.lock(&config.gateway).map_err(failed)?;
+    let store = Store::open_isolated(&config.store).map_err(failed)?;
+    let lock = store.lock(&config.gateway).await.map_err(failed)?;
     let swept = store.sweep(&config.gateway).await.map_err(failed)?;
     if swept > 0 {
         tracing::info!(files = swept, "deleted what a killed flowlog was writing to the store");

