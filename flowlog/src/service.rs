@@ -15,9 +15,9 @@ mod error;
 mod publish;
 mod windows;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::{
     capture::{
@@ -29,12 +29,15 @@ use crate::{
     drain::Drainer,
     notify::Notifier,
     retain,
-    spool::{self, Epochs, Files, Spool},
+    spool::{
+        Spool,
+        recover::{Recording, Recovered, recover},
+    },
     store::{self, Store},
     telemetry::with_causes,
 };
 use drain_loop::DrainLoop;
-use publish::Publisher;
+use publish::{Publisher, Target};
 use windows::Shared;
 
 pub use error::Error;
@@ -76,8 +79,12 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> Result<Summary, Error> {
     let spool = open_spool(config)?;
-    let Recovered { mut epochs, files, mut found, last } = recover(config, &spool)?;
-    let Opened { store, is_probed, _lock } = open_store(config, last > 0).await?;
+    let recording = Recording {
+        gateway: config.gateway.clone(),
+        policy: config.policy.hash(),
+        window: config.window,
+    };
+    let Recovered { mut epochs, files, mut found, last } = recover(&spool, recording)?;
     let notifier = Notifier::from_environment()?;
     // What outlives the daemon is of use to those only who know what was spooled of it.
     let pins = if spool.is_durable() {
@@ -112,7 +119,14 @@ pub async fn run(
     let (news_in, news) = mpsc::channel(WAITING_EPOCHS);
     let drain = DrainLoop::start(drainer, epochs, config.drain_interval, news_in)?;
     let gather = tokio::spawn(windows::gather(shared.clone(), found, news, spool.scratch()));
-    let mut publisher = Publisher::start(store.clone(), config.gateway.clone(), is_probed, shared);
+    let target = Target {
+        store: config.store.clone(),
+        gateway: config.gateway.clone(),
+        is_durable: spool.is_durable(),
+    };
+    let stopping = shared.clone();
+    let mut publisher = Publisher::start(target, shared);
+    let store = publisher.store();
     let retention = config.retention.clone().map(|retention| {
         let (spool, gateway) = (Arc::clone(&spool), config.gateway.clone());
         tokio::spawn(keep_expiring(store, spool, retention, gateway))
@@ -130,6 +144,7 @@ pub async fn run(
         }
     };
     notifier.stopping();
+    stopping.stop(Instant::now() + config.shutdown_timeout);
     // Detached first, so that the last epoch has everything that was ever counted.
     drop(capture);
     drop(watch);
@@ -138,7 +153,7 @@ pub async fn run(
     }
     let last_drain = drain.stop().await;
     let open = gather.await.map_err(|_| Error::Ended { part: "aggregation" })??;
-    let summary = publisher.finish(open, config.shutdown_timeout, spool.is_durable()).await;
+    let summary = publisher.finish(open, config.shutdown_timeout).await;
     stopped?;
     last_drain?;
     summary
@@ -149,28 +164,6 @@ fn open_spool(config: &Config) -> Result<Arc<Spool>, Error> {
         Some(directory) => Spool::open(directory, config.spool_max_bytes)?,
         None => Spool::temporary()?,
     }))
-}
-
-/// What the spool had in it.
-struct Recovered {
-    epochs: Epochs,
-    files: Files,
-    /// Epochs of which nothing was made yet.
-    found: Vec<spool::run::Run>,
-    /// The number of the last epoch.
-    last: u64,
-}
-
-fn recover(config: &Config, spool: &Arc<Spool>) -> Result<Recovered, Error> {
-    let mut found = spool::epochs::found(spool)?;
-    let files = Files::open(Arc::clone(spool), &mut found)?;
-    let runs = files.runs().chain(&found).collect();
-    let epochs = Epochs::new(Arc::clone(spool), config.policy.hash(), config.window, runs);
-    let last = epochs.last();
-    if last > 0 {
-        tracing::info!(epochs = found.len(), files = files.growing().len(), "found in the spool");
-    }
-    Ok(Recovered { epochs, files, found, last })
 }
 
 /// The number after which new maps begin.
@@ -187,46 +180,6 @@ fn last_number(last: u64, previous: &[Previous]) -> u64 {
 /// The last number that an epoch in maps of other sizes may have.
 fn last_of(previous: &[Previous]) -> u64 {
     previous.iter().map(Previous::last_epoch).max().unwrap_or(0)
-}
-
-/// How long whoever has a spool waits for the store before counting.
-const PROBE_PATIENCE: Duration = Duration::from_secs(3);
-
-/// The store, and the right to write to it as this gateway.
-struct Opened {
-    store: Store,
-    /// Whether the store showed what it can do.
-    is_probed: bool,
-    _lock: store::Lock,
-}
-
-async fn open_store(config: &Config, is_restart: bool) -> Result<Opened, Error> {
-    let failed = |source| Error::Store { url: config.store.clone(), source };
-    let store = Store::open_isolated(&config.store).map_err(failed)?;
-    let lock = store.lock(&config.gateway).await.map_err(failed)?;
-    let swept = store.sweep(&config.gateway).await.map_err(failed)?;
-    if swept > 0 {
-        tracing::info!(files = swept, "deleted what a killed flowlog was writing to the store");
-    }
-    let probe = store.probe(&config.gateway);
-    let is_probed = if config.spool.is_none() {
-        probe.await.map(|()| true).map_err(failed)?
-    } else {
-        // Whoever has a spool is not to stop counting for the store.
-        match tokio::time::timeout(PROBE_PATIENCE, probe).await {
-            Ok(Ok(())) => true,
-            Ok(Err(error)) if !is_restart && !error.is_passing() => return Err(failed(error)),
-            Ok(Err(error)) => {
-                tracing::warn!("{}; the spool keeps what is counted", with_causes(&error));
-                false
-            }
-            Err(_) => {
-                tracing::warn!("the store is slow to answer; the spool keeps what is counted");
-                false
-            }
-        }
-    };
-    Ok(Opened { store, is_probed, _lock: lock })
 }
 
 fn first_scan(capture: &mut Capture, config: &Config, options: Options) -> Result<(), Error> {
@@ -269,7 +222,15 @@ fn report(changes: &capture::Changes) {
 }
 
 /// Deletes what has expired, again and again.
-async fn keep_expiring(store: Store, spool: Arc<Spool>, retention: Retention, gateway: String) {
+async fn keep_expiring(
+    mut store: watch::Receiver<Option<Store>>,
+    spool: Arc<Spool>,
+    retention: Retention,
+    gateway: String,
+) {
+    let Ok(Some(store)) = store.wait_for(Option::is_some).await.map(|store| store.clone()) else {
+        return;
+    };
     let mut ticks = tokio::time::interval(retention.interval);
     loop {
         ticks.tick().await;

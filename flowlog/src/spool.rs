@@ -20,6 +20,7 @@ pub mod epochs;
 pub mod files;
 pub mod header;
 pub mod merge;
+pub mod recover;
 pub mod run;
 pub mod survey;
 mod temporary;
@@ -140,6 +141,25 @@ impl Spool {
     #[must_use]
     pub const fn is_durable(&self) -> bool {
         self.temporary.is_none()
+    }
+
+    /// A number that no epoch of the spool is above, from the names alone: quick, however much there is.
+    #[must_use]
+    pub fn last_number_by_names(&self) -> u64 {
+        let mut last = 0;
+        let mut directories = vec![self.epochs_directory()];
+        directories.extend(list(&self.files_directory()).unwrap_or_default());
+        for path in directories.iter().flat_map(|directory| list(directory).unwrap_or_default()) {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            last = stem.split('-').filter_map(|part| part.parse().ok()).fold(last, u64::max);
+        }
+        last
+    }
+
+    /// Under which other name its daemon ran before, and what that left is pinned.
+    #[must_use]
+    pub const fn former_gateway(&self) -> Option<&str> {
+        None
     }
 
     /// Where what is of no use after this process is kept.

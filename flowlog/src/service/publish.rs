@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::task::JoinHandle;
+use tokio::{sync::watch, task::JoinHandle};
 
 use super::{Error, Summary, windows::Shared};
 use crate::{
@@ -23,19 +23,38 @@ use crate::{
 /// Rows of a file span an hour.
 const HOUR: Duration = Duration::from_hours(1);
 
+/// Where the files go.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    /// The store as it is configured.
+    pub(super) store: String,
+    /// Name of the gateway.
+    pub(super) gateway: String,
+    /// Whether the spool outlives the process: then the store is tried for ever.
+    pub(super) is_durable: bool,
+}
+
+/// Publishes on a task of its own, which opens the store too.
 pub(super) struct Publisher {
     /// `None` once it has ended by itself.
     task: Option<JoinHandle<Result<(), Error>>>,
     shared: Shared,
     worker: Worker,
+    store: watch::Receiver<Option<Store>>,
 }
 
 /// Puts files; what it remembers of them can be found out again.
 #[derive(Clone)]
 struct Worker {
-    store: Store,
-    gateway: String,
+    target: Target,
+    opened: Arc<Mutex<Option<Opened>>>,
     state: Arc<Mutex<State>>,
+}
+
+/// The store, and the right to write to it as this gateway.
+struct Opened {
+    store: Store,
+    _lock: store::Lock,
 }
 
 #[derive(Default)]
@@ -47,16 +66,20 @@ struct State {
     /// Packets, bytes and rows of files that are there for good.
     done: Summary,
     last_error: Option<store::Error>,
-    /// Whether the store showed that it gives a name once.
-    is_probed: bool,
 }
 
 impl Publisher {
-    pub(super) fn start(store: Store, gateway: String, is_probed: bool, shared: Shared) -> Self {
-        let state = Arc::new(Mutex::new(State { is_probed, ..State::default() }));
-        let worker = Worker { store, gateway, state };
-        let task = tokio::spawn(follow(worker.clone(), shared.clone()));
-        Self { task: Some(task), shared, worker }
+    /// Begins to open the store, and to publish what there is.
+    pub(super) fn start(target: Target, shared: Shared) -> Self {
+        let (opened, store) = watch::channel(None);
+        let worker = Worker { target, opened: Arc::default(), state: Arc::default() };
+        let task = tokio::spawn(follow(worker.clone(), shared.clone(), opened));
+        Self { task: Some(task), shared, worker, store }
+    }
+
+    /// The configured store, once it was opened and has shown what it can do.
+    pub(super) fn store(&self) -> watch::Receiver<Option<Store>> {
+        self.store.clone()
     }
 
     /// Returns when publishing has ended by itself, which it does for an error only.
@@ -73,9 +96,9 @@ impl Publisher {
         self,
         open: Option<Growing>,
         timeout: Duration,
-        is_durable: bool,
     ) -> Result<Summary, Error> {
-        let Self { task, shared, worker } = self;
+        let Self { task, shared, worker, store: _ } = self;
+        let is_durable = worker.target.is_durable;
         if let Some(task) = task {
             task.abort();
             // Where it was aborted in the middle, it is done again.
@@ -104,7 +127,12 @@ impl Publisher {
     }
 }
 
-async fn follow(worker: Worker, shared: Shared) -> Result<(), Error> {
+async fn follow(
+    worker: Worker,
+    shared: Shared,
+    opened: watch::Sender<Option<Store>>,
+) -> Result<(), Error> {
+    opened.send_replace(Some(worker.open().await?));
     loop {
         worker.publish_all(&shared, None).await?;
         shared.changed().await;
@@ -112,6 +140,46 @@ async fn follow(worker: Worker, shared: Shared) -> Result<(), Error> {
 }
 
 impl Worker {
+    /// Opens, locks, sweeps and probes the store, however often that takes; where nothing is durable, once.
+    async fn open(&self) -> Result<Store, Error> {
+        let known = self.opened().as_ref().map(|opened| opened.store.clone());
+        if let Some(store) = known {
+            return Ok(store);
+        }
+        let attempts = if self.target.is_durable { None } else { Some(1) };
+        let retry = Retry { attempts, ..Retry::DAEMON };
+        let opened = retry.run(|| self.try_to_open(), |error, pause| self.note(error, pause)).await;
+        let url = || self.target.store.clone();
+        let opened = opened.map_err(|source| Error::Store { url: url(), source })?;
+        let store = opened.store.clone();
+        *self.opened() = Some(opened);
+        Ok(store)
+    }
+
+    async fn try_to_open(&self) -> Result<Opened, store::Error> {
+        let Target { store, gateway, .. } = &self.target;
+        let store = Store::open_isolated(store)?;
+        let lock = store.lock(gateway).await?;
+        let swept = store.sweep(gateway).await?;
+        if swept > 0 {
+            tracing::info!(files = swept, "deleted what a killed flowlog was writing to the store");
+        }
+        store.probe(gateway).await?;
+        Ok(Opened { store, _lock: lock })
+    }
+
+    fn note(&self, error: store::Error, pause: Duration) {
+        tracing::warn!("{}; trying again in {pause:?}", with_causes(&error));
+        if let Some(remedy) = error.remedy() {
+            tracing::warn!("{remedy}");
+        }
+        self.state().last_error = Some(error);
+    }
+
+    fn opened(&self) -> MutexGuard<'_, Option<Opened>> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // Every change leaves it sound, so that of a task that panicked is too.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -145,7 +213,7 @@ impl Worker {
             return Ok(());
         }
         // On a thread of its own: interfaces that appear meanwhile are not to wait for it.
-        let (growing, gateway) = (file.clone(), self.gateway.clone());
+        let (growing, gateway) = (file.clone(), self.target.gateway.clone());
         let encoded = tokio::task::spawn_blocking(move || encode::encode_file(&growing, &gateway))
             .await
             .map_err(|_| Error::Ended { part: "encoding" })??;
@@ -166,24 +234,20 @@ impl Worker {
         bytes: &Bytes,
         thoroughly: bool,
     ) -> Result<(), Error> {
+        let store = self.open().await?;
         let put = Retry::DAEMON
             .run(
-                || self.put(file, dataset, bytes, thoroughly),
-                |error, pause| {
-                    tracing::warn!("{}; trying again in {pause:?}", with_causes(&error));
-                    if let Some(remedy) = error.remedy() {
-                        tracing::warn!("{remedy}");
-                    }
-                    self.state().last_error = Some(error);
-                },
+                || self.put(&store, file, dataset, bytes, thoroughly),
+                |error, pause| self.note(error, pause),
             )
             .await;
         // The daemon never gives up.
-        put.map_err(|source| Error::Store { url: self.store.url().to_string(), source })
+        put.map_err(|source| Error::Store { url: store.url().to_string(), source })
     }
 
     async fn put(
         &self,
+        store: &Store,
         file: &Growing,
         dataset: Dataset,
         bytes: &Bytes,
@@ -192,41 +256,15 @@ impl Worker {
         let key = (file.about.lineage.clone(), dataset);
         let known = self.state().names.get(&key).cloned();
         let name = if let Some(name) = known {
-            self.store.replace(&name.path(), bytes).await?;
+            store.replace(&name.path(), bytes).await?;
             name
         } else {
-            if !self.state().is_probed {
-                self.store.probe(&self.gateway).await?;
-                self.state().is_probed = true;
-            }
-            let name = ObjectName::new(dataset, &self.gateway, file.hour(), HOUR);
-            self.put_first(name, &file.about.lineage, bytes).await?
+            let name = ObjectName::new(dataset, &self.target.gateway, file.hour(), HOUR);
+            put_first(store, name, &file.about.lineage, bytes).await?
         };
         let path = name.path();
         self.state().names.insert(key, name);
-        self.store.confirm(&path, bytes, thoroughly).await
-    }
-
-    /// Writes a file under the first name that is free, or that has this file already.
-    async fn put_first(
-        &self,
-        mut name: ObjectName,
-        lineage: &str,
-        bytes: &Bytes,
-    ) -> Result<ObjectName, store::Error> {
-        loop {
-            let path = name.path();
-            match self.store.create_object(&path, bytes).await? {
-                Created::New | Created::Again => return Ok(name),
-                Created::Taken => {}
-            }
-            let there = self.store.read(&path).await?;
-            if encode::metadata::lineage(&there).as_deref() == Some(lineage) {
-                self.store.replace(&path, bytes).await?;
-                return Ok(name);
-            }
-            name.part += 1;
-        }
+        store.confirm(&path, bytes, thoroughly).await
     }
 
     /// Forgets a file that is in the store for good.
@@ -247,6 +285,28 @@ impl Worker {
         summary.files += state.names.len() as u64;
         state.published.values().for_each(|file| add(&mut summary, file));
         summary
+    }
+}
+
+/// Writes a file under the first name that is free, or that has this file already.
+async fn put_first(
+    store: &Store,
+    mut name: ObjectName,
+    lineage: &str,
+    bytes: &Bytes,
+) -> Result<ObjectName, store::Error> {
+    loop {
+        let path = name.path();
+        match store.create_object(&path, bytes).await? {
+            Created::New | Created::Again => return Ok(name),
+            Created::Taken => {}
+        }
+        let there = store.read(&path).await?;
+        if encode::metadata::lineage(&there).as_deref() == Some(lineage) {
+            store.replace(&path, bytes).await?;
+            return Ok(name);
+        }
+        name.part += 1;
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::{Duration, Instant},
 };
 
 use tokio::sync::{Notify, mpsc};
@@ -28,16 +28,34 @@ pub(super) enum News {
 pub(super) struct Shared {
     files: Arc<Mutex<Files>>,
     changed: Arc<Notify>,
+    /// Set when the daemon is to end: until when.
+    deadline: Arc<OnceLock<Instant>>,
 }
 
 impl Shared {
     pub(super) fn new(files: Files) -> Self {
-        Self { files: Arc::new(Mutex::new(files)), changed: Arc::new(Notify::new()) }
+        Self {
+            files: Arc::new(Mutex::new(files)),
+            changed: Arc::new(Notify::new()),
+            deadline: Arc::default(),
+        }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Files> {
         // What is on disk is what counts; the list of a thread that panicked is no worse.
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The daemon is to end: nothing is tried for longer than until then.
+    pub(super) fn stop(&self, deadline: Instant) {
+        // The first one counts.
+        self.deadline.get_or_init(|| deadline);
+        self.tell();
+    }
+
+    /// Whether the daemon is to end, so that nothing is tried again.
+    fn is_stopping(&self) -> bool {
+        self.deadline.get().is_some()
     }
 
     /// Waits until there is something to publish.
@@ -93,9 +111,14 @@ pub(super) async fn gather(
 /// Makes a run of a window's epochs, however often that takes.
 async fn store_window(shared: &Shared, epochs: Vec<Run>) {
     loop {
-        let (shared, epochs) = (shared.clone(), epochs.clone());
-        match blocking(move || add_window(&shared, &epochs)).await {
+        let (adding, epochs) = (shared.clone(), epochs.clone());
+        match blocking(move || add_window(&adding, &epochs)).await {
             Ok(()) => return,
+            // The epochs stay in the spool.
+            Err(error) if shared.is_stopping() => {
+                tracing::warn!("{}", with_causes(&error));
+                return;
+            }
             Err(error) => {
                 tracing::warn!("{}; trying again in {PAUSE:?}", with_causes(&error));
                 tokio::time::sleep(PAUSE).await;
