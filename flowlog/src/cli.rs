@@ -6,6 +6,7 @@ mod duckdb;
 mod output;
 mod retention;
 mod run;
+mod signals;
 mod size;
 mod uninstall;
 mod verify;
@@ -17,9 +18,9 @@ use std::{
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use flowlog::telemetry;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use output::Output;
+use signals::Signals;
 
 /// Logs who talked to whom through a VPN interface, as Parquet that expires.
 #[derive(Parser)]
@@ -148,26 +149,6 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 /// Prints a JSON answer.
 fn print_json(answer: &serde_json::Value) -> anyhow::Result<()> {
     Ok(writeln!(io::stdout(), "{answer}")?)
-}
-
-/// SIGTERM and SIGINT, from when this is made.
-struct Interruption {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Interruption {
-    fn new() -> io::Result<Self> {
-        let terminate = signal(SignalKind::terminate())?;
-        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    async fn wait(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => (),
-            _ = self.interrupt.recv() => (),
-        }
-    }
 }
 
 #[cfg(test)]

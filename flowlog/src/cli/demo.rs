@@ -1,6 +1,9 @@
 //! `flowlog demo`
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -8,12 +11,12 @@ use flowlog::{
     config::{Config, File, Profile},
     demo::{self, Vpn},
     query::rows::{self, Row},
-    service::{self, Options, Summary},
+    service::{self, Options, Summary, Whereabouts},
     store::Store,
     verify::verify,
 };
 
-use super::{Failure, Format, Global, Interruption, Outcome, Output, run, size};
+use super::{Failure, Format, Global, Outcome, Output, Signals, run, size};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -23,17 +26,21 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, global: &Global) -> Result<Outcome, Failure> {
+    // Before anything is made that an interruption would have to clean up.
+    let mut signals = Signals::block()?;
+    signals.limit(PATIENCE, Whereabouts::default())?;
     super::runtime()?.block_on(async {
-        // Before anything is made that an interruption would have to clean up.
-        let interruption = Interruption::new()?;
         let directory = StoreDirectory::new(arguments.store.as_deref())?;
-        demonstrate(&directory.path, interruption, global).await
+        demonstrate(&directory.path, &signals, global).await
     })
 }
 
+/// How long it may take to end.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 async fn demonstrate(
     directory: &Path,
-    interruption: Interruption,
+    signals: &Signals,
     global: &Global,
 ) -> Result<Outcome, Failure> {
     let says = global.format == Format::Text;
@@ -41,7 +48,7 @@ async fn demonstrate(
     if says {
         out.line("A VPN of its own: two network namespaces and a tunnel between them.");
     }
-    let summary = record(directory, interruption).await?;
+    let summary = record(directory, signals).await?;
     let store = Store::open(&directory.display().to_string())?;
     let rows = rows::read(&store).await?;
     let report = verify(&store, |_, _| ()).await?;
@@ -64,7 +71,7 @@ async fn demonstrate(
 }
 
 /// Records the traffic of the demonstration within the gateway, which this thread enters.
-async fn record(store: &Path, mut interruption: Interruption) -> anyhow::Result<Summary> {
+async fn record(store: &Path, signals: &Signals) -> anyhow::Result<Summary> {
     let file = File {
         interfaces: Some(vec![demo::INTERFACE.to_owned()]),
         store: Some(store.display().to_string()),
@@ -80,10 +87,10 @@ async fn record(store: &Path, mut interruption: Interruption) -> anyhow::Result<
         let sent = tokio::task::spawn_blocking(move || demo::generate(&vpn));
         tokio::select! {
             outcome = sent => traffic = Some(outcome),
-            () = interruption.wait() => (),
+            () = signals.stopped() => (),
         }
     };
-    let summary = service::run(&config, Options::default(), shutdown).await?;
+    let summary = service::run(&config, &Options::default(), shutdown).await?;
     let sent = traffic.context("interrupted; everything is cleaned up")?;
     sent.context("the traffic ended unexpectedly")?
         .context("cannot send traffic through the tunnel")?;

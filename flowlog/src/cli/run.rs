@@ -2,12 +2,12 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{Failure, Global, Interruption, Outcome, Output};
+use super::{Failure, Global, Outcome, Output, Signals};
 use clap::Args;
 use flowlog::{
     capture::AttachMode,
     config::{Config, File, Profile},
-    service::{self, Options, Summary},
+    service::{self, Options, Summary, Whereabouts},
 };
 
 #[derive(Args)]
@@ -86,11 +86,15 @@ fn hostname() -> String {
 
 pub fn run(arguments: &Arguments, global: &Global) -> Result<Outcome, Failure> {
     let config = arguments.config()?;
-    let options = Options { wait: arguments.wait, attach: arguments.attach };
-    let summary = super::runtime()?.block_on(async {
-        let mut interruption = Interruption::new()?;
-        service::run(&config, options, interruption.wait()).await.map_err(classify)
-    })?;
+    let mut signals = Signals::block()?;
+    let whereabouts = Whereabouts::default();
+    signals.limit(config.shutdown_timeout, whereabouts.clone())?;
+    let options = Options { wait: arguments.wait, attach: arguments.attach, whereabouts };
+    let runtime = super::runtime()?;
+    let outcome = runtime.block_on(service::run(&config, &options, signals.stopped()));
+    // Whatever still hangs is not waited for.
+    runtime.shutdown_background();
+    let summary = outcome.map_err(classify)?;
     let mut out = Output::with_patience(PATIENCE);
     let json = || serde_json::to_value(summary).unwrap_or_default();
     out.answer(global.format, json, |out| out.line(line(&summary)));

@@ -1,63 +1,125 @@
 //! The thread that drains: it sleeps until an epoch ends, and its system calls may block.
+//!
+//! ```text
+//! open the spool ── counting begins ── recover ── what daemons before left in maps ── epoch by epoch
+//! ```
+//!
+//! Until the spool takes an epoch, the kernel's maps hold it.
 
 use std::{
-    sync::mpsc::{self as std_mpsc, RecvTimeoutError},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{self as std_mpsc, RecvTimeoutError},
+    },
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Error, windows::News};
+use super::{
+    Error,
+    counting::{Counted, last_of},
+    recovery,
+    windows::News,
+};
 use crate::{
     capture::Previous,
     clock,
+    config::Config,
     drain::{Closed, Drainer, Epoch},
     notify::Notifier,
-    spool::{self, Epochs},
+    spool::{self, Epochs, Files, Spool, recover::Recovered, run::Run},
     telemetry::with_causes,
 };
 
-/// Whom the thread tells what.
-struct Told {
-    news: mpsc::Sender<News>,
-    alive: watch::Sender<Instant>,
-}
+/// How long counting waits for a spool to be opened: to hear that another daemon has it.
+const OPENING: Duration = Duration::from_millis(400);
 
-impl Told {
-    fn news(&self, news: News) -> Result<(), Error> {
-        self.news.blocking_send(news).map_err(|_| Error::Ended { part: "aggregation" })
-    }
-
-    fn alive(&self) {
-        self.alive.send_replace(Instant::now());
-    }
+/// What was in the spool, for those who go on with it.
+pub(super) struct InSpool {
+    pub(super) spool: Arc<Spool>,
+    pub(super) files: Files,
+    /// Epochs of which nothing was made yet.
+    pub(super) found: Vec<Run>,
 }
 
 pub(super) struct DrainLoop {
-    thread: JoinHandle<Result<(), Error>>,
+    thread: Option<JoinHandle<Result<(), Error>>>,
     /// Dropped to stop the thread.
-    stop: std_mpsc::Sender<()>,
+    stop: Option<std_mpsc::Sender<()>>,
+    counted: Option<std_mpsc::Sender<Counted>>,
+    /// How the first try to open the spool ended.
+    opened: Option<oneshot::Receiver<Result<u64, spool::Error>>>,
+    recovered: Option<oneshot::Receiver<InSpool>>,
     /// When the thread last did something; closed when it ends.
     alive: watch::Receiver<Instant>,
+    is_draining: Arc<AtomicBool>,
 }
 
 impl DrainLoop {
-    pub(super) fn start(
-        drainer: Drainer,
-        epochs: Epochs,
-        interval: Duration,
-        news: mpsc::Sender<News>,
-    ) -> Result<Self, Error> {
+    /// Begins to open the spool.
+    pub(super) fn start(config: &Config, news: mpsc::Sender<News>) -> Result<Self, Error> {
         let (stop, stopped) = std_mpsc::channel();
+        let (counted_in, counted) = std_mpsc::channel();
+        let (opened_in, opened) = oneshot::channel();
+        let (recovered_in, recovered) = oneshot::channel();
         let (alive_in, alive) = watch::channel(Instant::now());
-        let thread = std::thread::Builder::new()
-            .name("drain".to_owned())
-            .spawn(move || {
-                drain(drainer, epochs, interval, &stopped, &Told { news, alive: alive_in })
-            })
-            .map_err(|source| Error::Thread { source })?;
-        Ok(Self { thread, stop, alive })
+        let is_draining = Arc::new(AtomicBool::new(false));
+        let signals = Signals { stopped, news, alive: alive_in };
+        let (config, draining) = (config.clone(), Arc::clone(&is_draining));
+        let thread = std::thread::Builder::new().name("drain".to_owned()).spawn(move || {
+            let Some(spool) = open(&config, &signals, opened_in)? else {
+                return counted.try_recv().map_or(Ok(()), |_| Err(Error::NotRecovered));
+            };
+            // Nothing of the spool is touched by a daemon that does not come to count.
+            let Ok(counted) = counted.recv() else { return Ok(()) };
+            let Some(recovered) = recover(&config, &signals, &spool)? else {
+                return Err(Error::NotRecovered);
+            };
+            let Recovered { epochs, files, found, last: _ } = recovered;
+            draining.store(true, Ordering::Relaxed);
+            if recovered_in.send(InSpool { spool, files, found }).is_err() {
+                return Ok(());
+            }
+            Draining { epochs, signals: &signals }.run(counted, config.drain_interval)
+        });
+        let thread = thread.map_err(|source| Error::Thread { source })?;
+        Ok(Self {
+            thread: Some(thread),
+            stop: Some(stop),
+            counted: Some(counted_in),
+            opened: Some(opened),
+            recovered: Some(recovered),
+            alive,
+            is_draining,
+        })
+    }
+
+    /// Waits until the spool is open, but not for long, and returns the number of its last epoch as far
+    /// as the names in it tell. Fails where it never can be opened.
+    pub(super) async fn opened(&mut self) -> Result<u64, Error> {
+        let Some(opened) = &mut self.opened else { return Ok(0) };
+        match tokio::time::timeout(OPENING, opened).await {
+            Ok(Ok(outcome)) => Ok(outcome?),
+            Ok(Err(_)) => Err(Error::Ended { part: "drain" }),
+            // The disk is slow; counting is not to wait for it.
+            Err(_) => Ok(0),
+        }
+    }
+
+    /// Drains what is counted from now on, as soon as the spool is recovered.
+    pub(super) fn begin(&mut self, counted: Counted) {
+        if let Some(to) = self.counted.take() {
+            // Where the thread has ended, `Self::ended` tells.
+            drop(to.send(counted));
+        }
+    }
+
+    /// Who hears what was in the spool; nobody does where the thread ends before.
+    pub(super) fn recovered(&mut self) -> oneshot::Receiver<InSpool> {
+        self.recovered.take().unwrap_or_else(|| oneshot::channel().1)
     }
 
     /// Returns when the thread has ended by itself.
@@ -72,159 +134,260 @@ impl DrainLoop {
         let mut ticks = tokio::time::interval(every);
         loop {
             ticks.tick().await;
-            // While the spool has no room the thread is alive, though it drains nothing.
+            // While the spool has no room, or is recovered, the kernel counts all the same.
             let at = *self.alive.borrow();
-            if at.elapsed() < interval + every {
+            let is_recovering = !self.is_draining.load(Ordering::Relaxed);
+            if is_recovering || at.elapsed() < interval + every {
                 notifier.alive();
             }
         }
     }
 
-    /// Drains a last time and ends.
-    pub(super) async fn stop(self) -> Result<(), Error> {
-        let Self { thread, stop, .. } = self;
-        drop(stop);
-        match tokio::task::spawn_blocking(move || thread.join()).await {
-            Ok(Ok(outcome)) => outcome,
-            _ => Err(Error::Ended { part: "drain" }),
+    /// Tells the thread to drain a last time and to end.
+    pub(super) fn stop(&mut self) {
+        self.stop = None;
+    }
+
+    /// Waits until the thread has ended, but no longer than until an instant.
+    pub(super) async fn finish(mut self, deadline: tokio::time::Instant) -> Result<(), Error> {
+        let Some(thread) = self.thread.take() else { return Ok(()) };
+        let joined = tokio::task::spawn_blocking(move || thread.join());
+        match tokio::time::timeout_at(deadline, joined).await {
+            Ok(Ok(Ok(outcome))) => outcome,
+            Ok(_) => Err(Error::Ended { part: "drain" }),
+            Err(_) => Err(Error::NotDrained),
         }
     }
 }
 
-/// Empties the maps of an epoch that a daemon before this one closed. Its counts are in the spool
-/// already if the spool has an epoch of that number or a later one.
-pub(super) fn finish_left(
-    drainer: &mut Drainer,
-    epochs: &mut Epochs,
-    last: u64,
-) -> Result<Option<spool::run::Run>, Error> {
-    match drainer.left()? {
-        Some(closed) => save(drainer, epochs, &closed, last),
-        None => Ok(None),
+impl Drop for DrainLoop {
+    /// After a failed start: what the thread has is removed before the process ends.
+    fn drop(&mut self) {
+        self.stop = None;
+        self.counted = None;
+        let Some(thread) = self.thread.take() else { return };
+        let patience = Instant::now() + Duration::from_secs(1);
+        while !thread.is_finished() && Instant::now() < patience {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
-/// Makes an epoch durable unless it is, and empties its maps.
-fn save(
-    drainer: &mut Drainer,
-    epochs: &mut Epochs,
-    closed: &Closed,
-    last: u64,
-) -> Result<Option<spool::run::Run>, Error> {
-    let epoch = drainer.read(closed)?;
-    let run = if closed.number() > last {
-        Some(epochs.append(&epoch, clock::quality().max_error)?)
-    } else {
-        None
-    };
-    drainer.clear(closed, &epoch)?;
-    Ok(run)
+/// What the thread hears and tells.
+struct Signals {
+    stopped: std_mpsc::Receiver<()>,
+    news: mpsc::Sender<News>,
+    alive: watch::Sender<Instant>,
 }
 
-/// Empties maps that nothing counts in any more, and removes them. Ends with the epoch of the number
-/// `upto` or a later one.
-pub(super) fn finish_previous(
-    previous: Previous,
-    epochs: &mut Epochs,
-    last: u64,
-    upto: u64,
-) -> Result<Vec<spool::run::Run>, Error> {
-    let mut runs = vec![];
-    let (counts, emptied) = previous.into_counts();
-    if let Some(counts) = counts {
-        let mut drainer = Drainer::of_previous(*counts);
-        runs.extend(finish_left(&mut drainer, epochs, last)?);
-        loop {
-            let closed = drainer.close_now()?;
-            runs.extend(save(&mut drainer, epochs, &closed, last)?);
-            if closed.number() >= upto {
-                break;
+impl Signals {
+    fn news(&self, news: News) -> Result<(), Error> {
+        self.news.blocking_send(news).map_err(|_| Error::Ended { part: "aggregation" })
+    }
+
+    fn alive(&self) {
+        self.alive.send_replace(Instant::now());
+    }
+
+    /// Whether the thread was told to stop within this time.
+    fn is_stopped(&self, wait: Duration) -> bool {
+        !matches!(self.stopped.recv_timeout(wait), Err(RecvTimeoutError::Timeout))
+    }
+}
+
+/// Pause before a spool that cannot be opened or read is tried again.
+const SPOOL_PAUSE: Duration = Duration::from_secs(1);
+
+/// Opens the spool, however long that takes; `None` where it was told to stop.
+fn open(
+    config: &Config,
+    signals: &Signals,
+    opened: oneshot::Sender<Result<u64, spool::Error>>,
+) -> Result<Option<Arc<Spool>>, Error> {
+    let mut opened = Some(opened);
+    let mut report = |outcome| opened.take().map(|opened| opened.send(outcome));
+    let mut warned = false;
+    loop {
+        match recovery::open(config) {
+            Ok(spool) => {
+                report(Ok(spool.last_number_by_names()));
+                return Ok(Some(spool));
+            }
+            Err(error) if config.spool.is_some() && recovery::may_pass(&error) => {
+                warn_once(&mut warned, &error);
+                report(Ok(0));
+            }
+            Err(error) => {
+                return match report(Err(error)) {
+                    // Who starts the daemon has it.
+                    Some(Ok(())) => Ok(None),
+                    Some(Err(Err(error))) => Err(error.into()),
+                    _ => Err(Error::Ended { part: "spool" }),
+                };
             }
         }
-    } else {
-        tracing::error!(
-            "what another version of flowlog had counted since its last drain cannot be read, and is lost"
-        );
-    }
-    emptied.remove()?;
-    Ok(runs)
-}
-
-fn drain(
-    mut drainer: Drainer,
-    mut epochs: Epochs,
-    interval: Duration,
-    stopped: &std_mpsc::Receiver<()>,
-    told: &Told,
-) -> Result<(), Error> {
-    loop {
-        told.alive();
-        let end = drainer.announce(interval);
-        let wait = Duration::from_nanos(end.saturating_sub(clock::monotonic_coarse()));
-        let is_last = is_stopped(stopped, wait);
-        let closed = if is_last { drainer.close_now()? } else { drainer.close()? };
-        let epoch = drainer.read(&closed)?;
-        // Where the spool has no room, the maps keep what they have: the kernel goes on counting in
-        // the other set, and when that is full it accounts for what it cannot hold.
-        let run = append(&mut epochs, &epoch, is_last, stopped, told)?;
-        drainer.clear(&closed, &epoch)?;
-        drop(epoch);
-        told.news(News::Epoch(Box::new(run)))?;
-        if is_last {
-            return Ok(());
+        if signals.is_stopped(SPOOL_PAUSE) {
+            return Ok(None);
         }
     }
 }
 
-fn is_stopped(stopped: &std_mpsc::Receiver<()>, wait: Duration) -> bool {
-    !matches!(stopped.recv_timeout(wait), Err(RecvTimeoutError::Timeout))
+/// Reads what is in the spool, however often that takes; `None` where it was told to stop.
+fn recover(
+    config: &Config,
+    signals: &Signals,
+    spool: &Arc<Spool>,
+) -> Result<Option<Recovered>, Error> {
+    let mut warned = false;
+    loop {
+        match recovery::recover(config, spool) {
+            Ok(recovered) => return Ok(Some(recovered)),
+            Err(error) if spool.is_durable() && recovery::may_pass(&error) => {
+                warn_once(&mut warned, &error);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        if signals.is_stopped(SPOOL_PAUSE) {
+            return Ok(None);
+        }
+    }
+}
+
+fn warn_once(warned: &mut bool, error: &spool::Error) {
+    if !std::mem::replace(warned, true) {
+        tracing::error!(
+            "{}; the kernel holds what is counted, and the spool is tried again every {SPOOL_PAUSE:?}",
+            with_causes(error)
+        );
+    }
+}
+
+struct Draining<'a> {
+    epochs: Epochs,
+    signals: &'a Signals,
+}
+
+impl Draining<'_> {
+    fn run(mut self, counted: Counted, interval: Duration) -> Result<(), Error> {
+        let Counted { mut drainer, mut previous, since } = counted;
+        let last = self.epochs.last();
+        self.finish_left(&mut drainer, last)?;
+        let number = drainer.number();
+        // By the names in the spool it was no more than a guess.
+        drainer.number_after(last.max(last_of(&previous)));
+        self.epochs.renumbered(number, drainer.number());
+        self.epochs.counting_since(since);
+        while !previous.is_empty() {
+            let next = previous.remove(0);
+            // No number is left out before those of the maps that are counted in.
+            let upto = if previous.is_empty() { drainer.number() - 1 } else { 0 };
+            self.finish_previous(next, last, upto)?;
+        }
+        self.drain(drainer, interval)
+    }
+
+    /// Empties the maps of an epoch that a daemon before this one closed. Its counts are in the spool
+    /// already if the spool has an epoch of that number or a later one.
+    fn finish_left(&mut self, drainer: &mut Drainer, last: u64) -> Result<(), Error> {
+        match drainer.left()? {
+            Some(closed) => self.save(drainer, &closed, last),
+            None => Ok(()),
+        }
+    }
+
+    /// Empties maps that nothing counts in any more, and removes them. Ends with the epoch of the
+    /// number `upto` or a later one.
+    fn finish_previous(&mut self, previous: Previous, last: u64, upto: u64) -> Result<(), Error> {
+        let (counts, emptied) = previous.into_counts();
+        if let Some(counts) = counts {
+            let mut drainer = Drainer::of_previous(*counts);
+            self.finish_left(&mut drainer, last)?;
+            loop {
+                let closed = drainer.close_now()?;
+                self.save(&mut drainer, &closed, last)?;
+                if closed.number() >= upto {
+                    break;
+                }
+            }
+        } else {
+            tracing::error!(
+                "what another version of flowlog had counted since its last drain cannot be read, and is lost"
+            );
+        }
+        emptied.remove()?;
+        Ok(())
+    }
+
+    /// Makes an epoch durable unless it is, and empties its maps.
+    fn save(&mut self, drainer: &mut Drainer, closed: &Closed, last: u64) -> Result<(), Error> {
+        self.signals.alive();
+        let epoch = drainer.read(closed)?;
+        let is_new = closed.number() > last;
+        let run = is_new.then(|| self.append(&epoch, false)).transpose()?;
+        drainer.clear(closed, &epoch)?;
+        run.map_or(Ok(()), |run| self.signals.news(News::Epoch(Box::new(run))))
+    }
+
+    fn drain(&mut self, mut drainer: Drainer, interval: Duration) -> Result<(), Error> {
+        loop {
+            self.signals.alive();
+            let end = drainer.announce(interval);
+            let wait = Duration::from_nanos(end.saturating_sub(clock::monotonic_coarse()));
+            let is_last = self.signals.is_stopped(wait);
+            let closed = if is_last { drainer.close_now()? } else { drainer.close()? };
+            let epoch = drainer.read(&closed)?;
+            // Where the spool has no room, the maps keep what they have: the kernel goes on counting
+            // in the other set, and when that is full it accounts for what it cannot hold.
+            let run = self.append(&epoch, is_last)?;
+            drainer.clear(&closed, &epoch)?;
+            drop(epoch);
+            self.signals.news(News::Epoch(Box::new(run)))?;
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Makes an epoch durable, however long that takes; when told to stop, not much longer.
+    fn append(&mut self, epoch: &Epoch, mut is_last: bool) -> Result<Run, Error> {
+        let mut tries_left = LAST_TRIES;
+        let mut said: Option<Instant> = None;
+        loop {
+            let error = match self.epochs.append(epoch, clock::quality().max_error) {
+                Ok(run) => {
+                    if said.is_some() {
+                        tracing::info!("the spool takes epochs again");
+                    }
+                    return Ok(run);
+                }
+                Err(error) => error,
+            };
+            if said.is_none_or(|said| said.elapsed() > REMINDER) {
+                tracing::warn!("{}; the kernel holds the counts meanwhile", with_causes(&error));
+                said = Some(Instant::now());
+            }
+            self.signals.alive();
+            if matches!(error, spool::Error::Full { .. }) {
+                self.signals.news(News::Full)?;
+            }
+            if is_last {
+                tries_left -= 1;
+                if tries_left == 0 {
+                    // Where there is a spool the maps are pinned.
+                    let (rows, is_durable) = (epoch.row_count(), self.epochs.is_durable());
+                    return Err(Error::NotSpooled { rows, is_durable, source: error });
+                }
+                std::thread::sleep(PAUSE);
+            } else {
+                is_last = self.signals.is_stopped(PAUSE);
+            }
+        }
+    }
 }
 
 /// Pause before an epoch is tried again.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How often it is said that the spool takes nothing.
+/// How often it is reported that the spool takes nothing.
 const REMINDER: Duration = Duration::from_mins(1);
 /// How often a last epoch is tried.
 const LAST_TRIES: u32 = 4;
-
-/// Makes an epoch durable, however long that takes; when told to stop, not much longer.
-fn append(
-    epochs: &mut Epochs,
-    epoch: &Epoch,
-    mut is_last: bool,
-    stopped: &std_mpsc::Receiver<()>,
-    told: &Told,
-) -> Result<spool::run::Run, Error> {
-    let mut tries_left = LAST_TRIES;
-    let mut said: Option<Instant> = None;
-    loop {
-        let error = match epochs.append(epoch, clock::quality().max_error) {
-            Ok(run) => {
-                if said.is_some() {
-                    tracing::info!("the spool takes epochs again");
-                }
-                return Ok(run);
-            }
-            Err(error) => error,
-        };
-        if said.is_none_or(|said| said.elapsed() > REMINDER) {
-            tracing::warn!("{}; the kernel holds the counts meanwhile", with_causes(&error));
-            said = Some(Instant::now());
-        }
-        told.alive();
-        if matches!(error, spool::Error::Full { .. }) {
-            told.news(News::Full)?;
-        }
-        if is_last {
-            tries_left -= 1;
-            if tries_left == 0 {
-                // Where there is a spool the maps are pinned.
-                let (rows, is_durable) = (epoch.row_count(), epochs.is_durable());
-                return Err(Error::NotSpooled { rows, is_durable, source: error });
-            }
-            std::thread::sleep(PAUSE);
-        } else {
-            is_last = is_stopped(stopped, PAUSE);
-        }
-    }
-}

@@ -1,8 +1,11 @@
 //! What can end the daemon.
 
-use std::time::Duration;
+use std::{fmt, path::PathBuf, time::Duration};
 
-use crate::{capture, config::InterfacePattern, drain, encode, notify, spool, store};
+use super::whereabouts::Unstored;
+use crate::{
+    capture, config::InterfacePattern, drain, encode, spool, store, telemetry::with_causes,
+};
 
 /// Why the daemon stopped.
 #[derive(Debug, thiserror::Error)]
@@ -43,9 +46,6 @@ pub enum Error {
         /// Which part.
         part: &'static str,
     },
-    /// The service manager.
-    #[error(transparent)]
-    Notify(#[from] notify::Error),
     /// The spool.
     #[error(transparent)]
     Spool(#[from] spool::Error),
@@ -62,6 +62,18 @@ pub enum Error {
         /// What the spool said.
         source: spool::Error,
     },
+    /// It was told to end before the spool could be used.
+    #[error("flowlog ended before the spool could be used")]
+    NotRecovered,
+    /// The drain did not end in time.
+    #[error("the last drain did not end in time")]
+    NotDrained,
+    /// The windows were not made in time.
+    #[error("the last windows could not be made in time; their epochs are in the spool")]
+    NotGathered,
+    /// The time for shutting down was over before everything was stored: the whole of it.
+    #[error("{0}")]
+    Unfinished(Unfinished),
     /// The time for shutting down was over before everything was stored.
     #[error(
         "not everything could be stored within the {timeout:?} that a shutdown may take: {windows} windows with {rows} flow rows are {}",
@@ -79,4 +91,46 @@ pub enum Error {
         /// What the store said last.
         source: Option<store::Error>,
     },
+}
+
+/// Where the counts are that a shutdown could not store.
+#[derive(Debug)]
+pub struct Unfinished {
+    /// How long it was tried.
+    pub timeout: Duration,
+    /// What is not in the store as it should be.
+    pub unstored: Unstored,
+    /// Where it is; without a spool it is lost.
+    pub spool: Option<PathBuf>,
+    /// Whether everything that was counted was drained.
+    pub is_drained: bool,
+    /// What the store said last.
+    pub store: Option<store::Error>,
+}
+
+impl fmt::Display for Unfinished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { timeout, unstored: Unstored { windows, rows }, spool, is_drained, store } = self;
+        write!(
+            f,
+            "not everything could be stored within the {timeout:?} that a shutdown may take: {windows} windows with {rows} flow rows are "
+        )?;
+        match (spool, is_drained) {
+            (Some(spool), true) => write!(f, "in the spool {}", spool.display())?,
+            (Some(spool), false) => write!(
+                f,
+                "in the spool {}, and the counts since the last drain are in the kernel",
+                spool.display()
+            )?,
+            (None, true) => write!(f, "lost")?,
+            (None, false) => write!(f, "lost, and so are the counts since the last drain")?,
+        }
+        if spool.is_some() {
+            write!(f, "; they are stored when flowlog starts again")?;
+        }
+        match store {
+            Some(error) => write!(f, ": {}", with_causes(error)),
+            None => Ok(()),
+        }
+    }
 }

@@ -34,6 +34,15 @@ pub(super) struct Target {
     pub(super) is_durable: bool,
 }
 
+/// A store of which the gateway has the right to write already.
+#[derive(Debug)]
+pub(super) struct Early {
+    pub(super) store: Store,
+    pub(super) lock: store::Lock,
+    /// Whether it showed what it can do.
+    pub(super) is_probed: bool,
+}
+
 /// Publishes on a task of its own, which opens the store too.
 pub(super) struct Publisher {
     /// `None` once it has ended by itself.
@@ -47,6 +56,7 @@ pub(super) struct Publisher {
 #[derive(Clone)]
 struct Worker {
     target: Target,
+    early: Arc<Mutex<Option<Early>>>,
     opened: Arc<Mutex<Option<Opened>>>,
     state: Arc<Mutex<State>>,
 }
@@ -70,9 +80,10 @@ struct State {
 
 impl Publisher {
     /// Begins to open the store, and to publish what there is.
-    pub(super) fn start(target: Target, shared: Shared) -> Self {
+    pub(super) fn start(target: Target, early: Option<Early>, shared: Shared) -> Self {
         let (opened, store) = watch::channel(None);
-        let worker = Worker { target, opened: Arc::default(), state: Arc::default() };
+        let early = Arc::new(Mutex::new(early));
+        let worker = Worker { target, early, opened: Arc::default(), state: Arc::default() };
         let task = tokio::spawn(follow(worker.clone(), shared.clone(), opened));
         Self { task: Some(task), shared, worker, store }
     }
@@ -158,13 +169,21 @@ impl Worker {
 
     async fn try_to_open(&self) -> Result<Opened, store::Error> {
         let Target { store, gateway, .. } = &self.target;
-        let store = Store::open_isolated(store)?;
-        let lock = store.lock(gateway).await?;
+        let early = self.early.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Early { store, lock, is_probed } = if let Some(early) = early {
+            early
+        } else {
+            let store = Store::open_isolated(store)?;
+            let lock = store.lock(gateway).await?;
+            Early { store, lock, is_probed: false }
+        };
         let swept = store.sweep(gateway).await?;
         if swept > 0 {
             tracing::info!(files = swept, "deleted what a killed flowlog was writing to the store");
         }
-        store.probe(gateway).await?;
+        if !is_probed {
+            store.probe(gateway).await?;
+        }
         Ok(Opened { store, _lock: lock })
     }
 

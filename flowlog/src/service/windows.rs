@@ -8,6 +8,7 @@ use std::{
 
 use tokio::sync::{Notify, mpsc};
 
+use super::whereabouts::Unstored;
 use crate::{
     aggregate::Windows,
     spool::{self, Files, Growing, files::merge, header::Header, merge::Same, run::Run},
@@ -56,6 +57,13 @@ impl Shared {
     /// Whether the daemon is to end, so that nothing is tried again.
     fn is_stopping(&self) -> bool {
         self.deadline.get().is_some()
+    }
+
+    /// Windows and rows of the files, unless somebody else looks at them now.
+    pub(super) fn unstored(&self) -> Option<Unstored> {
+        let mut unstored = Unstored::default();
+        self.files.try_lock().ok()?.growing().iter().for_each(|file| unstored.add(file));
+        Some(unstored)
     }
 
     /// Waits until there is something to publish.

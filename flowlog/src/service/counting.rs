@@ -1,0 +1,202 @@
+//! Counting: the kernel program is loaded and attached before anything else is looked at, and
+//! attached again as interfaces come and go.
+
+use std::{io, sync::Arc, time::Duration};
+
+use super::{Error, Options};
+use crate::{
+    capture::{
+        self, Capture, Loaded, MapSizes, Pins, Previous, Program, presence::Presence,
+        watch::LinkWatch,
+    },
+    clock::{self, Utc},
+    config::{Config, InterfacePattern},
+    drain::Drainer,
+    telemetry::with_causes,
+};
+
+/// Interface names that one run can tell apart.
+const MAX_INTERFACES: u16 = MapSizes::MAX_INTERFACES;
+/// Pause before interfaces are looked at again that could not be.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The program that counts, and what it is attached to.
+pub(super) struct Counting {
+    capture: Capture,
+    /// `None` while nothing tells of changes; then the interfaces are looked at now and then.
+    watch: Option<LinkWatch>,
+    patterns: Vec<InterfacePattern>,
+    /// Whether the interfaces could not be looked at the last time.
+    is_behind: bool,
+}
+
+/// What is drained from now on.
+pub(super) struct Counted {
+    pub(super) drainer: Drainer,
+    /// Maps of daemons before, in which nothing is counted any more.
+    pub(super) previous: Vec<Previous>,
+    /// When the interfaces were looked at first.
+    pub(super) since: Utc,
+}
+
+impl Counting {
+    /// Loads the program and attaches it. The numbers of its epochs come after `last`, as far as
+    /// that is known.
+    pub(super) fn start(
+        config: &Config,
+        options: &Options,
+        last: u64,
+    ) -> Result<(Self, Counted), Error> {
+        // What outlives the daemon is of use to those only who know what was spooled of it.
+        let pins = match &config.spool {
+            Some(_) => Some(Pins::new(capture::reachable(&config.pins)?, config.gateway.clone())),
+            None => None,
+        };
+        let Loaded { program, maps, found } =
+            Program::load(MapSizes::configured(config), &config.policy, pins.as_ref())?;
+        let presence = Arc::new(Presence::restore(MAX_INTERFACES, Arc::clone(&maps.control)));
+        let mut previous = found.previous;
+        previous.sort_by_key(Previous::last_epoch);
+        let drainer = Drainer::new(maps, Arc::clone(&presence), last_number(last, &previous))?;
+        let mut counting = Self {
+            capture: Capture::new(program, options.attach, presence),
+            // Listening begins before the first look, so that nothing happens in between.
+            watch: listen(),
+            patterns: config.interfaces.clone(),
+            is_behind: false,
+        };
+        counting.look_first(options)?;
+        Ok((counting, Counted { drainer, previous, since: clock::now() }))
+    }
+
+    /// The patterns that stand for something that is counted, and those that do not.
+    pub(super) fn patterns(&self) -> (Vec<&InterfacePattern>, Vec<&InterfacePattern>) {
+        self.patterns.iter().partition(|pattern| self.capture.is_attached(pattern))
+    }
+
+    /// Attaches to interfaces that appear and forgets those that go; never returns. What fails is
+    /// tried again.
+    pub(super) async fn follow(&mut self) {
+        loop {
+            self.changed().await;
+            match self.capture.scan(&self.patterns) {
+                Ok(changes) => {
+                    self.is_behind = false;
+                    report(changes);
+                }
+                Err(error) => {
+                    if !self.is_behind {
+                        tracing::error!("{}; trying again every {PAUSE:?}", with_causes(&error));
+                    }
+                    self.is_behind = true;
+                }
+            }
+        }
+    }
+
+    /// Waits until it is worth looking at the interfaces.
+    async fn changed(&mut self) {
+        if self.watch.is_none() {
+            tokio::time::sleep(PAUSE).await;
+            self.watch = listen();
+            return;
+        }
+        let Some(watch) = &self.watch else { return };
+        let again = async {
+            if self.is_behind {
+                tokio::time::sleep(PAUSE).await;
+            } else {
+                std::future::pending::<()>().await;
+            }
+        };
+        let outcome = tokio::select! {
+            outcome = watch.changed() => outcome,
+            () = again => Ok(()),
+        };
+        if let Err(error) = outcome {
+            tracing::warn!("{}; looking every {PAUSE:?}", with_causes(&error));
+            self.watch = None;
+        }
+    }
+
+    /// Reports what cannot be counted and counts the rest. Fails where nothing can be.
+    fn look_first(&mut self, options: &Options) -> Result<(), Error> {
+        let mut changes = match self.capture.scan(&self.patterns) {
+            Ok(changes) => changes,
+            Err(error) if is_passing(&error) => {
+                tracing::error!("{}; trying again every {PAUSE:?}", with_causes(&error));
+                self.is_behind = true;
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let is_missing = |pattern: &&InterfacePattern| {
+            pattern.is_name()
+                && !self.capture.is_attached(pattern)
+                && capture::interface::kernel_index(&pattern.to_string()).is_none()
+        };
+        if !options.wait
+            && let Some(pattern) = self.patterns.iter().find(is_missing)
+        {
+            return Err(Error::NoInterface { pattern: pattern.clone() });
+        }
+        let is_hopeless = |error: &capture::Error| {
+            !options.wait || matches!(error, capture::Error::Permission { .. })
+        };
+        let counts = self.patterns.iter().any(|pattern| self.capture.is_attached(pattern));
+        if !counts && changes.failed.first().is_some_and(is_hopeless) {
+            return Err(changes.failed.remove(0).into());
+        }
+        report(changes);
+        Ok(())
+    }
+}
+
+fn listen() -> Option<LinkWatch> {
+    match LinkWatch::new() {
+        Ok(watch) => Some(watch),
+        Err(error) => {
+            tracing::warn!("{}; looking every {PAUSE:?}", with_causes(&error));
+            None
+        }
+    }
+}
+
+/// Whether the same may work a moment later: the machine or the process has too much open.
+fn is_passing(error: &capture::Error) -> bool {
+    let capture::Error::List { source } = error else { return false };
+    is_exhausted(source)
+}
+
+fn is_exhausted(error: &io::Error) -> bool {
+    let code = error.raw_os_error();
+    matches!(code, Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS | libc::EAGAIN))
+}
+
+fn report(changes: capture::Changes) {
+    for name in &changes.attached {
+        tracing::info!(interface = name, "attached");
+    }
+    for name in &changes.detached {
+        tracing::info!(interface = name, "gone");
+    }
+    for error in changes.failed {
+        tracing::error!("{}; the other interfaces are counted", with_causes(&error));
+    }
+}
+
+/// The number after which new maps begin.
+///
+/// Maps of other sizes are drained later, and their epochs have the numbers before. Where nothing goes
+/// on, or not all of it can be read, a number is left out: that is how the ledger comes to know of the
+/// gap, also when this daemon does not live to write it down, since the maps keep their number.
+fn last_number(last: u64, previous: &[Previous]) -> u64 {
+    let before = last_of(previous);
+    let is_whole = !previous.is_empty() && previous.iter().all(|found| found.counts().is_some());
+    last.max(before) + u64::from(!is_whole)
+}
+
+/// The last number that an epoch in maps of other sizes may have.
+pub(super) fn last_of(previous: &[Previous]) -> u64 {
+    previous.iter().map(Previous::last_epoch).max().unwrap_or(0)
+}

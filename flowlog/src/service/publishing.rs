@@ -1,0 +1,94 @@
+//! From the spool to the store: windows are gathered and published as soon as the spool is recovered
+//! and the store is open.
+
+use tokio::{
+    sync::mpsc,
+    task::JoinHandle,
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    Error, Summary,
+    drain_loop::InSpool,
+    expiry::keep_expiring,
+    publish::{Early, Publisher, Target},
+    whereabouts::Whereabouts,
+    windows::{self, News, Shared},
+};
+use crate::{
+    config::Config,
+    spool::{self, Growing},
+    telemetry::with_causes,
+};
+
+/// The tasks between the spool and the store.
+pub(super) struct Publishing {
+    shared: Shared,
+    gather: JoinHandle<Result<Option<Growing>, spool::Error>>,
+    publisher: Publisher,
+    retention: Option<JoinHandle<()>>,
+}
+
+impl Publishing {
+    /// Starts the tasks; those that need the store wait for it.
+    pub(super) fn start(
+        config: &Config,
+        whereabouts: &Whereabouts,
+        in_spool: InSpool,
+        news: mpsc::Receiver<News>,
+        early: Option<Early>,
+    ) -> Self {
+        let InSpool { spool, files, found } = in_spool;
+        let shared = Shared::new(files);
+        whereabouts.files(shared.clone());
+        let gather = tokio::spawn(windows::gather(shared.clone(), found, news, spool.scratch()));
+        let target = Target {
+            store: config.store.clone(),
+            gateway: config.gateway.clone(),
+            is_durable: spool.is_durable(),
+        };
+        let publisher = Publisher::start(target, early, shared.clone());
+        let retention = config.retention.clone().map(|retention| {
+            let (store, gateway) = (publisher.store(), config.gateway.clone());
+            tokio::spawn(keep_expiring(store, spool, retention, gateway))
+        });
+        Self { shared, gather, publisher, retention }
+    }
+
+    /// Returns when publishing has ended by itself, which it does for an error only.
+    pub(super) async fn ended(&mut self) -> Result<(), Error> {
+        self.publisher.ended().await
+    }
+
+    /// Nothing is tried for longer than until then.
+    pub(super) fn stop(&self, deadline: Instant) {
+        self.shared.stop(deadline.into_std());
+    }
+
+    /// Publishes all that there is, and the file with the window that is open; until an instant.
+    pub(super) async fn finish(self, deadline: Instant) -> Result<Summary, Error> {
+        let Self { shared: _, mut gather, publisher, retention } = self;
+        if let Some(retention) = retention {
+            retention.abort();
+        }
+        let gathered = timeout_at(deadline, &mut gather).await;
+        let (open, outcome) = match gathered {
+            Ok(Ok(Ok(open))) => (open, Ok(())),
+            Ok(Ok(Err(error))) => (None, Err(Error::from(error))),
+            Ok(Err(_)) => (None, Err(Error::Ended { part: "aggregation" })),
+            Err(_) => {
+                gather.abort();
+                (None, Err(Error::NotGathered))
+            }
+        };
+        let timeout = deadline.saturating_duration_since(Instant::now());
+        match (publisher.finish(open, timeout).await, outcome) {
+            (published, Ok(())) => published,
+            (Ok(_), Err(error)) => Err(error),
+            (Err(error), Err(other)) => {
+                tracing::error!("{}", with_causes(&other));
+                Err(error)
+            }
+        }
+    }
+}

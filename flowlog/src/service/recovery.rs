@@ -1,0 +1,36 @@
+//! The spool when the daemon starts: counting does not wait for it.
+
+use std::sync::Arc;
+
+use crate::{
+    config::Config,
+    spool::{
+        self, Spool,
+        recover::{Recording, Recovered},
+    },
+};
+
+/// Opens the spool of a configuration, or a temporary one.
+pub(super) fn open(config: &Config) -> Result<Arc<Spool>, spool::Error> {
+    Ok(Arc::new(match &config.spool {
+        Some(directory) => Spool::open(directory, config.spool_max_bytes)?,
+        None => Spool::temporary()?,
+    }))
+}
+
+/// Finds out what is in the spool, and goes on with it.
+pub(super) fn recover(config: &Config, spool: &Arc<Spool>) -> Result<Recovered, spool::Error> {
+    let recording = Recording {
+        gateway: config.gateway.clone(),
+        policy: config.policy.hash(),
+        window: config.window,
+    };
+    spool::recover::recover(spool, recording)
+}
+
+/// Whether a spool that cannot be opened may be opened later: its disk does not do it now, or there
+/// is something in it that cannot be read. Then the kernel holds the counts.
+pub(super) const fn may_pass(error: &spool::Error) -> bool {
+    use spool::Error::{Damaged, Full, Header, Io};
+    matches!(error, Io { .. } | Full { .. } | Damaged { .. } | Header { .. })
+}

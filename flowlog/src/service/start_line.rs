@@ -1,0 +1,80 @@
+//! The one line that each start of the daemon writes.
+
+use super::counting::Counting;
+use crate::{
+    config::{Config, InterfacePattern, Profile},
+    telemetry,
+};
+
+/// Reports how the daemon counts from now on.
+pub(super) fn report(config: &Config, counting: &Counting) {
+    let (counted, waited_for) = counting.patterns();
+    tracing::info!(target: telemetry::START, "{}", line(config, &counted, &waited_for));
+}
+
+fn line(
+    config: &Config,
+    counted: &[&InterfacePattern],
+    waited_for: &[&InterfacePattern],
+) -> String {
+    let Config { gateway, store, window, drain_interval, .. } = config;
+    let names = |patterns: &[&InterfacePattern]| {
+        patterns.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    };
+    let interfaces = match (counted.is_empty(), waited_for.is_empty()) {
+        (false, true) => format!("counts {}", names(counted)),
+        (true, _) => format!("waits for {}", names(waited_for)),
+        (false, false) => format!("counts {}, waits for {}", names(counted), names(waited_for)),
+    };
+    let profile = match config.policy.profile {
+        Profile::Flows => "flows".to_owned(),
+        Profile::Attribution => "attribution".to_owned(),
+        Profile::Targeted => format!("targeted ({} prefixes)", config.policy.targets.len()),
+    };
+    let spool = config.spool.as_ref().map_or_else(
+        || "none, a crash loses what is not stored yet".to_owned(),
+        |spool| spool.display().to_string(),
+    );
+    let keep = config
+        .retention
+        .as_ref()
+        .map_or_else(|| "for ever".to_owned(), |retention| retention.keep.to_string());
+    format!(
+        "gateway {gateway} {interfaces}; profile {profile}, window {window:?}, drained every {drain_interval:?}, store {}, spool {spool}, keep {keep}",
+        without_user(store)
+    )
+}
+
+/// A URL without the name and the password that somebody may have written into it.
+fn without_user(store: &str) -> String {
+    match store.split_once("://") {
+        Some((scheme, rest)) => {
+            let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            let host = host.rsplit('@').next().unwrap_or(host);
+            format!("{scheme}://{host}{path}")
+        }
+        None => store.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::File;
+
+    #[test]
+    fn the_line_has_what_runs_and_no_password() {
+        let file = File {
+            interfaces: Some(vec!["wg0".to_owned(), "tun*".to_owned()]),
+            store: Some("s3://me:secret@bucket/prefix".to_owned()),
+            ..File::with_profile(Profile::Attribution)
+        };
+        let config = Config::from_file(file, "gw1").unwrap();
+        let [wg, tun] = [&config.interfaces[0], &config.interfaces[1]];
+        let line = line(&config, &[wg], &[tun]);
+        for word in ["gw1", "counts wg0", "waits for tun*", "attribution", "300s", "for ever"] {
+            assert!(line.contains(word), "{word:?} is not in {line}");
+        }
+        assert!(line.contains("s3://bucket/prefix") && !line.contains("secret"), "{line}");
+    }
+}

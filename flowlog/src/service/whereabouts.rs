@@ -1,0 +1,79 @@
+//! Where the counts are that are not in the store.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use super::windows::Shared;
+use crate::{config::Config, spool::Growing};
+
+/// Tells where the counts are, also when the daemon itself does not answer any more.
+#[derive(Clone, Default)]
+pub struct Whereabouts(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    is_counting: bool,
+    spool: Option<PathBuf>,
+    files: Option<Shared>,
+}
+
+/// Windows and rows of files that are not in the store as they should be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unstored {
+    /// The windows.
+    pub windows: usize,
+    /// Their flow rows.
+    pub rows: u64,
+}
+
+impl Unstored {
+    /// Adds those of a file.
+    pub(super) fn add(&mut self, file: &Growing) {
+        self.windows += file.runs.iter().map(|run| run.header.windows.len()).sum::<usize>();
+        self.rows += file.runs.iter().map(|run| run.header.entry_count()).sum::<u64>();
+    }
+}
+
+impl Whereabouts {
+    /// The kernel counts from now on.
+    pub(super) fn counting(&self, config: &Config) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.is_counting = true;
+        state.spool.clone_from(&config.spool);
+    }
+
+    /// These are the files that are on their way to the store.
+    pub(super) fn files(&self, files: Shared) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).files = Some(files);
+    }
+
+    /// They are not the daemon's any more.
+    pub(super) fn forget(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).files = None;
+    }
+
+    /// One sentence for whoever ends the process without the daemon.
+    #[must_use]
+    pub fn report(&self) -> String {
+        // Whoever has it may be the one that hangs.
+        let Ok(state) = self.0.try_lock() else { return UNKNOWN.to_owned() };
+        match (&state.spool, state.is_counting) {
+            (_, false) => "nothing was counted yet".to_owned(),
+            (Some(spool), true) => format!(
+                "what is not in the store is in the spool {} and in the kernel, and is stored when flowlog starts again",
+                spool.display()
+            ),
+            (None, true) => match state.files.as_ref().and_then(Shared::unstored) {
+                Some(Unstored { windows, rows }) => format!(
+                    "what is not in the store is lost: up to {windows} windows with {rows} flow rows, and the window that was open"
+                ),
+                None => "what is not in the store is lost (--spool keeps it)".to_owned(),
+            },
+        }
+    }
+}
+
+const UNKNOWN: &str =
+    "what is not in the store is in the spool and in the kernel, or lost where there is no spool";
