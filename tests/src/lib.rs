@@ -11,6 +11,7 @@ mod given;
 mod kernel;
 mod offload;
 mod oracle;
+mod pinned;
 mod rig;
 pub mod stores;
 mod transfer;
@@ -30,6 +31,7 @@ pub use oracle::{
     FLOWS_AS_THE_ORACLE_SEES_THEM, Summary, assert_equal_to_oracle,
     assert_tcp_and_udp_equal_to_oracle, captures, normalise, own_cases,
 };
+pub use pinned::PinnedMap;
 pub use rig::{
     Bpffs, SMALL, cable, duckdb, duckdb_cli, has_tcx, oldest_duckdb_cli, python, quiet_tun, root,
     set_ipv6, silence, try_duckdb, veth_pair, wait_for,

@@ -1,0 +1,11 @@
+//! What earlier versions left behind is read by this one, and what a later version left behind is
+//! refused and not touched: see `tests/golden/README.md`.
+
+#[path = "golden/pins.rs"]
+mod pins;
+#[path = "golden/rig.rs"]
+mod rig;
+#[path = "golden/spool.rs"]
+mod spool;
+#[path = "golden/store.rs"]
+mod store;
