@@ -3,6 +3,8 @@
 mod expected;
 mod files;
 mod packets;
+#[path = "../../../src/pinned.rs"]
+mod pinned;
 mod pins;
 mod traffic;
 

@@ -10,12 +10,13 @@ use flowlog::{
     drain::Drainer,
 };
 use flowlog_common::interface::Interface;
-use flowlog_tests::{Bpffs, PinnedMap};
+use flowlog_tests::Bpffs;
 use serde_json::{Value, json};
 
 use crate::{
     files::write_json,
     packets::{icmp, tcp, udp, v4, v6},
+    pinned::PinnedMap,
 };
 
 /// As the tests configure the daemon that takes over; so small that some packets have no room.
