@@ -55,8 +55,10 @@ impl Before {
                 return None;
             }
         };
-        match tcx::links(link.kernel_index, pin.direction) {
-            Ok(links) if links.contains(&id) => Some(Self::Tcx(pin.clone(), opened)),
+        match tcx::programs(link.kernel_index, pin.direction) {
+            Ok(programs) if programs.iter().any(|attached| attached.link == id) => {
+                Some(Self::Tcx(pin.clone(), opened))
+            }
             Ok(_) => None,
             Err(error) => {
                 tracing::warn!(interface = link.name, "its TCX links cannot be listed: {error}");

@@ -143,7 +143,9 @@ impl Installed {
             flows = flows.zip(held).map(|(sum, held)| sum + held);
         }
         let programs = pins::programs(&directory)?;
-        for (link, filter) in filters(links, |filter| programs.contains(&filter.program))? {
+        for (link, filter) in
+            filters(links, |filter| filter.program.is_some_and(|id| programs.contains(&id)))?
+        {
             attached.push(Attachment::clsact(link, filter));
         }
         let is_here = |kernel_index: u32| {
@@ -244,12 +246,14 @@ fn strays(links: &[Link], known: &[Installed]) -> Result<Vec<Attachment>, Error>
         .iter()
         .flat_map(|installed| &installed.attached)
         .filter_map(|attachment| match &attachment.place {
-            Place::Filter(filter) => Some(filter.program),
+            Place::Filter(filter) => filter.program,
             Place::Pin(_) => None,
         })
         .collect();
     let is_named = |filter: &Filter| ENTRY_POINTS.contains(&filter.name.as_str());
-    let named = filters(links, |filter| is_named(filter) && !known.contains(&filter.program))?;
+    let named = filters(links, |filter| {
+        is_named(filter) && filter.program.is_some_and(|id| !known.contains(&id))
+    })?;
     if named.is_empty() {
         return Ok(vec![]);
     }
@@ -262,13 +266,14 @@ fn strays(links: &[Link], known: &[Installed]) -> Result<Vec<Attachment>, Error>
     }
     let mut strays = vec![];
     for (link, filter) in named {
-        let maps = maps_of.get(&filter.program).map(Vec::as_slice).unwrap_or_default();
+        let Some(program) = filter.program else { continue };
+        let maps = maps_of.get(&program).map(Vec::as_slice).unwrap_or_default();
         let name = |id: &u32| Some(MapInfo::from_id(*id).ok()?.name_as_str()?.to_owned());
         let of_maps: HashSet<String> = maps.iter().filter_map(name).collect();
         if !MAPS.iter().all(|map| of_maps.contains(*map)) {
             continue;
         }
-        if let Some(process) = holder(filter.program) {
+        if let Some(process) = holder(program) {
             return Err(Error::RunningProcess { process, interface: link.name.clone() });
         }
         strays.push(Attachment::clsact(link, filter));
