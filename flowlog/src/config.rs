@@ -2,6 +2,7 @@
 
 mod duration;
 mod pattern;
+mod plain;
 mod policy;
 mod reference;
 mod target;
@@ -51,14 +52,15 @@ pub enum Error {
     },
 }
 
-/// A configuration file as it is written: every key may be left out but `profile`.
+/// A configuration file as it is written: every key may be left out. `profile` must then be given
+/// otherwise.
 ///
 /// The documentation of the keys is in [`reference()`].
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "documented once, in the reference, which a test compares")]
 pub struct File {
-    pub profile: Profile,
+    pub profile: Option<Profile>,
     pub interfaces: Option<Vec<String>>,
     pub store: Option<String>,
     pub gateway: Option<String>,
@@ -87,24 +89,8 @@ pub struct RetentionFile {
 impl File {
     /// A configuration in which everything else is left out.
     #[must_use]
-    pub const fn with_profile(profile: Profile) -> Self {
-        Self {
-            profile,
-            interfaces: None,
-            store: None,
-            gateway: None,
-            window: None,
-            drain_interval: None,
-            spool: None,
-            spool_max_bytes: None,
-            pins: None,
-            shutdown_timeout: None,
-            max_flows_v4: None,
-            max_flows_v6: None,
-            max_overflow: None,
-            retention: None,
-            targets: None,
-        }
+    pub fn with_profile(profile: Profile) -> Self {
+        Self { profile: Some(profile), ..Self::default() }
     }
 
     /// Reads a configuration file.
@@ -116,13 +102,28 @@ impl File {
 
     /// Parses the text of a configuration file; the error says what is wrong and in which line.
     pub fn parse(text: &str) -> Result<Self, String> {
+        plain::check(text)?;
         toml::from_str(text).map_err(|error| {
-            let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
-            let message = error.message().replace('\n', " ");
-            line.map_or(message.clone(), |line| format!("line {line}: {message}"))
+            let place = error.span().map_or(0, |span| span.start);
+            // Its own words are those of types, and may repeat a value.
+            let message = match plain::key_at(text, place).as_deref() {
+                Some("profile") => {
+                    let value = error.span().and_then(|span| text.get(span)).unwrap_or_default();
+                    let word = value.trim_matches(['"', '\'']);
+                    let is_word = word.len() <= 20 && word.chars().all(|c| c.is_ascii_alphabetic());
+                    let not = if is_word { format!(", not {word:?}") } else { String::new() };
+                    format!("profile must be {PROFILES}{not}")
+                }
+                Some(key) => format!("the value of {key} is out of range"),
+                None => "it cannot be understood".to_owned(),
+            };
+            plain::at(text, place, &message)
         })
     }
 }
+
+/// The profiles, for messages.
+const PROFILES: &str = "\"flows\" (both sides of each conversation), \"attribution\" (who used which address and port, never with whom) or \"targeted\" (only members under an order)";
 
 /// Everything that `flowlog run` needs to know, checked.
 #[derive(Clone, Debug)]
@@ -208,14 +209,14 @@ impl Config {
         divides("window", window, "an hour", HOUR)?;
         divides("drain_interval", drain_interval, "the window", window)?;
         Ok(Self {
-            policy: Policy::new(profile, &targets.unwrap_or_default())?,
+            policy: Policy::new(profile.ok_or_else(no_profile)?, &targets.unwrap_or_default())?,
             interfaces: parse_interfaces(&interfaces.unwrap_or_default())?,
             store: store.unwrap_or_else(|| DEFAULT_STORE.to_owned()),
             gateway: parse_gateway(gateway.as_deref().unwrap_or(hostname))?,
             window,
             drain_interval,
             spool,
-            spool_max_bytes: spool_max_bytes.unwrap_or(DEFAULT_SPOOL_MAX_BYTES),
+            spool_max_bytes: room(spool_max_bytes.unwrap_or(DEFAULT_SPOOL_MAX_BYTES))?,
             pins: pins.unwrap_or_else(|| crate::capture::DEFAULT_PINS.into()),
             shutdown_timeout: duration(
                 "shutdown_timeout",
@@ -236,6 +237,25 @@ impl Config {
             retention: retention.map(parse_retention).transpose()?,
         })
     }
+}
+
+/// There is no default: nobody is to collect more than was decided.
+fn no_profile() -> Error {
+    let message = format!("no profile is named; choose with --profile or in the file: {PROFILES}");
+    Error::Value { key: "profile", message }
+}
+
+/// Least bytes of a spool: a drain and its window of a gateway where little goes on fit in.
+const LEAST_SPOOL_BYTES: u64 = 64 << 10;
+
+fn room(bytes: u64) -> Result<u64, Error> {
+    if bytes < LEAST_SPOOL_BYTES {
+        let message = format!(
+            "{bytes} bytes have no room for a single drain; give the spool at least {LEAST_SPOOL_BYTES}, better {DEFAULT_SPOOL_MAX_BYTES}"
+        );
+        return Err(Error::Value { key: "spool_max_bytes", message });
+    }
+    Ok(bytes)
 }
 
 fn parse_interfaces(names: &[String]) -> Result<Vec<InterfacePattern>, Error> {

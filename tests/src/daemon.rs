@@ -49,17 +49,21 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Starts it within a namespace; it says what it does, as with `-v`.
+    /// Starts it within a namespace; it says what it does, as with `-v`. It records full conversations
+    /// unless the arguments say otherwise.
     pub fn start(netns: &Netns, arguments: &[&str]) -> Self {
         Self::start_with(netns, &[], arguments)
     }
 
     /// Starts it with more variables in its environment.
     pub fn start_with(netns: &Netns, variables: &[(String, String)], arguments: &[&str]) -> Self {
+        let is_named = arguments.iter().any(|a| ["--profile", "--config"].contains(a));
+        let profile: &[&str] = if is_named { &[] } else { &["--profile", "flows"] };
         let mut child = netns
             .command(flowlog_binary())
             .unwrap()
             .args(["run", "-v"])
+            .args(profile)
             .args(arguments)
             .envs(variables.iter().cloned())
             .stdout(Stdio::piped())

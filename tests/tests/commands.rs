@@ -29,8 +29,18 @@ fn assert_said(ended: &Ended, code: i32, words: &[&str]) {
 
 fn run(arguments: &[&str]) -> Ended {
     let mut all = vec!["run"];
+    if !arguments.contains(&"--config") {
+        all.extend(FLOWS);
+    }
     all.extend(arguments);
     flowlog(&all)
+}
+
+/// There is no default.
+const FLOWS: [&str; 2] = ["--profile", "flows"];
+
+fn check(arguments: &[&str]) -> Ended {
+    flowlog(&[&["check"], &FLOWS[..], arguments].concat())
 }
 
 struct Scratch(tempfile::TempDir);
@@ -70,7 +80,7 @@ fn without_capabilities_it_says_which_are_needed() {
     let output = Command::new("setpriv")
         .args(["--bounding-set", "-all", "--"])
         .arg(flowlog_binary())
-        .args(["run", "--interface", "lo", "--store", &scratch.path("store")])
+        .args(["run", "--profile", "flows", "--interface", "lo", "--store", &scratch.path("store")])
         .output()
         .unwrap();
     let ended = Ended {
@@ -174,7 +184,7 @@ fn a_wrong_option_and_an_instant_without_an_offset_are_refused() {
 fn check_says_what_is_wrong_and_what_to_do() {
     let scratch = Scratch::new();
     let store = scratch.path("store");
-    let checked = flowlog(&["check", "--interface", "nosuch0", "--store", &store]);
+    let checked = check(&["--interface", "nosuch0", "--store", &store]);
     assert!([USAGE, FAILED].contains(&checked.code), "{checked:?}");
     let failed = checked.stdout.lines().skip_while(|line| !line.starts_with("FAIL  interface"));
     let remedy = failed.take(2).last().unwrap();
@@ -184,7 +194,7 @@ fn check_says_what_is_wrong_and_what_to_do() {
     }
     assert!(checked.stdout.contains("clock"));
     let not_a_directory = format!("{}/store", scratch.file("file", ""));
-    let checked = flowlog(&["check", "--interface", "lo", "--store", &not_a_directory]);
+    let checked = check(&["--interface", "lo", "--store", &not_a_directory]);
     assert_eq!(checked.code, FAILED);
     assert!(checked.stdout.contains("FAIL  store"), "{}", checked.stdout);
 }
@@ -194,7 +204,7 @@ fn check_says_how_the_spool_is() {
     let scratch = Scratch::new();
     let bpffs = Bpffs::mount();
     let config = scratch.file("flowlog.toml", "profile = \"flows\"\nspool_max_bytes = 4194304");
-    let check = |spool: &str| {
+    let check_spool = |spool: &str| {
         let (store, pins) = (scratch.path("store"), bpffs.base());
         let arguments = ["--interface", "lo", "--store", &store, "--config", &config];
         let spool = ["--spool", spool, "--pins", pins.to_str().unwrap()];
@@ -204,11 +214,11 @@ fn check_says_how_the_spool_is() {
         let lines = said.lines().skip_while(|line| !line.contains(of));
         lines.take(2).collect::<Vec<_>>().join("\n")
     };
-    let without = flowlog(&["check", "--interface", "lo", "--store", &scratch.path("store")]);
+    let without = check(&["--interface", "lo", "--store", &scratch.path("store")]);
     assert!(line(&without.stdout, " spool ").contains("--spool keeps it"), "{}", without.stdout);
 
     let spool = scratch.path("spool");
-    let said = check(&spool);
+    let said = check_spool(&spool);
     assert!(
         line(&said, "ok    spool ").contains("is made at the start: 0 of 4 MiB used"),
         "{said}"
@@ -218,23 +228,23 @@ fn check_says_how_the_spool_is() {
 
     std::fs::create_dir_all(format!("{spool}/epochs")).unwrap();
     std::fs::write(format!("{spool}/epochs/1.run"), vec![0; 2 << 20]).unwrap();
-    let said = check(&spool);
+    let said = check_spool(&spool);
     assert!(line(&said, "ok    spool ").contains("2 of 4 MiB used"), "{said}");
     std::fs::write(format!("{spool}/epochs/2.damaged"), vec![0; 2 << 20]).unwrap();
-    let said = check(&spool);
+    let said = check_spool(&spool);
     assert!(line(&said, "FAIL  spool ").contains("spool_max_bytes"), "{said}");
     assert!(line(&said, "FAIL  damaged runs ").contains("epochs/2.damaged"), "{said}");
 
-    let said = check(&format!("{}/spool", scratch.file("file", "")));
+    let said = check_spool(&format!("{}/spool", scratch.file("file", "")));
     assert!(line(&said, "FAIL  spool ").contains("Not a directory"), "{said}");
     let disk = SmallDisk::new("ro,size=2m");
-    let said = check(disk.path().to_str().unwrap());
+    let said = check_spool(disk.path().to_str().unwrap());
     assert!(line(&said, "FAIL  spool ").contains("Read-only"), "{said}");
     let disk = SmallDisk::new("size=2m");
     let on_disk = disk.path().to_str().unwrap();
-    assert!(line(&check(on_disk), "ok    spool ").contains("full before the spool is"));
+    assert!(line(&check_spool(on_disk), "ok    spool ").contains("full before the spool is"));
     disk.fill();
-    let said = check(on_disk);
+    let said = check_spool(on_disk);
     assert!(line(&said, "FAIL  spool ").contains("the disk is full"), "{said}");
 }
 
@@ -246,7 +256,7 @@ fn check_says_whether_counting_will_go_on() {
     let (store, spool, pins) = (scratch.path("store"), scratch.path("spool"), bpffs.base());
     let arguments = ["--store", &store, "--spool", &spool, "--gateway", "gw1", "--pins"];
     let check_at = |pins: &Path, more: &[&str]| {
-        let line = ["check", "--interface", "fltun", "--wait"];
+        let line = ["check", "--profile", "flows", "--interface", "fltun", "--wait"];
         let ended = flowlog(&[&line[..], &arguments, &[pins.to_str().unwrap()], more].concat());
         let of_pins = ended.stdout.lines().skip_while(|line| !line.contains(" pins "));
         of_pins.take(2).collect::<Vec<_>>().join("\n")
@@ -276,8 +286,7 @@ fn check_says_whether_counting_will_go_on() {
 #[test]
 fn check_answers_programs_too() {
     let scratch = Scratch::new();
-    let checked =
-        flowlog(&["check", "--interface", "lo", "--store", &scratch.path("s"), "--format", "json"]);
+    let checked = check(&["--interface", "lo", "--store", &scratch.path("s"), "--format", "json"]);
     let answer: serde_json::Value = serde_json::from_str(&checked.stdout).unwrap();
     let names: Vec<_> =
         answer["checks"].as_array().unwrap().iter().map(|c| c["name"].as_str().unwrap()).collect();

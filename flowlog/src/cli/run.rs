@@ -12,6 +12,10 @@ use flowlog::{
 
 #[derive(Args)]
 pub struct Arguments {
+    /// Record this: both sides of each conversation (flows), who used which address and port
+    /// (attribution), or only members under an order (targeted). There is no default.
+    #[arg(long, value_enum, value_name = "PROFILE")]
+    profile: Option<Profile>,
     /// VPN interface to record; a name or a pattern (wg*), several separated by commas.
     #[arg(long, short, value_name = "NAME[,NAME…]", value_delimiter = ',')]
     interface: Vec<String>,
@@ -50,8 +54,9 @@ impl Arguments {
     pub fn config(&self) -> Result<Config, Failure> {
         let mut file = match &self.config {
             Some(path) => File::read(path).map_err(Failure::usage)?,
-            None => File::with_profile(Profile::Flows),
+            None => File::default(),
         };
+        file.profile = self.profile.or(file.profile);
         if !self.interface.is_empty() {
             file.interfaces = Some(self.interface.clone());
         }

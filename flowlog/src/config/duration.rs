@@ -32,7 +32,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let duration = jiff::SignedDuration::try_from(span).map_err(|_| wrong())?;
     let duration = Duration::try_from(duration).map_err(|_| wrong())?;
     if duration.is_zero() {
-        return Err(format!("{text:?} is no time at all"));
+        return Err(format!("{text:?}: the duration must be greater than zero"));
     }
     Ok(duration)
 }

@@ -9,7 +9,7 @@ use super::{
 };
 
 /// What is collected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Profile {
     /// Full conversations: both addresses, both ports.
@@ -38,7 +38,7 @@ impl Policy {
         let wrong = |message: String| Error::Value { key: "targets", message };
         match (profile, orders.is_empty()) {
             (Profile::Targeted, true) => {
-                Err(wrong("the profile targeted records nobody without them; name some".to_owned()))
+                Err(wrong("profile \"targeted\" records nobody without them: it needs at least one [[targets]] table in the file".to_owned()))
             }
             (Profile::Flows | Profile::Attribution, false) => {
                 Err(wrong("only the profile targeted has them; remove them".to_owned()))

@@ -14,6 +14,9 @@ pub(super) struct Key {
     pub meaning: &'static str,
 }
 
+/// Instead of a default: a table without this key is of no use.
+pub(super) const MUST_BE_GIVEN: &str = "must be given";
+
 fn key(name: &'static str, example: &str, default: &str, meaning: &'static str) -> Key {
     Key { name, example: example.to_owned(), default: default.to_owned(), meaning }
 }
@@ -29,7 +32,7 @@ pub(super) fn keys() -> Vec<Key> {
         key(
             "profile",
             "\"flows\"",
-            "must be given",
+            "must be given, here or by `--profile`",
             "What is collected: `flows` is full conversations; `attribution` is who used which address and port and when, the other side never being known, not even in the kernel's memory; `targeted` is full conversations of the `targets` only, and a count of the rest. There is no default, so that nobody collects more than was decided.",
         ),
         key(
@@ -98,8 +101,8 @@ pub(super) fn keys() -> Vec<Key> {
         key(
             "retention.keep",
             "\"90d\"",
-            "nothing is deleted by the daemon",
-            "How long data are kept, in days, months or years of the calendar; then their partitions are deleted, and runs of that age that the spool set aside as damaged.",
+            MUST_BE_GIVEN,
+            "Without this table, the daemon deletes nothing. How long data are kept, in days, months or years of the calendar; then their partitions are deleted, and runs of that age that the spool set aside as damaged.",
         ),
         with_default(
             "retention.interval",
@@ -112,7 +115,7 @@ pub(super) fn keys() -> Vec<Key> {
 /// Every key of a `[[targets]]` table.
 pub(super) fn target_keys() -> Vec<Key> {
     let required =
-        |name, example: &str, meaning| key(name, &quoted(example), "must be given", meaning);
+        |name, example: &str, meaning| key(name, &quoted(example), MUST_BE_GIVEN, meaning);
     vec![
         required(
             "targets.prefix",

@@ -77,9 +77,20 @@ fn order(file: &TargetFile) -> Result<Order, String> {
 
 fn instant(key: &str, text: &str) -> Result<Utc, String> {
     let instant = text.parse::<Timestamp>().map_err(|_| {
-        format!("{key} {text:?} is not an instant with its zone, like 2026-03-01T00:00:00Z")
+        // Anything else may be an address that is in the wrong place.
+        let shown = if is_like_a_date(text) { format!(" {text:?}") } else { String::new() };
+        format!("{key}{shown} is not an instant with its zone, like 2026-03-01T00:00:00Z")
     })?;
     Ok(Utc::from(instant))
+}
+
+fn is_like_a_date(text: &str) -> bool {
+    let mut parts = text.split('-');
+    let mut is_number = |digits: usize| {
+        parts.next().is_some_and(|p| p.len() == digits && p.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let is_part = |c: char| c.is_ascii_digit() || "-+:TZ ".contains(c);
+    is_number(4) && is_number(2) && text.chars().all(is_part)
 }
 
 /// Joins periods that touch.
@@ -137,6 +148,16 @@ mod tests {
     fn an_order_that_is_renewed_is_one_period() {
         let orders = [(10, 20), (20, 30), (0, 5)].map(|(from, to)| order("10.0.0.7", from, to));
         assert_eq!(plain(&orders), [("10.0.0.7/32".to_owned(), vec![(0, 5), (10, 30)])]);
+    }
+
+    #[test]
+    fn an_address_in_the_place_of_an_instant_is_not_repeated() {
+        for text in ["192.0.2.77", "2001:db8::77", "2001-db8", "2026-03-01 192.0.2.77"] {
+            let misplaced = TargetFile { from: text.to_owned(), ..order("10.0.0.7", 1, 2) };
+            let error = targets(&[misplaced]).unwrap_err();
+            assert!(error.contains("number 1: from is not an instant"), "{error}");
+            assert!(!error.contains(text), "{error}");
+        }
     }
 
     #[test]

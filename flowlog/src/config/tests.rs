@@ -90,6 +90,27 @@ fn a_profile_must_be_named() {
 }
 
 #[test]
+fn a_profile_that_does_not_exist_is_answered_with_those_that_do() {
+    let error = config("profile = \"everything\"").unwrap_err();
+    assert!(error.contains("line 1: profile must be \"flows\""), "{error}");
+}
+
+#[test]
+fn a_number_beyond_all_bounds_is_refused_by_its_key() {
+    let error = config("profile = \"flows\"\nmax_flows_v4 = 99999999999").unwrap_err();
+    assert!(error.contains("line 2: the value of max_flows_v4 is out of range"), "{error}");
+}
+
+#[test]
+fn a_spool_into_which_nothing_fits_is_refused_with_the_least_size() {
+    let with = |bytes: u64| {
+        config(&format!("profile = \"flows\"\ninterfaces = [\"wg0\"]\nspool_max_bytes = {bytes}"))
+    };
+    assert!(with(65_535).unwrap_err().contains("at least 65536"));
+    assert!(with(65_536).is_ok());
+}
+
+#[test]
 fn an_unknown_key_is_refused_by_name_and_line() {
     let error = config("profile = \"flows\"\ninterfaces = [\"wg0\"]\nwindwo = \"5m\"").unwrap_err();
     assert!(error.contains("windwo") && error.contains("line 3"), "{error}");

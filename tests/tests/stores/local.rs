@@ -50,7 +50,8 @@ fn what_is_put_and_what_is_deleted_is_synced() {
     let directory = scratch.path().join("store");
     // A probe puts, creates and deletes. Whatever else this machine lacks does not matter here.
     let store = directory.to_str().unwrap();
-    let calls = trace(&["check", "--interface", "lo", "--store", store], scratch.path());
+    let check = ["check", "--probe", "--profile", "flows", "--interface", "lo", "--store", store];
+    let calls = trace(&check, scratch.path());
     let at = |wanted: &dyn Fn(&str, &str) -> bool| -> Vec<usize> {
         (0..calls.len()).filter(|i| wanted(&calls[*i].0, &calls[*i].1)).collect()
     };
