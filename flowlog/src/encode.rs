@@ -11,8 +11,10 @@ pub mod layout;
 mod ledger;
 pub mod metadata;
 pub mod order;
+mod page;
 mod reference;
 pub mod schema;
+pub mod seal;
 mod writer;
 
 pub use file::{Encoded, encode as encode_file};

@@ -14,7 +14,7 @@ use flowlog_common::{flow::Direction, total::Count};
 
 use parquet::file::metadata::KeyValue;
 
-use super::{Error, metadata::direction_name, schema, writer};
+use super::{Error, metadata::direction_name, schema, seal, writer};
 use crate::{
     aggregate::ledger::{Account, Gap, LedgerEntry},
     clock::Utc,
@@ -34,8 +34,9 @@ pub(super) fn encode(
         .flat_map(|(window, entry)| rows_of(window, entry))
         .collect();
     let batch = columns(&rows).map_err(|source| Error::Columns { dataset: DATASET, source })?;
-    writer::write(&batch, metadata(rows.len()))
-        .map_err(|source| Error::Parquet { dataset: DATASET, source })
+    let file = writer::write(DATASET, &batch, seal::pairs(metadata(rows.len())))
+        .map_err(|source| Error::Parquet { dataset: DATASET, source })?;
+    Ok(seal::seal(file))
 }
 
 /// The rows of an interface in a window: its account with its first gap, and a row without counts

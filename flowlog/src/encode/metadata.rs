@@ -11,7 +11,7 @@ use parquet::file::{
 
 use sha2::{Digest as _, Sha256};
 
-use super::schema;
+use super::{schema, seal};
 use crate::{
     aggregate::ledger::Account,
     clock::Utc,
@@ -36,7 +36,7 @@ const NUMBERING: &str = "flowlog.numbering";
 const FLOWS_ROWS: &str = "flowlog.flows_rows";
 const FLOWS_SHA256: &str = "flowlog.flows_sha256";
 
-const MEANINGS: [(&str, &str); 12] = [
+const MEANINGS: [(&str, &str); 13] = [
     (SCHEMA_VERSION, "version of the table"),
     (GATEWAY, "name of the gateway"),
     (WINDOW_START, "beginning of the first of its windows, UTC"),
@@ -60,6 +60,10 @@ const MEANINGS: [(&str, &str); 12] = [
     (
         FLOWS_SHA256,
         "SHA-256 of the file of `flows` that belongs to it, in files of `ledger`; absent where there is no such file",
+    ),
+    (
+        seal::KEY,
+        "SHA-256 of the file itself, made with 64 zeros in the place of this value, in files of `ledger`",
     ),
 ];
 
@@ -102,9 +106,14 @@ pub(super) fn flows_pairs(rows: u64, flows: Option<&Bytes>) -> Vec<KeyValue> {
 /// The SHA-256 of a file, in hexadecimal digits.
 #[must_use]
 pub fn sha256(file: &[u8]) -> String {
+    hex(&Sha256::digest(file))
+}
+
+/// A digest in hexadecimal digits.
+pub(super) fn hex(digest: &[u8]) -> String {
     use std::fmt::Write as _;
 
-    Sha256::digest(file).iter().fold(String::new(), |mut text, byte| {
+    digest.iter().fold(String::new(), |mut text, byte| {
         write!(text, "{byte:02x}").unwrap_or_default();
         text
     })
@@ -143,6 +152,8 @@ pub struct Facts {
     pub schema_version: Option<String>,
     /// Name of the gateway.
     pub gateway: Option<String>,
+    /// Beginning of the first of its windows.
+    pub window_start: Option<Utc>,
     /// What tells it from every other file but its partner in the other table.
     pub lineage: Option<String>,
     /// Number of rows.
@@ -172,6 +183,9 @@ impl Facts {
         Self {
             schema_version: value(SCHEMA_VERSION),
             gateway: value(GATEWAY),
+            window_start: value(WINDOW_START)
+                .and_then(|start| start.parse::<jiff::Timestamp>().ok())
+                .map(Utc::from),
             lineage: value(LINEAGE),
             rows: value(ROWS).and_then(|rows| rows.parse().ok()),
             epochs: value(EPOCHS).and_then(|epochs| epochs.parse().ok()),

@@ -9,7 +9,7 @@ use parquet::{
     bloom_filter::Sbbf,
     column::{
         page::{CompressedPage, Page, PageWriter as _},
-        writer::ColumnCloseResult,
+        writer::{ColumnCloseResult, get_column_writer, get_typed_column_writer},
     },
     data_type::DataType,
     errors::ParquetError,
@@ -17,13 +17,14 @@ use parquet::{
         metadata::{ColumnChunkMetaData, PageEncodingStats},
         properties::{EnabledStatistics, WriterPropertiesPtr},
         statistics::Statistics,
-        writer::{SerializedPageWriter, SerializedRowGroupWriter, TrackedWrite},
+        writer::SerializedRowGroupWriter,
     },
     schema::types::ColumnDescPtr,
 };
 use zstd::bulk::Compressor;
 
 use super::hybrid;
+use crate::encode::page::Pages;
 
 /// A row group that is being written, column by column in the order of the schema.
 pub struct Columns<'a, 'g, W: Write> {
@@ -71,20 +72,25 @@ impl<W: Write + Send> Columns<'_, '_, W> {
         values: &[T::T],
         levels: &[i16],
     ) -> Result<(), ParquetError> {
-        self.next()?;
+        let descriptor = self.next()?;
         let levels = (!levels.is_empty()).then_some(levels);
-        let mut column = self.group.next_column()?.ok_or_else(too_many)?;
-        column.typed::<T>().write_batch(values, levels, None)?;
-        column.close()
+        let mut bytes = vec![];
+        let pages = Box::new(Pages(&mut bytes));
+        let column = get_column_writer(descriptor, self.properties.clone(), pages);
+        let mut column = get_typed_column_writer::<T>(column);
+        column.write_batch(values, levels, None)?;
+        let close = column.close()?;
+        self.group.append_column(&Bytes::from(bytes), close)
     }
 
     /// Writes the next column with a dictionary.
     pub fn write_chunk(&mut self, chunk: Chunk<'_>) -> Result<(), ParquetError> {
         let descriptor = self.next()?;
-        let mut bytes = TrackedWrite::new(vec![]);
-        let mut pages = Pages { to: &mut bytes, compressor: self.compressor, uncompressed: 0 };
+        let mut bytes = vec![];
+        let mut pages =
+            DictionaryPages { to: &mut bytes, compressor: self.compressor, uncompressed: 0 };
         pages.write_dictionary(chunk.dictionary)?;
-        let data_offset = pages.to.bytes_written();
+        let data_offset = pages.to.len();
         let page_count = pages.write_data(&chunk, self.properties.data_page_row_count_limit())?;
         let uncompressed = pages.uncompressed;
         let count = |page_type, encoding, count| PageEncodingStats { page_type, encoding, count };
@@ -96,7 +102,7 @@ impl<W: Write + Send> Columns<'_, '_, W> {
                 count(PageType::DICTIONARY_PAGE, Encoding::PLAIN, 1),
                 count(PageType::DATA_PAGE, Encoding::RLE_DICTIONARY, page_count),
             ])
-            .set_total_compressed_size(length(bytes.bytes_written())?)
+            .set_total_compressed_size(length(bytes.len())?)
             .set_total_uncompressed_size(length(uncompressed)?)
             .set_num_values(length(rows)?)
             .set_dictionary_page_offset(Some(0))
@@ -105,14 +111,14 @@ impl<W: Write + Send> Columns<'_, '_, W> {
             metadata = metadata.set_statistics(chunk.statistics);
         }
         let close = ColumnCloseResult {
-            bytes_written: bytes.bytes_written() as u64,
+            bytes_written: bytes.len() as u64,
             rows_written: rows as u64,
             metadata: metadata.build()?,
             bloom_filter: chunk.bloom_filter,
             column_index: None,
             offset_index: None,
         };
-        self.group.append_column(&Bytes::from(bytes.into_inner()?), close)
+        self.group.append_column(&Bytes::from(bytes), close)
     }
 
     pub fn finish(self) -> Result<(), ParquetError> {
@@ -132,15 +138,15 @@ impl Chunk<'_> {
     }
 }
 
-/// The pages of a column chunk.
-struct Pages<'a> {
-    to: &'a mut TrackedWrite<Vec<u8>>,
+/// The pages of a column chunk that has a dictionary.
+struct DictionaryPages<'a> {
+    to: &'a mut Vec<u8>,
     compressor: &'a mut Compressor<'static>,
     /// Bytes of all of them, had they not been compressed.
     uncompressed: usize,
 }
 
-impl Pages<'_> {
+impl DictionaryPages<'_> {
     fn write_dictionary(&mut self, dictionary: &Dictionary) -> Result<(), ParquetError> {
         let num_values = page_count(dictionary.count)?;
         self.write(&dictionary.values, |buf| Page::DictionaryPage {
@@ -191,7 +197,7 @@ impl Pages<'_> {
     ) -> Result<(), ParquetError> {
         let compressed = self.compressor.compress(bytes)?;
         let page = CompressedPage::new(page(compressed.into()), bytes.len());
-        self.uncompressed += SerializedPageWriter::new(self.to).write_page(page)?.uncompressed_size;
+        self.uncompressed += Pages(self.to).write_page(page)?.uncompressed_size;
         Ok(())
     }
 }
