@@ -28,7 +28,7 @@ use object_store::{
 use url::Url;
 
 use crate::gateway::GatewayName;
-use layout::Dataset;
+use layout::{Dataset, Partition};
 
 pub use self::{
     error::{Error, Found, Kind},
@@ -140,6 +140,15 @@ impl Store {
         self.objects.get(object).await.map_err(read)?.bytes().await.map_err(read)
     }
 
+    /// Reads an object whole; `None` where there is none.
+    pub async fn read_present(&self, object: &Path) -> Result<Option<Bytes>, Error> {
+        match self.read(object).await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(Error::Read { source: object_store::Error::NotFound { .. }, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Deletes an object; one that is gone already counts as deleted.
     pub async fn delete(&self, object: &Path) -> Result<(), Error> {
         match self.objects.delete(object).await {
@@ -205,6 +214,11 @@ impl Store {
     #[expect(clippy::unused_async, reason = "the directory may be another process's")]
     pub async fn inspect(&self) -> Result<Vec<Oddity>, Error> {
         Ok(vec![])
+    }
+
+    /// The files of an hour of a table, in the order of the paths.
+    pub async fn list_partition(&self, partition: &Partition) -> Result<Vec<ObjectMeta>, Error> {
+        self.list_under(Some(&Path::from(partition.folder()))).await
     }
 
     async fn list_under(&self, prefix: Option<&Path>) -> Result<Vec<ObjectMeta>, Error> {

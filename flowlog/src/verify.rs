@@ -1,209 +1,278 @@
 //! Adding the ledger up again: does every packet that an interface saw lie in the store?
+//!
+//! An hour's files are read together, and again while they change: a daemon puts the flows first and
+//! their ledger then, and retention takes them away in that order. What stays different is a
+//! difference. Each file fails by itself.
 
+mod continuity;
+mod hour;
+mod isolated;
 mod read;
+mod report;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use flowlog_common::{flow::Direction, total::Count};
-use object_store::path::Path;
+use object_store::{ObjectMeta, path::Path};
 
-use crate::{
-    aggregate::ledger::{Account, Gap},
-    clock::Utc,
-    encode::metadata::direction_name,
-    store::{
-        self, Store,
-        layout::{Dataset, ObjectName},
+use self::{
+    continuity::Findings,
+    hour::{Hour, HourName, Listed},
+};
+pub use self::{
+    read::Error as ReadError,
+    report::{
+        Check, Difference, Double, Foreign, ForeignReason, InterfaceGap, Missing, PairDifference,
+        PairFault, Report, SumDifference, Warning,
     },
 };
-pub use read::Error as ReadError;
+use crate::{
+    clock,
+    store::{
+        self, Store,
+        layout::{Dataset, ObjectName, Partition},
+    },
+};
 
-/// What was added up.
-#[derive(Debug, Default)]
-pub struct Report {
-    /// Number of windows, by gateway and beginning.
-    pub windows: usize,
-    /// Number of files.
-    pub files: usize,
-    /// Number of flow rows.
-    pub rows: u64,
-    /// Packets that the interfaces saw.
-    pub packets: u64,
-    /// Bytes that the interfaces saw.
-    pub bytes: u64,
-    /// When nothing was counted, as the ledger says.
-    pub gaps: BTreeSet<GapOf>,
-    /// Where the sums differ.
-    pub differences: Vec<Difference>,
-    /// Files that cannot be read.
-    pub unreadable: Vec<(Path, ReadError)>,
-}
-
-/// A time in which an interface may have been in use without being counted.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct GapOf {
-    /// Name of the gateway.
-    pub gateway: String,
-    /// Name of the interface.
-    pub interface: String,
-    /// When.
-    pub gap: Gap,
-}
-
-impl std::fmt::Display for GapOf {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { gateway, interface, gap: Gap { start, end, reason } } = self;
-        let reason = reason.name();
-        write!(
-            f,
-            "gateway {gateway}, interface {interface}: not counted from {start} to {end} ({reason})"
-        )
-    }
-}
-
-/// A window or hour, interface and direction that does not balance.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Difference {
-    /// Name of the gateway.
-    pub gateway: String,
-    /// Beginning of the window or hour.
-    pub at: Utc,
-    /// Name of the interface.
-    pub interface: String,
-    /// Which way.
-    pub direction: Direction,
-    /// Packets and bytes that are missing; negative where there are too many.
-    pub missing: (i128, i128),
-    /// What was compared.
-    pub what: What,
-}
-
-/// Which sum does not balance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
-    /// The ledger of a window: what was seen against what became of it.
-    Ledger,
-    /// What the ledger of an hour says is in flow rows against the rows in the store.
-    Rows,
-}
-
-impl std::fmt::Display for Difference {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { gateway, at, interface, direction, missing, what } = self;
-        let direction = direction_name(*direction);
-        let (packets, bytes) = missing;
-        let (span, what) = match what {
-            What::Ledger => ("window", "seen but not accounted for"),
-            What::Rows => ("hour", "in the ledger but in no flow row"),
-        };
-        write!(
-            f,
-            "gateway {gateway}, {span} {at}, interface {interface}, {direction}: \
-             {packets} packets and {bytes} bytes are {what}"
-        )
-    }
-}
-
-/// What is added up of each window and of each hour: a row does not say of which window it is.
-#[derive(Default)]
-struct Sums {
-    windows: BTreeMap<Place, Account>,
-    hours: BTreeMap<Place, Hour>,
-}
-
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
-    gateway: String,
-    at: Utc,
-    interface: String,
-    direction: Direction,
-}
-
-#[derive(Default)]
-struct Hour {
-    ledger: Account,
-    rows: Count,
+/// How much of the files is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Depth {
+    /// The columns that are added up; the digest of every file is compared.
+    #[default]
+    Sums,
+    /// Every page of every column.
+    Pages,
 }
 
 /// Reads every file of a store and adds it up; `progress` is told of each file before it is read.
 pub async fn verify(
     store: &Store,
-    mut progress: impl FnMut(usize, usize),
+    depth: Depth,
+    progress: impl FnMut(usize, usize),
 ) -> Result<Report, store::Error> {
-    let mut files = vec![];
-    for dataset in Dataset::ALL {
-        let objects = store.list_dataset(dataset).await?;
-        files.extend(objects.iter().filter_map(|object| ObjectName::parse(&object.location)));
-    }
-    let mut report = Report { files: files.len(), ..Report::default() };
-    let mut sums = Sums::default();
-    for (index, name) in files.iter().enumerate() {
-        progress(index, files.len());
-        let path = name.path();
-        let file = store.read(&path).await?;
-        let of = |at, interface: &str, direction| Place {
-            gateway: name.partition.gateway.clone(),
-            at,
-            interface: interface.to_owned(),
-            direction,
-        };
-        let outcome = match name.partition.dataset {
-            Dataset::Flows => read::flows(file, |interface, direction, count, rows| {
-                let hour =
-                    sums.hours.entry(of(name.window_start, interface, direction)).or_default();
-                hour.rows.add(count.packets, count.bytes);
-                report.rows += rows;
-            }),
-            Dataset::Ledger => read::ledger(file, |row| {
-                let read::LedgerRow { window, interface, direction, gap, account } = row;
-                let hour =
-                    sums.hours.entry(of(name.window_start, interface, direction)).or_default();
-                hour.ledger.add(account);
-                sums.windows.entry(of(window, interface, direction)).or_default().add(account);
-                // The same in the rows of both directions.
-                report.gaps.extend(gap.map(|gap| GapOf {
-                    gateway: name.partition.gateway.clone(),
-                    interface: interface.to_owned(),
-                    gap,
-                }));
-            }),
-        };
-        if let Err(error) = outcome {
-            report.unreadable.push((path, error));
-        }
-    }
-    let windows: BTreeSet<_> =
-        sums.windows.keys().map(|place| (&place.gateway, place.at)).collect();
-    report.windows = windows.len();
-    for (place, account) in &sums.windows {
-        report.packets += account.seen.packets;
-        report.bytes += account.seen.bytes;
-        report.compare(place, account.missing(), What::Ledger);
-    }
-    for (place, hour) in &sums.hours {
-        report.compare(place, hour.missing_rows(), What::Rows);
-    }
-    Ok(report)
+    let mut verification = Verification::begin(store, depth, progress).await?;
+    verification.settle().await?;
+    let findings = verification.settle_continuity().await?;
+    Ok(verification.report(findings))
 }
 
-impl Report {
-    fn compare(&mut self, place: &Place, missing: (i128, i128), what: What) {
-        if missing != (0, 0) {
-            let Place { gateway, at, interface, direction } = place.clone();
-            let difference = Difference { gateway, at, interface, direction, missing, what };
-            self.differences.push(difference);
+/// Pauses between the attempts to read what does not agree. Together they are longer than a daemon
+/// takes to put the ledger behind a large file of flows.
+const PAUSES_MS: [u64; 16] =
+    [20, 30, 45, 70, 100, 150, 220, 330, 500, 750, 1_100, 1_700, 2_500, 3_800, 5_700, 8_500];
+/// So many of them where nothing shows that somebody is writing.
+const PAUSES_AT_REST: usize = 8;
+/// What was written within this time may be about to be completed.
+const FRESH: Duration = Duration::from_mins(10);
+
+struct Verification<'a, P> {
+    store: &'a Store,
+    depth: Depth,
+    progress: P,
+    /// Files that were read, and files that there are.
+    read: (usize, usize),
+    hours: BTreeMap<HourName, Hour>,
+    strangers: Vec<Foreign>,
+}
+
+/// What is in a store.
+struct Listing {
+    hours: BTreeMap<HourName, Vec<Listed>>,
+    strangers: Vec<Foreign>,
+}
+
+impl Listing {
+    async fn of(store: &Store) -> Result<Self, store::Error> {
+        let mut listing = Self { hours: BTreeMap::new(), strangers: vec![] };
+        for dataset in Dataset::ALL {
+            for object in list(store, dataset).await? {
+                listing.add(&object);
+            }
+        }
+        Ok(listing)
+    }
+
+    fn add(&mut self, object: &ObjectMeta) {
+        match ObjectName::parse(&object.location) {
+            Some(name) => {
+                self.hours.entry(HourName::of(&name)).or_default().push(Listed::new(name, object));
+            }
+            // Whoever asks the store by the ending of names reads it too.
+            None if object.location.as_ref().ends_with(".parquet") => {
+                let (object, reason) = (object.location.clone(), ForeignReason::Name);
+                self.strangers.push(Foreign { object, reason });
+            }
+            None => (),
         }
     }
 }
 
-impl Hour {
-    fn missing_rows(&self) -> (i128, i128) {
-        let Account { flows, overflow, .. } = self.ledger;
-        let missing = |of: fn(&Count) -> u64| {
-            i128::from(of(&flows)) + i128::from(of(&overflow)) - i128::from(of(&self.rows))
-        };
-        (missing(|count| count.packets), missing(|count| count.bytes))
+/// Lists a table, again where its folders go away meanwhile.
+async fn list(store: &Store, dataset: Dataset) -> Result<Vec<ObjectMeta>, store::Error> {
+    let mut pauses = PAUSES_MS.iter().take(PAUSES_AT_REST);
+    loop {
+        match (store.list_dataset(dataset).await, pauses.next()) {
+            (Err(_), Some(pause)) => tokio::time::sleep(Duration::from_millis(*pause)).await,
+            (listed, _) => return listed,
+        }
     }
+}
+
+impl<'a, P: FnMut(usize, usize)> Verification<'a, P> {
+    /// Reads everything once.
+    async fn begin(store: &'a Store, depth: Depth, progress: P) -> Result<Self, store::Error> {
+        let Listing { hours, strangers } = Listing::of(store).await?;
+        let files = hours.values().map(Vec::len).sum();
+        let mut this =
+            Self { store, depth, progress, read: (0, files), hours: BTreeMap::new(), strangers };
+        for (name, listed) in hours {
+            this.read_hour(name, listed).await;
+        }
+        Ok(this)
+    }
+
+    async fn read_hour(&mut self, name: HourName, listed: Vec<Listed>) {
+        let Self { store, depth, progress, read: (done, all), .. } = self;
+        let mut progress = || {
+            progress((*done).min(*all), *all);
+            *done += 1;
+        };
+        let hour = hour::read(store, &name, listed, *depth, &mut progress).await;
+        if hour.listed.is_empty() {
+            self.hours.remove(&name);
+        } else {
+            self.hours.insert(name, hour);
+        }
+    }
+
+    /// Reads the hours again in which something does not agree, while they change.
+    async fn settle(&mut self) -> Result<(), store::Error> {
+        let is_unclean = |(name, hour): (&HourName, &Hour)| (!hour.is_clean()).then(|| name.clone());
+        let mut unsettled: Vec<HourName> = self.hours.iter().filter_map(is_unclean).collect();
+        for (attempt, pause) in PAUSES_MS.into_iter().enumerate() {
+            if attempt >= PAUSES_AT_REST {
+                unsettled.retain(|name| self.hours.get(name).is_some_and(is_fresh));
+            }
+            if unsettled.is_empty() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            let mut still = vec![];
+            for name in unsettled {
+                let listed = self.list_hour(&name).await?;
+                let known = self.hours.get(&name);
+                if known.is_none_or(|hour| hour.has_vanished || hour.listed != listed) {
+                    self.read_hour(name.clone(), listed).await;
+                }
+                if self.hours.get(&name).is_some_and(|hour| !hour.is_clean()) {
+                    still.push(name);
+                }
+            }
+            unsettled = still;
+        }
+        Ok(())
+    }
+
+    async fn list_hour(&self, name: &HourName) -> Result<Vec<Listed>, store::Error> {
+        let mut listed = vec![];
+        for dataset in Dataset::ALL {
+            let HourName { gateway, hour } = name.clone();
+            for object in self.store.list_partition(&Partition { gateway, hour, dataset }).await? {
+                listed.extend(
+                    ObjectName::parse(&object.location).map(|name| Listed::new(name, &object)),
+                );
+            }
+        }
+        Ok(listed)
+    }
+
+    /// Compares the hours with each other, and reads anew what has changed since, as long as that
+    /// makes a difference: they were not read at the same instant.
+    async fn settle_continuity(&mut self) -> Result<Findings, store::Error> {
+        let mut findings = self.compare_hours();
+        for pause in [100, 500, 2_000, 4_000] {
+            if findings.missing.is_empty() && findings.double.is_empty() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            let Listing { hours, strangers } = Listing::of(self.store).await?;
+            self.strangers = strangers;
+            let is_known = |(name, listed): &(&HourName, &Vec<Listed>)| {
+                self.hours.get(*name).is_some_and(|hour| hour.listed == **listed)
+            };
+            let known: BTreeSet<HourName> =
+                hours.iter().filter(is_known).map(|(name, _)| name.clone()).collect();
+            if known.len() == hours.len() && hours.len() == self.hours.len() {
+                break;
+            }
+            self.hours.retain(|name, _| known.contains(name));
+            for (name, listed) in hours.into_iter().filter(|(name, _)| !known.contains(name)) {
+                self.read_hour(name, listed).await;
+            }
+            self.settle().await?;
+            findings = self.compare_hours();
+        }
+        Ok(findings)
+    }
+
+    fn compare_hours(&mut self) -> Findings {
+        let copies = self.copies();
+        let is_copy = |path: &Path| copies.iter().any(|copy| copy.object == *path);
+        let stored = self.hours.values().flat_map(|hour| &hour.stored);
+        let stored: Vec<_> = stored.filter(|file| !is_copy(&file.path)).collect();
+        let findings = continuity::check(&stored);
+        self.strangers.retain(|foreign| !matches!(foreign.reason, ForeignReason::Copy(_)));
+        self.strangers.extend(copies);
+        findings
+    }
+
+    /// Files that are what another one is.
+    fn copies(&self) -> Vec<Foreign> {
+        let mut first: BTreeMap<(Dataset, &str), &Path> = BTreeMap::new();
+        let mut copies = vec![];
+        for (dataset, lineage, path) in self.hours.values().flat_map(|hour| &hour.lineages) {
+            match first.get(&(*dataset, lineage.as_str())) {
+                Some(original) => copies.push(Foreign {
+                    object: path.clone(),
+                    reason: ForeignReason::Copy((*original).clone()),
+                }),
+                None => {
+                    first.insert((*dataset, lineage), path);
+                }
+            }
+        }
+        copies
+    }
+
+    fn report(self, findings: Findings) -> Report {
+        let Findings { missing, double, warnings } = findings;
+        let foreign = self.strangers;
+        let mut report = Report { missing, double, foreign, warnings, ..Report::default() };
+        for hour in self.hours.into_values() {
+            report.files += hour.files;
+            report.windows += hour.windows;
+            report.rows += hour.rows;
+            report.packets += hour.packets;
+            report.bytes += hour.bytes;
+            report.gaps.extend(hour.gaps);
+            report.differences.extend(hour.differences);
+            report.foreign.extend(hour.foreign);
+            report.warnings.extend(hour.warnings);
+            report.unreadable.extend(hour.unreadable);
+        }
+        report
+    }
+}
+
+/// Whether somebody may be writing to an hour, or deleting it.
+fn is_fresh(hour: &Hour) -> bool {
+    let now = clock::now();
+    let is_fresh = |file: &Listed| {
+        clock::Utc::from_ms(file.state.modified_ms).distance(now) < FRESH
+    };
+    hour.has_vanished || hour.listed.iter().any(is_fresh)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `flowlog verify`
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{IsTerminal as _, Write};
 
 use clap::Args;
 use flowlog::{
@@ -8,20 +8,36 @@ use flowlog::{
     config::DEFAULT_STORE,
     store::Store,
     telemetry::with_causes,
-    verify::{GapOf, Report, verify},
+    verify::{Depth, InterfaceGap, Report, verify},
 };
 
 use super::{Failure, Format, Global, Outcome, size};
 
+/// Add every window up again: is each packet that was seen in the store?
+///
+/// Each ledger is even by itself, and compared with its flows: their sums, and the digest of the
+/// file. The epochs of a gateway are numbered; a number that is in no file, or in two, is named, as
+/// is a file that is not what its name says. Files of a ledger of version 1 have neither digests nor
+/// numbers, so that only their sums are compared.
+///
+/// It may run while a daemon writes and while retention deletes: what changes is read again.
 #[derive(Args)]
 pub struct Arguments {
     /// The store: a directory or a URL.
     #[arg(long, short, value_name = "URL", default_value = DEFAULT_STORE)]
     store: String,
+    /// Read every page of every column too
+    ///
+    /// Without it, the columns of counts are decoded, and every byte is in the digest of its file.
+    /// With it, all columns are decoded, and the checksum of each page is compared: what damage there
+    /// is in files that have no digest, and whether each row can be read.
+    #[arg(long)]
+    deep: bool,
 }
 
 pub fn run(arguments: &Arguments, global: &Global) -> Result<Outcome, Failure> {
     let store = Store::open(&arguments.store).map_err(Failure::usage)?;
+    let depth = if arguments.deep { Depth::Pages } else { Depth::Sums };
     let shows_progress = std::io::stderr().is_terminal();
     let progress = |done: usize, all: usize| {
         // Where standard error cannot be written, nobody misses the progress.
@@ -29,11 +45,20 @@ pub fn run(arguments: &Arguments, global: &Global) -> Result<Outcome, Failure> {
             write!(std::io::stderr(), "\r{done} of {all} files").unwrap_or_default();
         }
     };
-    let report = super::runtime()?.block_on(verify(&store, progress))?;
+    let report = super::runtime()?.block_on(verify(&store, depth, progress))?;
     if shows_progress {
-        eprint!("\r\x1b[K");
+        write!(std::io::stderr(), "\r\x1b[K").unwrap_or_default();
     }
-    print(&report, global.format)?;
+    let outcome = outcome(&report, store.url().as_str());
+    match print(&report, global.format) {
+        // The exit code is that of the store, whoever hears of it.
+        Err(error) if super::is_broken_pipe(&error) => outcome,
+        Err(error) => outcome.and(Err(error.into())),
+        Ok(()) => outcome,
+    }
+}
+
+fn outcome(report: &Report, store: &str) -> Result<Outcome, Failure> {
     if let Some((object, error)) = report.unreadable.first() {
         return Err(Failure::Failed(anyhow::anyhow!(
             "{} files cannot be read, the first is {object}: {}",
@@ -41,38 +66,93 @@ pub fn run(arguments: &Arguments, global: &Global) -> Result<Outcome, Failure> {
             with_causes(error)
         )));
     }
-    Ok(if report.differences.is_empty() { Outcome::Done } else { Outcome::None })
+    if report.is_of_nothing() {
+        let line = format!("nothing to verify: no files of flowlog under {store}");
+        // Where even this cannot be written, the exit code says it.
+        writeln!(std::io::stderr(), "flowlog: {line}").unwrap_or_default();
+        return Ok(Outcome::None);
+    }
+    Ok(if report.is_balanced() { Outcome::Done } else { Outcome::None })
 }
 
 fn print(report: &Report, format: Format) -> anyhow::Result<()> {
-    let Report { windows, files, rows, packets, bytes, gaps, differences, unreadable } = report;
     if format == Format::Json {
-        return super::print_json(&serde_json::json!({
-            "windows": windows,
-            "files": files,
-            "rows": rows,
-            "packets": packets,
-            "bytes": bytes,
-            "gaps": gaps.iter().map(gap_json).collect::<Vec<_>>(),
-            "differences": differences.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "unreadable": unreadable.iter().map(|(object, _)| object.to_string()).collect::<Vec<_>>(),
-        }));
+        return super::print_json(&json(report));
     }
-    let mut out = std::io::stdout();
+    let mut text = vec![];
+    write_text(report, &mut text)?;
+    Ok(std::io::stdout().write_all(&text)?)
+}
+
+fn json(report: &Report) -> serde_json::Value {
+    let Report {
+        windows,
+        files,
+        rows,
+        packets,
+        bytes,
+        gaps,
+        differences,
+        missing,
+        double,
+        foreign,
+        warnings,
+        unreadable,
+    } = report;
+    serde_json::json!({
+        "windows": windows,
+        "files": files,
+        "rows": rows,
+        "packets": packets,
+        "bytes": bytes,
+        "gaps": gaps.iter().map(gap_json).collect::<Vec<_>>(),
+        "differences": lines(differences),
+        "missing": lines(missing),
+        "double": lines(double),
+        "foreign": lines(foreign),
+        "warnings": lines(warnings),
+        "unreadable": unreadable.iter().map(|(object, _)| object.to_string()).collect::<Vec<_>>(),
+    })
+}
+
+fn lines<T: ToString>(all: &[T]) -> Vec<String> {
+    all.iter().map(ToString::to_string).collect()
+}
+
+fn write_text(report: &Report, out: &mut impl Write) -> std::io::Result<()> {
+    let Report { windows, files, rows, packets, bytes, gaps, .. } = report;
+    let Report { differences, missing, double, foreign, warnings, unreadable, .. } = report;
     for gap in gaps {
         writeln!(out, "{gap}")?;
     }
-    for difference in differences {
-        writeln!(out, "{difference}")?;
+    for warning in warnings {
+        writeln!(out, "warning: {warning}")?;
     }
-    let verdict = if differences.is_empty() && unreadable.is_empty() {
+    for line in [lines(differences), lines(missing), lines(double), lines(foreign)].concat() {
+        writeln!(out, "{line}")?;
+    }
+    for (object, error) in unreadable {
+        writeln!(out, "{object}: {}", with_causes(error))?;
+    }
+    if report.is_of_nothing() && unreadable.is_empty() {
+        return writeln!(out, "NOTHING TO VERIFY");
+    }
+    let faults = [
+        (differences.len(), "differences"),
+        (missing.len(), "ranges of epochs missing"),
+        (double.len(), "ranges of epochs double"),
+        (foreign.len(), "foreign files"),
+        (unreadable.len(), "unreadable files"),
+    ];
+    let faults: Vec<String> = faults
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, name)| format!("{count} {name}"))
+        .collect();
+    let verdict = if faults.is_empty() {
         "balanced".to_owned()
     } else {
-        format!(
-            "NOT BALANCED: {} differences, {} unreadable files",
-            differences.len(),
-            unreadable.len()
-        )
+        format!("NOT BALANCED: {}", faults.join(", "))
     };
     writeln!(
         out,
@@ -86,8 +166,8 @@ fn print(report: &Report, format: Format) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn gap_json(of: &GapOf) -> serde_json::Value {
-    let GapOf { gateway, interface, gap: Gap { start, end, reason } } = of;
+fn gap_json(of: &InterfaceGap) -> serde_json::Value {
+    let InterfaceGap { gateway, interface, gap: Gap { start, end, reason } } = of;
     let (start, end) = (start.to_string(), end.to_string());
     serde_json::json!({
         "gateway": gateway,
