@@ -32,13 +32,13 @@ use std::{
 use flowlog_common::{flow::Direction, interface::Interface};
 
 use crate::config::InterfacePattern;
-pub use bpffs::reachable;
+pub use bpffs::{reachable, reachable_as_it_is};
 pub use control::Control;
 pub use error::Error;
 pub use found::{Contents, Counts, Emptied, Found, Previous};
 use hook::{Before, Hooked};
 use interface::{Layer, Link};
-pub use pins::{Kept, Pins};
+pub use pins::{Kept, OtherGateway, Pins};
 use presence::Presence;
 pub use program::{Loaded, MapSizes, Maps, Program};
 pub use targets::Targets;

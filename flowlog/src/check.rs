@@ -1,19 +1,32 @@
 //! Whether this machine can do the job: kernel, capabilities, interfaces, store, spool, pins, clock.
+//!
+//! It changes nothing on the machine, but for what the write test of the store puts and deletes where
+//! that is asked for.
 
+mod interfaces;
 mod kept;
+mod store;
 
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::{
-    capture::{MapSizes, Program, interface},
+    capture::{AttachMode, MapSizes, Program},
     clock,
     config::Config,
     drain,
-    store::Store,
     telemetry::with_causes,
 };
+
+/// How to look.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// How `flowlog run` is to attach.
+    pub attach: AttachMode,
+    /// Put, read and delete an object in the store.
+    pub probe: bool,
+}
 
 /// What was looked at, and how it is.
 #[derive(Clone, Debug, Serialize)]
@@ -56,11 +69,12 @@ impl Finding {
 }
 
 /// Looks at everything that `flowlog run` needs with this configuration.
-pub async fn check(config: &Config) -> Vec<Finding> {
-    let mut findings = vec![kernel(), capabilities(), program(config), attachment()];
+pub async fn check(config: &Config, options: Options) -> Vec<Finding> {
+    let Options { attach, probe } = options;
+    let mut findings = vec![kernel(), capabilities(), program(config), attachment(attach)];
     findings.extend(drain_findings());
-    findings.extend(interfaces(config));
-    findings.push(store(config).await);
+    findings.extend(interfaces::findings(config));
+    findings.push(store::finding(config, probe).await);
     findings.extend(kept::findings(config));
     findings.push(clock_finding(&clock::quality()));
     findings
@@ -133,9 +147,17 @@ fn program(config: &Config) -> Finding {
     }
 }
 
-fn attachment() -> Finding {
+fn attachment(mode: AttachMode) -> Finding {
     let has_tcx = kernel_version(&kernel_release()) >= TCX_KERNEL;
-    Finding::sound("attachment", if has_tcx { "TCX" } else { "clsact (TCX needs Linux 6.6)" })
+    match mode {
+        AttachMode::Auto if has_tcx => Finding::sound("attachment", "TCX"),
+        AttachMode::Auto => Finding::sound("attachment", "clsact (TCX needs Linux 6.6)"),
+        AttachMode::Clsact => Finding::sound("attachment", "clsact, as asked for"),
+        AttachMode::Tcx if has_tcx => Finding::sound("attachment", "TCX, as asked for"),
+        AttachMode::Tcx => {
+            Finding::failed("attachment", "no TCX, which needs Linux 6.6", "use --attach auto")
+        }
+    }
 }
 
 fn drain_findings() -> Option<Finding> {
@@ -147,71 +169,14 @@ fn drain_findings() -> Option<Finding> {
     ))
 }
 
-fn interfaces(config: &Config) -> Vec<Finding> {
-    let links = match interface::list() {
-        Ok(links) => links,
-        Err(error) => {
-            let remedy = "allow AF_NETLINK and AF_INET sockets";
-            return vec![Finding::failed("interfaces", error.to_string(), remedy)];
-        }
-    };
-    let mut findings = vec![];
-    for pattern in &config.interfaces {
-        let mut matching = links.iter().filter(|link| pattern.matches(&link.name)).peekable();
-        if matching.peek().is_none() {
-            let none = format!("{pattern}: there is none yet");
-            findings.push(if pattern.is_name() {
-                Finding {
-                    at_fault: Fault::Configuration,
-                    ..Finding::failed(
-                        "interface",
-                        none,
-                        "correct the name (`ip link` lists them), or start with --wait",
-                    )
-                }
-            } else {
-                Finding::sound("interface", none)
-            });
-        }
-        findings.extend(matching.map(|link| match link.layer() {
-            Ok(interface::Layer::Ip) => {
-                Finding::sound("interface", format!("{}: packets begin with IP", link.name))
-            }
-            Ok(interface::Layer::Ethernet) => {
-                Finding::sound("interface", format!("{}: packets begin with Ethernet", link.name))
-            }
-            Err(error) => Finding {
-                at_fault: Fault::Configuration,
-                ..Finding::failed("interface", error.to_string(), "name a VPN interface")
-            },
-        }));
-    }
-    findings
-}
-
-async fn store(config: &Config) -> Finding {
-    let outcome = match Store::create(&config.store) {
-        Ok(store) => store.probe(&config.gateway).await,
-        Err(error) => Err(error),
-    };
-    match outcome {
-        Ok(()) => Finding::sound("store", format!("{} takes files", config.store)),
-        Err(error) => Finding::failed(
-            "store",
-            with_causes(&error),
-            "make the directory writable and free some space, or correct the URL and its credentials",
-        ),
-    }
-}
-
 fn clock_finding(quality: &clock::ClockQuality) -> Finding {
-    let bound = format!("at most {:?} wrong", rounded(quality.max_error));
+    let bound = rounded(quality.max_error);
     if quality.synchronised {
-        Finding::sound("clock", format!("synchronised, {bound}"))
+        Finding::sound("clock", format!("synchronised; off by at most {bound:?}"))
     } else {
         Finding::failed(
             "clock",
-            format!("nothing keeps it, {bound}"),
+            format!("not synchronised; may be off by up to {bound:?}"),
             "install and start chrony: times that are wrong name the wrong subscriber",
         )
     }

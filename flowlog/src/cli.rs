@@ -64,7 +64,7 @@ enum Command {
     /// Record the flows of VPN interfaces until SIGTERM or SIGINT.
     Run(run::Arguments),
     /// Say whether this machine can do it, and what to do where it cannot.
-    Check(run::Arguments),
+    Check(check::Arguments),
     /// Add every window up again: is each packet that was seen in the store?
     Verify(verify::Arguments),
     /// Destroy what has expired.

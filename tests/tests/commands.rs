@@ -200,6 +200,58 @@ fn check_says_what_is_wrong_and_what_to_do() {
 }
 
 #[test]
+fn check_changes_nothing_unless_it_is_told_to_try_the_store() {
+    let scratch = Scratch::new();
+    let [store, spool, pins] = ["store", "spool", "pins"].map(|name| scratch.path(name));
+    let arguments = ["--interface", "lo", "--store", &store, "--spool", &spool, "--pins", &pins];
+    let looked = check(&arguments);
+    assert!(looked.stdout.contains("ok    store           "), "{}", looked.stdout);
+    assert!(looked.stdout.contains("is made at the start"), "{}", looked.stdout);
+    assert_eq!(std::fs::read_dir(scratch.0.path()).unwrap().count(), 0);
+    let tried = check(&[&arguments[..], &["--probe"]].concat());
+    assert!(tried.stdout.contains("takes files"), "{}", tried.stdout);
+    assert!(Path::new(&store).is_dir());
+    assert_eq!(files_under(Path::new(&store)), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn check_names_the_way_to_attach_that_was_asked_for() {
+    let scratch = Scratch::new();
+    let arguments = ["--interface", "lo", "--store", &scratch.path("store"), "--attach", "clsact"];
+    let checked = check(&arguments);
+    assert!(checked.stdout.contains("attachment      clsact"), "{}", checked.stdout);
+}
+
+#[test]
+fn an_alternative_name_is_answered_with_the_name_of_the_interface() {
+    let scratch = Scratch::new();
+    let (gateway, _tun) = quiet_tun("fltun");
+    gateway.ip(&["link", "property", "add", "dev", "fltun", "altname", "members"]).unwrap();
+    for command in ["run", "check"] {
+        let output = gateway
+            .command(flowlog_binary())
+            .unwrap()
+            .args([command, "--profile", "flows", "--interface", "members"])
+            .args(["--store", &scratch.path("store")])
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].map(|said| String::from_utf8(said).unwrap());
+        let is_named = said.concat().contains("members is an alternative name of");
+        assert!(is_named && said.concat().contains("name it fltun"), "{command}: {said:?}");
+    }
+}
+
+#[test]
+fn nobody_collects_anything_without_a_profile() {
+    let scratch = Scratch::new();
+    for command in ["run", "check"] {
+        let arguments = [command, "--interface", "lo", "--store", &scratch.path("store")];
+        let words = ["--profile", "flows", "attribution", "targeted"];
+        assert_said(&flowlog(&arguments), USAGE, &words);
+    }
+}
+
+#[test]
 fn check_says_how_the_spool_is() {
     let scratch = Scratch::new();
     let bpffs = Bpffs::mount();

@@ -70,6 +70,14 @@ pub fn kernel_index(name: &str) -> Option<u32> {
     nix::net::if_::if_nametoindex(name).ok()
 }
 
+/// The name of the interface that has this one as an alternative name.
+#[must_use]
+pub fn real_name(alternative: &str, links: &[Link]) -> Option<String> {
+    let kernel_index = kernel_index(alternative)?;
+    let link = links.iter().find(|link| link.kernel_index == kernel_index)?;
+    Some(link.name.clone()).filter(|name| name != alternative)
+}
+
 mod request {
     nix::ioctl_read_bad!(siocgifhwaddr, libc::SIOCGIFHWADDR, libc::ifreq);
 }

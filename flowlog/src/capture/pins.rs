@@ -126,7 +126,18 @@ impl Pins {
                 has_other_sizes = true;
             }
         }
-        Ok(Kept { goes_on: is_whole(&current), has_other_sizes, unreadable })
+        let mut others = vec![];
+        for pins in
+            Self::gateways(&self.base)?.into_iter().filter(|pins| pins.gateway != self.gateway)
+        {
+            let is_running = match pins.lock() {
+                Ok(_) => false,
+                Err(Error::Running { .. }) => true,
+                Err(error) => return Err(error),
+            };
+            others.push(OtherGateway { name: pins.gateway, is_running });
+        }
+        Ok(Kept { goes_on: is_whole(&current), has_other_sizes, unreadable, others })
     }
 
     /// The lock of a directory that is there; `None` where it is not, or is not any more.
@@ -161,6 +172,17 @@ pub struct Kept {
     pub has_other_sizes: bool,
     /// Maps of other versions: what they hold cannot be read, and is lost.
     pub unreadable: Vec<PathBuf>,
+    /// Other gateways that have something in the kernel.
+    pub others: Vec<OtherGateway>,
+}
+
+/// Another gateway, or another name that this one had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherGateway {
+    /// Its name.
+    pub name: String,
+    /// Whether a daemon runs for it.
+    pub is_running: bool,
 }
 
 /// Instead of a dot.

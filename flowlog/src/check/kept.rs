@@ -2,7 +2,7 @@
 
 use super::Finding;
 use crate::{
-    capture::{self, Kept, MapSizes, Pins},
+    capture::{self, Kept, MapSizes, OtherGateway, Pins},
     config::Config,
     spool::survey::Survey,
     telemetry::with_causes,
@@ -23,7 +23,7 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
             "name a directory on a local disk that can be written to",
         )],
     };
-    findings.push(pins(config));
+    findings.extend(pins(config));
     findings
 }
 
@@ -59,35 +59,56 @@ fn spool(name: &str, survey: &Survey, limit: u64) -> Vec<Finding> {
     findings
 }
 
-fn pins(config: &Config) -> Finding {
-    let kept = capture::reachable(&config.pins).and_then(|base| {
-        Pins::new(base, config.gateway.clone()).kept(MapSizes::configured(config))
-    });
-    let Kept { goes_on, has_other_sizes, unreadable } = match kept {
+fn pins(config: &Config) -> Vec<Finding> {
+    let kept = match capture::reachable_as_it_is(&config.pins) {
+        Ok(None) => {
+            let none = "none: counting begins with the start, which mounts the BPF file system";
+            return vec![Finding::sound("pins", none)];
+        }
+        Ok(Some(base)) => {
+            Pins::new(base, config.gateway.clone()).kept(MapSizes::configured(config))
+        }
+        Err(error) => Err(error),
+    };
+    let Kept { goes_on, has_other_sizes, unreadable, others } = match kept {
         Ok(kept) => kept,
         Err(error) => {
             let remedy = "mount the BPF file system, and name a directory in it with --pins";
-            return Finding::failed("pins", with_causes(&error), remedy);
+            return vec![Finding::failed("pins", with_causes(&error), remedy)];
         }
     };
-    if let Some(first) = unreadable.first() {
+    let of_this = if let Some(first) = unreadable.first() {
         let layout = first.file_name().unwrap_or_default().to_string_lossy();
-        return Finding::failed(
+        Finding::failed(
             "pins",
             format!(
                 "those of another version ({layout}): what they hold is lost, and a gap in the ledger"
             ),
             "start the version that made them, stop it, and start this one at once: then the gap is short",
-        );
-    }
-    Finding::sound(
-        "pins",
-        match (goes_on, has_other_sizes) {
-            (true, _) => "those of a flowlog before: counting goes on without a gap",
-            (false, true) => {
-                "those of a flowlog with other sizes: they are drained, and counting goes on without a gap"
-            }
-            (false, false) => "none: counting begins with the start",
-        },
-    )
+        )
+    } else {
+        Finding::sound(
+            "pins",
+            match (goes_on, has_other_sizes) {
+                (true, _) => "those of a flowlog before: counting goes on without a gap",
+                (false, true) => {
+                    "those of a flowlog with other sizes: they are drained, and counting goes on without a gap"
+                }
+                (false, false) => "none: counting begins with the start",
+            },
+        )
+    };
+    let mut findings = vec![of_this];
+    findings.extend(others.iter().map(|OtherGateway { name, is_running }| {
+        if *is_running {
+            Finding::sound("other gateway", format!("a flowlog runs here for gateway {name} too"))
+        } else {
+            Finding::failed(
+                "other gateway",
+                format!("gateway {name} has programs and counters in the kernel that no flowlog drains"),
+                format!("to save its flows, run flowlog as --gateway {name} once more and stop it; then `flowlog uninstall --gateway {name}`"),
+            )
+        }
+    }));
+    findings
 }

@@ -1,13 +1,28 @@
 //! `flowlog check`
 
-use flowlog::check::{Fault, Finding};
+use clap::Args;
+use flowlog::check::{Fault, Finding, Options};
 
 use super::{Failure, Global, Outcome, Output, run};
 
-pub fn run(arguments: &run::Arguments, global: &Global) -> Result<Outcome, Failure> {
-    let config = arguments.config()?;
-    let mut findings = super::runtime()?.block_on(flowlog::check::check(&config));
-    if arguments.waits() {
+#[derive(Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    run: run::Arguments,
+    /// Put, read and delete an object in the store; without it nothing is changed anywhere.
+    #[arg(long)]
+    probe: bool,
+}
+
+pub fn run(arguments: &Arguments, global: &Global) -> Result<Outcome, Failure> {
+    let Arguments { run, probe } = arguments;
+    let config = run.config()?;
+    let options = Options { attach: run.attach(), probe: *probe };
+    let runtime = super::runtime()?;
+    let mut findings = runtime.block_on(flowlog::check::check(&config, options));
+    // A disk that hangs is not waited for.
+    runtime.shutdown_background();
+    if run.waits() {
         // Whoever waits for an interface does not mind that it is not there.
         for finding in findings.iter_mut().filter(|f| f.at_fault == Fault::Configuration) {
             finding.remedy = None;

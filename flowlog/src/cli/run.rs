@@ -82,6 +82,10 @@ impl Arguments {
     pub fn waits(&self) -> bool {
         self.wait
     }
+
+    pub fn attach(&self) -> AttachMode {
+        self.attach
+    }
 }
 
 fn hostname() -> String {
@@ -111,6 +115,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> Result<Outcome, Failure> {
 fn classify(error: service::Error) -> Failure {
     match error {
         service::Error::NoInterface { .. }
+        | service::Error::AlternativeName { .. }
         | service::Error::Capture(flowlog::capture::Error::Kind { .. })
         | service::Error::Store { source: flowlog::store::Error::Url { .. }, .. } => {
             Failure::usage(error)

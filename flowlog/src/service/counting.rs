@@ -140,6 +140,17 @@ impl Counting {
         {
             return Err(Error::NoInterface { pattern: pattern.clone() });
         }
+        let alternative = |pattern: &&InterfacePattern| {
+            let links = capture::interface::list().unwrap_or_default();
+            let name = capture::interface::real_name(&pattern.to_string(), &links)?;
+            Some(Error::AlternativeName { pattern: (*pattern).clone(), name })
+        };
+        let unmatched =
+            |pattern: &&InterfacePattern| pattern.is_name() && !self.capture.is_attached(pattern);
+        let mut names = self.patterns.iter().filter(unmatched);
+        if let Some(error) = names.find_map(|pattern| alternative(&pattern)) {
+            return Err(error);
+        }
         let is_hopeless = |error: &capture::Error| {
             !options.wait || matches!(error, capture::Error::Permission { .. })
         };

@@ -17,6 +17,14 @@ pub enum Error {
         /// The interface.
         pattern: InterfacePattern,
     },
+    /// An interface is named by an alternative name, under which nothing is recorded.
+    #[error("{pattern} is an alternative name of the interface {name}; name it {name}")]
+    AlternativeName {
+        /// The name that was given.
+        pattern: InterfacePattern,
+        /// The interface's own.
+        name: String,
+    },
     /// Capturing packets.
     #[error(transparent)]
     Capture(#[from] capture::Error),
