@@ -8,6 +8,7 @@ mod retention;
 mod run;
 mod signals;
 mod size;
+mod source;
 mod uninstall;
 mod verify;
 

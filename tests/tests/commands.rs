@@ -252,6 +252,40 @@ fn nobody_collects_anything_without_a_profile() {
 }
 
 #[test]
+fn uninstall_removes_nothing_that_is_not_flowlogs() {
+    let scratch = Scratch::new();
+    let strangers = scratch.path("pins/gw1/v1-1-2-3-4");
+    std::fs::create_dir_all(&strangers).unwrap();
+    std::fs::write(format!("{strangers}/CONTROL"), "theirs").unwrap();
+    let outside = flowlog(&["uninstall", "--pins", &scratch.path("pins")]);
+    assert_said(&outside, FAILED, &["not on a BPF file system"]);
+    let absolute = flowlog(&["uninstall", "--gateway", &scratch.path("pins/gw1")]);
+    assert_eq!(absolute.code, USAGE, "{absolute:?}");
+
+    let bpffs = Bpffs::mount();
+    let base = bpffs.base();
+    // As other tools have it: a folder of a version, with pins in it or without.
+    std::fs::create_dir_all(base.join("theirs/v1/globals")).unwrap();
+    std::os::unix::fs::symlink(&strangers, base.join("gw1")).unwrap();
+    for more in [&[][..], &["--gateway", "gw1"], &["--gateway", "theirs"]] {
+        let inside = flowlog(&[&["uninstall", "--pins", base.to_str().unwrap()], more].concat());
+        assert_eq!(inside.code, DONE, "{inside:?}");
+    }
+    assert!(base.join("theirs/v1/globals").is_dir());
+    assert_eq!(std::fs::read_to_string(format!("{strangers}/CONTROL")).unwrap(), "theirs");
+}
+
+#[test]
+fn commands_take_the_configuration_of_the_daemon() {
+    let scratch = Scratch::new();
+    let store = scratch.path("store");
+    std::fs::create_dir(&store).unwrap();
+    let config = scratch.file("flowlog.toml", &format!("profile = \"flows\"\nstore = {store:?}"));
+    let asked = flowlog(&["duckdb", "--config", &config]);
+    assert!(asked.code == DONE && asked.stdout.contains(&store), "{asked:?}");
+}
+
+#[test]
 fn check_says_how_the_spool_is() {
     let scratch = Scratch::new();
     let bpffs = Bpffs::mount();

@@ -23,7 +23,11 @@ use std::{
 use flowlog_common::LAYOUT;
 use nix::{
     errno::Errno,
-    fcntl::{Flock, FlockArg},
+    fcntl::{Flock, FlockArg, OFlag, open},
+    sys::{
+        stat::Mode,
+        statfs::{BPF_FS_MAGIC, fstatfs},
+    },
 };
 
 use super::{
@@ -66,18 +70,30 @@ impl Pins {
         Self { base: base.into(), gateway: gateway.into() }
     }
 
-    /// The gateways that have something below a directory.
+    /// The gateways that have something below a directory. Whatever else somebody keeps there is not
+    /// for flowlog to touch.
     pub(super) fn gateways(base: &Path) -> Result<Vec<Self>, Error> {
-        let mut gateways = vec![];
-        for folder in directories(base)? {
-            let is_ours = |name: &String| is_layout(name) || is_number(name);
-            let names = names(&base.join(&folder))?;
-            // Whatever else somebody keeps there is not for flowlog to remove.
-            if !names.is_empty() && names.iter().all(is_ours) {
-                gateways.push(Self::new(base, folder.replace(DOT, ".")));
+        let folders = directories(base)?.into_iter();
+        let pins = folders.map(|folder| Self::new(base, folder.replace(DOT, ".")));
+        let found = pins.map(|pins| Ok(pins.are_there()?.then_some(pins)));
+        Ok(found.collect::<Result<Vec<_>, Error>>()?.into_iter().flatten().collect())
+    }
+
+    /// Whether the gateway's directory is there, with nothing in it but what flowlog puts there.
+    pub(super) fn are_there(&self) -> Result<bool, Error> {
+        let directory = self.directory();
+        let names = names(&directory)?;
+        if names.is_empty() || !is_directory_of_bpffs(&directory) {
+            return Ok(false);
+        }
+        for name in names {
+            let folder = directory.join(&name);
+            let is_ours = is_number(&name) || (is_layout(&name) && has_only_ours(&folder)?);
+            if !is_ours || !is_directory_of_bpffs(&folder) {
+                return Ok(false);
             }
         }
-        Ok(gateways)
+        Ok(true)
     }
 
     pub(super) fn gateway(&self) -> &str {
@@ -238,7 +254,23 @@ fn is_layout(name: &str) -> bool {
     name.strip_prefix('v').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
-fn require_bpffs(base: &Path) -> Result<(), Error> {
+/// Whether what is in a layout, of whatever version, is what flowlog pins: maps and links.
+fn has_only_ours(folder: &Path) -> Result<bool, Error> {
+    let is_map = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    let is_ours = |name: &String| name.starts_with(link::LINK) || name.chars().all(is_map);
+    Ok(names(folder)?.iter().all(is_ours))
+}
+
+/// Whether a path is a directory of a BPF file system itself, and no link to one.
+fn is_directory_of_bpffs(path: &Path) -> bool {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let opened = open(path, flags, Mode::empty());
+    opened.is_ok_and(|directory| {
+        fstatfs(directory).is_ok_and(|system| system.filesystem_type() == BPF_FS_MAGIC)
+    })
+}
+
+pub(super) fn require_bpffs(base: &Path) -> Result<(), Error> {
     let there = base.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
     if is_bpffs(there).map_err(|source| failure("look at", there, source))? {
         Ok(())
@@ -254,7 +286,10 @@ fn make(directory: &Path) -> Result<(), Error> {
 }
 
 fn directories(directory: &Path) -> Result<Vec<String>, Error> {
-    let is_directory = |name: &String| directory.join(name).is_dir();
+    // A link to one is somebody else's.
+    let is_directory = |name: &String| {
+        directory.join(name).symlink_metadata().is_ok_and(|metadata| metadata.is_dir())
+    };
     Ok(names(directory)?.into_iter().filter(is_directory).collect())
 }
 

@@ -24,6 +24,7 @@ use super::{
     interface::{self, Link},
     pins::{self, LinkPin, Lock, MAPS, Pins},
 };
+use crate::gateway::GatewayName;
 
 /// What is to be removed.
 #[derive(Serialize)]
@@ -77,10 +78,15 @@ impl Removal {
     /// Finds what all gateways have, or one, and keeps daemons from starting for them.
     ///
     /// Filters are looked for in this network namespace, and strays only for all gateways.
-    pub fn plan(base: &Path, gateway: Option<&str>) -> Result<Self, Error> {
+    /// Nothing but what flowlog made in a BPF file system is ever part of it.
+    pub fn plan(base: &Path, gateway: Option<&GatewayName>) -> Result<Self, Error> {
+        pins::require_bpffs(base)?;
         let links = interface::list().map_err(|source| Error::List { source })?;
         let gateways = match gateway {
-            Some(gateway) => vec![Pins::new(base, gateway)],
+            Some(gateway) => {
+                let pins = Pins::new(base, gateway.as_str());
+                if pins.are_there()? { vec![pins] } else { vec![] }
+            }
             None => Pins::gateways(base)?,
         };
         let mut installed = vec![];

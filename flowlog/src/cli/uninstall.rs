@@ -3,29 +3,38 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use flowlog::capture::{
-    self,
-    uninstall::{Attachment, Removal},
+use flowlog::{
+    capture::{
+        self,
+        uninstall::{Attachment, Removal},
+    },
+    gateway::GatewayName,
 };
 
-use super::{Failure, Global, Outcome, Output};
+use super::{Failure, Global, Outcome, Output, source::ConfigFile};
 
 #[derive(Args)]
 pub struct Arguments {
-    /// Where links and maps are pinned.
-    #[arg(long, value_name = "DIR", default_value = capture::DEFAULT_PINS)]
-    pins: PathBuf,
+    /// Where links and maps are pinned [default: that of the file, else /sys/fs/bpf/flowlog].
+    #[arg(long, value_name = "DIR")]
+    pins: Option<PathBuf>,
     /// Only what this gateway has; without it, what all have.
     #[arg(long, value_name = "NAME")]
-    gateway: Option<String>,
+    gateway: Option<GatewayName>,
+    #[command(flatten)]
+    file: ConfigFile,
     /// Say what there is to remove, and remove nothing.
     #[arg(long)]
     dry_run: bool,
 }
 
 pub fn run(arguments: &Arguments, global: &Global) -> Result<Outcome, Failure> {
-    let Arguments { pins, gateway, dry_run } = arguments;
-    let removal = Removal::plan(&capture::reachable(pins)?, gateway.as_deref())?;
+    let Arguments { pins, gateway, file, dry_run } = arguments;
+    let file = file.read()?;
+    let pins = pins.clone().or(file.pins).unwrap_or_else(|| capture::DEFAULT_PINS.into());
+    let of_file = file.gateway.map(GatewayName::try_from).transpose().map_err(Failure::usage)?;
+    let gateway = gateway.clone().or(of_file);
+    let removal = Removal::plan(&capture::reachable(&pins)?, gateway.as_ref())?;
     let found = serde_json::json!({ "removed": !dry_run, "found": &removal });
     let text = describe(&removal, *dry_run);
     if !dry_run {
@@ -69,7 +78,7 @@ fn describe(removal: &Removal, dry_run: bool) -> String {
 }
 
 /// How not to lose what a daemon left for the next one.
-const KEEP: &str = "to keep such, start flowlog, stop it, and uninstall at once";
+const KEEP: &str = "to save these flows first, run flowlog once more, stop it, then uninstall";
 
 fn places(attached: &[Attachment]) -> String {
     let places = attached.iter().map(|attachment| {

@@ -7,7 +7,7 @@ use flowlog_common::flow::Direction;
 use super::names;
 use crate::capture::error::Error;
 
-const LINK: &str = "link-";
+pub(super) const LINK: &str = "link-";
 
 /// The pin of a TCX link.
 #[derive(Clone, Debug, PartialEq, Eq)]
