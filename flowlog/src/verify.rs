@@ -52,24 +52,34 @@ pub async fn verify(
     depth: Depth,
     progress: impl FnMut(usize, usize),
 ) -> Result<Report, store::Error> {
-    let mut verification = Verification::begin(store, depth, progress).await?;
+    verify_patiently(store, depth, PAUSES_MS, progress).await
+}
+
+async fn verify_patiently(
+    store: &Store,
+    depth: Depth,
+    pauses: &[u64],
+    progress: impl FnMut(usize, usize),
+) -> Result<Report, store::Error> {
+    let mut verification = Verification::begin(store, depth, pauses, progress).await?;
     verification.settle().await?;
     let findings = verification.settle_continuity().await?;
     Ok(verification.report(findings))
 }
 
-/// Pauses between the attempts to read what does not agree. Together they are longer than a daemon
-/// takes to put the ledger behind a large file of flows.
-const PAUSES_MS: [u64; 16] =
-    [20, 30, 45, 70, 100, 150, 220, 330, 500, 750, 1_100, 1_700, 2_500, 3_800, 5_700, 8_500];
-/// So many of them where nothing shows that somebody is writing.
+/// Pauses between the attempts to read files that do not belong together. All of them are longer than
+/// a daemon takes to put the ledger behind a large file of flows.
+const PAUSES_MS: &[u64] =
+    &[20, 30, 45, 70, 100, 150, 220, 330, 500, 750, 1_100, 1_700, 2_500, 3_800, 5_700, 8_500];
+/// So many of them where no ledger is to be expected.
 const PAUSES_AT_REST: usize = 8;
-/// What was written within this time may be about to be completed.
+/// Flows that were written within this time may be about to get their ledger.
 const FRESH: Duration = Duration::from_mins(10);
 
 struct Verification<'a, P> {
     store: &'a Store,
     depth: Depth,
+    pauses: &'a [u64],
     progress: P,
     /// Files that were read, and files that there are.
     read: (usize, usize),
@@ -122,11 +132,16 @@ async fn list(store: &Store, dataset: Dataset) -> Result<Vec<ObjectMeta>, store:
 
 impl<'a, P: FnMut(usize, usize)> Verification<'a, P> {
     /// Reads everything once.
-    async fn begin(store: &'a Store, depth: Depth, progress: P) -> Result<Self, store::Error> {
+    async fn begin(
+        store: &'a Store,
+        depth: Depth,
+        pauses: &'a [u64],
+        progress: P,
+    ) -> Result<Self, store::Error> {
         let Listing { hours, strangers } = Listing::of(store).await?;
-        let files = hours.values().map(Vec::len).sum();
+        let read = (0, hours.values().map(Vec::len).sum());
         let mut this =
-            Self { store, depth, progress, read: (0, files), hours: BTreeMap::new(), strangers };
+            Self { store, depth, pauses, progress, read, hours: BTreeMap::new(), strangers };
         for (name, listed) in hours {
             this.read_hour(name, listed).await;
         }
@@ -147,18 +162,19 @@ impl<'a, P: FnMut(usize, usize)> Verification<'a, P> {
         }
     }
 
-    /// Reads the hours again in which something does not agree, while they change.
+    /// Reads the hours again whose files were changing while they were read.
     async fn settle(&mut self) -> Result<(), store::Error> {
-        let is_unclean = |(name, hour): (&HourName, &Hour)| (!hour.is_clean()).then(|| name.clone());
-        let mut unsettled: Vec<HourName> = self.hours.iter().filter_map(is_unclean).collect();
-        for (attempt, pause) in PAUSES_MS.into_iter().enumerate() {
+        let is_unsettled =
+            |(name, hour): (&HourName, &Hour)| (!hour.is_settled()).then(|| name.clone());
+        let mut unsettled: Vec<HourName> = self.hours.iter().filter_map(is_unsettled).collect();
+        for (attempt, pause) in self.pauses.iter().enumerate() {
             if attempt >= PAUSES_AT_REST {
-                unsettled.retain(|name| self.hours.get(name).is_some_and(is_fresh));
+                unsettled.retain(|name| self.hours.get(name).is_some_and(is_being_written));
             }
             if unsettled.is_empty() {
                 break;
             }
-            tokio::time::sleep(Duration::from_millis(pause)).await;
+            tokio::time::sleep(Duration::from_millis(*pause)).await;
             let mut still = vec![];
             for name in unsettled {
                 let listed = self.list_hour(&name).await?;
@@ -166,7 +182,7 @@ impl<'a, P: FnMut(usize, usize)> Verification<'a, P> {
                 if known.is_none_or(|hour| hour.has_vanished || hour.listed != listed) {
                     self.read_hour(name.clone(), listed).await;
                 }
-                if self.hours.get(&name).is_some_and(|hour| !hour.is_clean()) {
+                if self.hours.get(&name).is_some_and(|hour| !hour.is_settled()) {
                     still.push(name);
                 }
             }
@@ -266,13 +282,12 @@ impl<'a, P: FnMut(usize, usize)> Verification<'a, P> {
     }
 }
 
-/// Whether somebody may be writing to an hour, or deleting it.
-fn is_fresh(hour: &Hour) -> bool {
+/// Whether flows were put of late, and their ledger may follow.
+fn is_being_written(hour: &Hour) -> bool {
     let now = clock::now();
-    let is_fresh = |file: &Listed| {
-        clock::Utc::from_ms(file.state.modified_ms).distance(now) < FRESH
-    };
-    hour.has_vanished || hour.listed.iter().any(is_fresh)
+    let is_fresh =
+        |file: &Listed| clock::Utc::from_ms(file.state.modified_ms).distance(now) < FRESH;
+    hour.has_vanished || hour.awaits_ledger() && hour.listed.iter().any(is_fresh)
 }
 
 #[cfg(test)]

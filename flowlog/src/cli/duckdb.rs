@@ -14,7 +14,10 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let (store, _) = arguments.store.read()?;
     let store = Store::open(&store).map_err(Failure::usage)?;
-    let sql = super::runtime()?.block_on(query::duckdb(&store))?;
+    // Others may have variables that are no text.
+    let variables = std::env::vars_os()
+        .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
+    let sql = super::runtime()?.block_on(query::duckdb(&store, variables))?;
     let mut out = Output::new();
     out.text(sql);
     out.finish_answer()?;

@@ -58,8 +58,8 @@ fn write_column(
     column: ColumnWriter<'_>,
     is_nullable: bool,
 ) -> Result<parquet::column::writer::ColumnCloseResult, ParquetError> {
-    let levels: Option<Vec<i16>> = is_nullable
-        .then(|| (0..array.len()).map(|row| i16::from(array.is_valid(row))).collect());
+    let levels: Option<Vec<i16>> =
+        is_nullable.then(|| (0..array.len()).map(|row| i16::from(array.is_valid(row))).collect());
     let levels = levels.as_deref();
     match (column, array.data_type()) {
         (ColumnWriter::Int64ColumnWriter(column), DataType::Timestamp(..)) => {

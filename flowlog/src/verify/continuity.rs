@@ -82,8 +82,10 @@ pub(super) fn check(files: &[&Stored]) -> Findings {
 }
 
 fn check_numbers(gateway: &str, files: &[&Stored], findings: &mut Findings) {
-    let mut ranges: Vec<(&Stored, Range)> =
-        files.iter().flat_map(|file| file.ranges.iter().map(move |range| (*file, *range))).collect();
+    let mut ranges: Vec<(&Stored, Range)> = files
+        .iter()
+        .flat_map(|file| file.ranges.iter().map(move |range| (*file, *range)))
+        .collect();
     ranges.sort_by_key(|(_, range)| range.epochs);
     let mut held: Option<(&Stored, Range)> = None;
     for (file, range) in ranges {
@@ -120,8 +122,8 @@ fn check_numbers(gateway: &str, files: &[&Stored], findings: &mut Findings) {
 /// Whether a gap says why there is nothing between two ranges.
 fn is_explained(files: &[&Stored], before: Range, after: Range) -> bool {
     files.iter().flat_map(|file| &file.gaps).any(|NumberedGap { epochs, gap, .. }| {
-        let is_of_later = epochs
-            .is_some_and(|(first, last)| (first..=last).contains(&after.epochs.0));
+        let is_of_later =
+            epochs.is_some_and(|(first, last)| (first..=last).contains(&after.epochs.0));
         let is_then = gap.start <= after.times.1 && gap.end >= before.times.0;
         match gap.reason {
             GapReason::Down => is_of_later,
@@ -227,7 +229,10 @@ mod tests {
         }
     }
 
-    fn numbers(files: &[Stored]) -> (Vec<(u64, u64)>, Vec<(u64, u64)>) {
+    type Numbers = Vec<(u64, u64)>;
+
+    /// What is missing, and what is double.
+    fn numbers(files: &[Stored]) -> (Numbers, Numbers) {
         let findings = check(&files.iter().collect::<Vec<_>>());
         let missing = findings.missing.iter().map(|missing| missing.epochs).collect();
         (missing, findings.double.iter().map(|double| double.epochs).collect())
@@ -235,7 +240,8 @@ mod tests {
 
     #[test]
     fn numbers_that_go_on_are_whole_in_whatever_order_the_files_come() {
-        let files = [file("c", &[(41, 60)]), file("a", &[(5, 10), (21, 40)]), file("b", &[(11, 20)])];
+        let files =
+            [file("c", &[(41, 60)]), file("a", &[(5, 10), (21, 40)]), file("b", &[(11, 20)])];
         assert_eq!(numbers(&files), (vec![], vec![]));
     }
 

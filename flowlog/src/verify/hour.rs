@@ -73,6 +73,8 @@ pub(super) struct Hour {
     pub listed: Vec<Listed>,
     /// A file was there when the store was listed, and not when it was to be read.
     pub has_vanished: bool,
+    /// Every ledger has the digest of its flows, as from version 2 on.
+    pub has_digests: bool,
     pub files: usize,
     pub windows: usize,
     pub rows: u64,
@@ -89,12 +91,27 @@ pub(super) struct Hour {
 }
 
 impl Hour {
-    /// Whether there is nothing to report.
-    pub(super) fn is_clean(&self) -> bool {
-        !self.has_vanished
-            && self.differences.is_empty()
-            && self.unreadable.is_empty()
-            && self.foreign.is_empty()
+    /// Whether its files belong together, or else cannot be those that a daemon or retention leaves
+    /// for a moment.
+    pub(super) fn is_settled(&self) -> bool {
+        let is_pair = |difference: &Difference| matches!(difference, Difference::Pair(_));
+        // Without digests, sums that differ are all that shows it.
+        let may_be_moving = !self.differences.is_empty() && !self.has_digests;
+        !self.has_vanished && !may_be_moving && !self.differences.iter().any(is_pair)
+    }
+
+    /// Whether there are flows that no ledger proves yet.
+    pub(super) fn awaits_ledger(&self) -> bool {
+        !self.has_digests
+            || self.differences.iter().any(|difference| {
+                matches!(
+                    difference,
+                    Difference::Pair(PairDifference {
+                        fault: PairFault::NoLedger | PairFault::LedgerIsOlder,
+                        ..
+                    })
+                )
+            })
     }
 }
 
@@ -185,6 +202,8 @@ impl Contents {
         self.add_up(hour, outcome);
         self.compare_sums(hour, outcome);
         self.compare_pairs(outcome);
+        outcome.has_digests =
+            self.ledgers.iter().all(|(_, ledger)| ledger.facts.flows_rows.is_some());
         for (path, ledger) in &self.ledgers {
             outcome.stored.push(ledger.stored(path, hour));
             outcome.lineages.extend(lineage(Dataset::Ledger, path, &ledger.facts));
@@ -324,8 +343,7 @@ impl Ledger {
         let rows = flows.times.filter(|_| !self.has_clock_step)?;
         let start = self.windows.values().map(|window| window.observed.0).min()?;
         let end = self.windows.values().map(|window| window.observed.1).max()?;
-        let is_outside =
-            rows.0.ms() < start.ms() - SLACK_MS || rows.1.ms() > end.ms() + SLACK_MS;
+        let is_outside = rows.0.ms() < start.ms() - SLACK_MS || rows.1.ms() > end.ms() + SLACK_MS;
         is_outside.then(|| Warning::RowsOutside {
             object: path.clone(),
             rows,
@@ -340,10 +358,8 @@ impl Ledger {
             .filter_map(|(start, window)| Some((window.epochs?, (*start, window.end))))
             .collect();
         let ends = self.windows.values().map(|window| window.end).max();
-        let whole = (
-            self.windows.keys().next().copied().unwrap_or(hour.hour),
-            ends.unwrap_or(hour.hour),
-        );
+        let whole =
+            (self.windows.keys().next().copied().unwrap_or(hour.hour), ends.unwrap_or(hour.hour));
         let epochs = self.facts.epochs.clone().unwrap_or_default();
         Stored {
             path: path.clone(),

@@ -174,9 +174,13 @@ fn times_of(metadata: &ParquetMetaData) -> Option<(Utc, Utc)> {
     let column = |name: &str| columns.iter().position(|column| column.name() == name);
     let (start, end) = (column("flow_start")?, column("flow_end")?);
     let statistics = |column: usize| {
-        metadata.row_groups().iter().filter_map(move |group| match group.column(column).statistics() {
-            Some(Statistics::Int64(values)) => values.min_opt().copied().zip(values.max_opt().copied()),
-            _ => None,
+        metadata.row_groups().iter().filter_map(move |group| {
+            match group.column(column).statistics() {
+                Some(Statistics::Int64(values)) => {
+                    values.min_opt().copied().zip(values.max_opt().copied())
+                }
+                _ => None,
+            }
         })
     };
     let first = statistics(start).map(|(least, _)| least).min()?;
@@ -242,7 +246,8 @@ impl Ledger {
                 .ok_or(Error::Direction)?;
             let account = accounts.row(row);
             let observed = observed.map(at);
-            let number = |of: Option<&UInt64Array>| of.filter(|n| n.is_valid(row)).map(|n| n.value(row));
+            let number =
+                |of: Option<&UInt64Array>| of.filter(|n| n.is_valid(row)).map(|n| n.value(row));
             let epochs = number(epochs[0]).zip(number(epochs[1]));
             self.add_window(at(start), at(end), epochs, observed);
             if account.missing() != (0, 0) {
@@ -253,7 +258,8 @@ impl Ledger {
             if direction == Direction::Up && observed[0] < observed[1] {
                 self.observed.push((name.to_owned(), at(start), (observed[0], observed[1])));
             }
-            let [gap_start, gap_end] = gap_bounds.map(|bound| bound.is_valid(row).then(|| at(bound)));
+            let [gap_start, gap_end] =
+                gap_bounds.map(|bound| bound.is_valid(row).then(|| at(bound)));
             if let Some((start, end)) = gap_start.zip(gap_end) {
                 let reason = match reasons.filter(|reasons| reasons.is_valid(row)) {
                     Some(reasons) => {
@@ -271,7 +277,8 @@ impl Ledger {
     }
 
     fn add_window(&mut self, start: Utc, end: Utc, epochs: Option<(u64, u64)>, seen: [Utc; 2]) {
-        let window = self.windows.entry(start).or_insert(Window { end, epochs, observed: (start, end) });
+        let window =
+            self.windows.entry(start).or_insert(Window { end, epochs, observed: (start, end) });
         window.observed = (window.observed.0.min(seen[0]), window.observed.1.max(seen[1]));
     }
 }
@@ -295,8 +302,18 @@ impl<'a> Accounts<'a> {
     }
 
     fn row(&self, row: usize) -> Account {
-        let [seen, flows, overflow, remainder, not_ip, malformed, excluded, fragments_without_first] =
-            self.0.map(|[packets, bytes]| Count { packets: packets.value(row), bytes: bytes.value(row) });
+        let [
+            seen,
+            flows,
+            overflow,
+            remainder,
+            not_ip,
+            malformed,
+            excluded,
+            fragments_without_first,
+        ] = self
+            .0
+            .map(|[packets, bytes]| Count { packets: packets.value(row), bytes: bytes.value(row) });
         Account {
             seen,
             flows,

@@ -126,9 +126,11 @@ impl fmt::Display for SumDifference {
         let Self { gateway, at, interface, direction, missing, check } = self;
         let direction = direction_name(*direction);
         let (span, too_few, too_many) = match check {
-            Check::Ledger => {
-                ("window", "were seen and not accounted for", "are accounted for and were never seen")
-            }
+            Check::Ledger => (
+                "window",
+                "were seen and not accounted for",
+                "are accounted for and were never seen",
+            ),
             Check::Rows => (
                 "hour",
                 "are in the ledger and in no flow row",
