@@ -31,7 +31,7 @@ pub use self::{
 use crate::{
     clock,
     store::{
-        self, Store,
+        self, Oddity, Store,
         layout::{Dataset, ObjectName, Partition},
     },
 };
@@ -85,32 +85,37 @@ struct Verification<'a, P> {
     read: (usize, usize),
     hours: BTreeMap<HourName, Hour>,
     strangers: Vec<Foreign>,
+    oddities: Vec<Oddity>,
 }
 
 /// What is in a store.
+#[derive(Default)]
 struct Listing {
     hours: BTreeMap<HourName, Vec<Listed>>,
     strangers: Vec<Foreign>,
+    oddities: Vec<Oddity>,
 }
 
 impl Listing {
     async fn of(store: &Store) -> Result<Self, store::Error> {
-        let mut listing = Self { hours: BTreeMap::new(), strangers: vec![] };
-        for dataset in Dataset::ALL {
-            for object in list(store, dataset).await? {
-                listing.add(&object);
-            }
+        let store::Listing { objects, oddities } = survey(store).await?;
+        let mut listing = Self { oddities, ..Self::default() };
+        for object in &objects {
+            listing.add(object);
         }
         Ok(listing)
     }
 
     fn add(&mut self, object: &ObjectMeta) {
+        let path = object.location.as_ref();
+        let is_in_a_table =
+            Dataset::ALL.iter().any(|dataset| path.split('/').next() == Some(dataset.name()));
         match ObjectName::parse(&object.location) {
             Some(name) => {
                 self.hours.entry(HourName::of(&name)).or_default().push(Listed::new(name, object));
             }
             // Whoever asks the store by the ending of names reads it too.
-            None if object.location.as_ref().ends_with(".parquet") => {
+            None if is_in_a_table && path.ends_with(".parquet") => {
                 let (object, reason) = (object.location.clone(), ForeignReason::Name);
                 self.strangers.push(Foreign { object, reason });
             }
@@ -119,11 +124,11 @@ impl Listing {
     }
 }
 
-/// Lists a table, again where its folders go away meanwhile.
-async fn list(store: &Store, dataset: Dataset) -> Result<Vec<ObjectMeta>, store::Error> {
+/// Lists a store, again where its folders go away meanwhile.
+async fn survey(store: &Store) -> Result<store::Listing, store::Error> {
     let mut pauses = PAUSES_MS.iter().take(PAUSES_AT_REST);
     loop {
-        match (store.list_dataset(dataset).await, pauses.next()) {
+        match (store.survey().await, pauses.next()) {
             (Err(_), Some(pause)) => tokio::time::sleep(Duration::from_millis(*pause)).await,
             (listed, _) => return listed,
         }
@@ -138,10 +143,17 @@ impl<'a, P: FnMut(usize, usize)> Verification<'a, P> {
         pauses: &'a [u64],
         progress: P,
     ) -> Result<Self, store::Error> {
-        let Listing { hours, strangers } = Listing::of(store).await?;
-        let read = (0, hours.values().map(Vec::len).sum());
-        let mut this =
-            Self { store, depth, pauses, progress, read, hours: BTreeMap::new(), strangers };
+        let Listing { hours, strangers, oddities } = Listing::of(store).await?;
+        let mut this = Self {
+            store,
+            depth,
+            pauses,
+            progress,
+            read: (0, hours.values().map(Vec::len).sum()),
+            hours: BTreeMap::new(),
+            strangers,
+            oddities,
+        };
         for (name, listed) in hours {
             this.read_hour(name, listed).await;
         }
@@ -213,8 +225,8 @@ impl<'a, P: FnMut(usize, usize)> Verification<'a, P> {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(pause)).await;
-            let Listing { hours, strangers } = Listing::of(self.store).await?;
-            self.strangers = strangers;
+            let Listing { hours, strangers, oddities } = Listing::of(self.store).await?;
+            (self.strangers, self.oddities) = (strangers, oddities);
             let is_known = |(name, listed): &(&HourName, &Vec<Listed>)| {
                 self.hours.get(*name).is_some_and(|hour| hour.listed == **listed)
             };
@@ -263,7 +275,8 @@ impl<'a, P: FnMut(usize, usize)> Verification<'a, P> {
     }
 
     fn report(self, findings: Findings) -> Report {
-        let Findings { missing, double, warnings } = findings;
+        let Findings { missing, double, mut warnings } = findings;
+        warnings.extend(self.oddities.into_iter().map(Warning::Odd));
         let foreign = self.strangers;
         let mut report = Report { missing, double, foreign, warnings, ..Report::default() };
         for hour in self.hours.into_values() {

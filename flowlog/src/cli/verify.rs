@@ -1,6 +1,6 @@
 //! `flowlog verify`
 
-use std::io::{IsTerminal as _, Write};
+use std::io::{IsTerminal as _, Write as _};
 
 use clap::Args;
 use flowlog::{
@@ -11,7 +11,7 @@ use flowlog::{
     verify::{Depth, InterfaceGap, Report, verify},
 };
 
-use super::{Failure, Format, Global, Outcome, size};
+use super::{Failure, Global, Outcome, Output, size};
 
 /// Add every window up again: is each packet that was seen in the store?
 ///
@@ -49,13 +49,13 @@ pub fn run(arguments: &Arguments, global: &Global) -> Result<Outcome, Failure> {
     if shows_progress {
         write!(std::io::stderr(), "\r\x1b[K").unwrap_or_default();
     }
-    let outcome = outcome(&report, store.url().as_str());
-    match print(&report, global.format) {
-        // The exit code is that of the store, whoever hears of it.
-        Err(error) if super::is_broken_pipe(&error) => outcome,
-        Err(error) => outcome.and(Err(error.into())),
-        Ok(()) => outcome,
-    }
+    let mut out = Output::new();
+    out.answer(global.format, || json(&report), |out| write_text(&report, out));
+    // The exit code is that of the store, whoever reads of it.
+    outcome(&report, store.url().as_str()).and_then(|outcome| {
+        out.finish_answer()?;
+        Ok(outcome)
+    })
 }
 
 fn outcome(report: &Report, store: &str) -> Result<Outcome, Failure> {
@@ -73,15 +73,6 @@ fn outcome(report: &Report, store: &str) -> Result<Outcome, Failure> {
         return Ok(Outcome::None);
     }
     Ok(if report.is_balanced() { Outcome::Done } else { Outcome::None })
-}
-
-fn print(report: &Report, format: Format) -> anyhow::Result<()> {
-    if format == Format::Json {
-        return super::print_json(&json(report));
-    }
-    let mut text = vec![];
-    write_text(report, &mut text)?;
-    Ok(std::io::stdout().write_all(&text)?)
 }
 
 fn json(report: &Report) -> serde_json::Value {
@@ -119,23 +110,24 @@ fn lines<T: ToString>(all: &[T]) -> Vec<String> {
     all.iter().map(ToString::to_string).collect()
 }
 
-fn write_text(report: &Report, out: &mut impl Write) -> std::io::Result<()> {
+fn write_text(report: &Report, out: &mut Output) {
     let Report { windows, files, rows, packets, bytes, gaps, .. } = report;
     let Report { differences, missing, double, foreign, warnings, unreadable, .. } = report;
     for gap in gaps {
-        writeln!(out, "{gap}")?;
+        out.line(gap);
     }
     for warning in warnings {
-        writeln!(out, "warning: {warning}")?;
+        out.line(format!("warning: {warning}"));
     }
     for line in [lines(differences), lines(missing), lines(double), lines(foreign)].concat() {
-        writeln!(out, "{line}")?;
+        out.line(line);
     }
     for (object, error) in unreadable {
-        writeln!(out, "{object}: {}", with_causes(error))?;
+        out.line(format!("{object}: {}", with_causes(error)));
     }
     if report.is_of_nothing() && unreadable.is_empty() {
-        return writeln!(out, "NOTHING TO VERIFY");
+        out.line("NOTHING TO VERIFY");
+        return;
     }
     let faults = [
         (differences.len(), "differences"),
@@ -154,16 +146,14 @@ fn write_text(report: &Report, out: &mut impl Write) -> std::io::Result<()> {
     } else {
         format!("NOT BALANCED: {}", faults.join(", "))
     };
-    writeln!(
-        out,
+    out.line(format!(
         "{verdict}: {windows} windows, {rows} flow rows, {packets} packets, {}, in {files} files",
         size::bytes(*bytes)
-    )?;
+    ));
     if !gaps.is_empty() {
         let count = gaps.len();
-        writeln!(out, "{count} GAPS, listed above: what passed then may not have been counted")?;
+        out.line(format!("{count} GAPS, listed above: what passed then may not have been counted"));
     }
-    Ok(())
 }
 
 fn gap_json(of: &InterfaceGap) -> serde_json::Value {

@@ -6,7 +6,7 @@ use flowlog_common::flow::Direction;
 use object_store::path::Path;
 
 use super::read;
-use crate::{aggregate::ledger::Gap, clock::Utc, encode::metadata::direction_name};
+use crate::{aggregate::ledger::Gap, clock::Utc, encode::metadata::direction_name, store::Oddity};
 
 /// What was added up.
 #[derive(Debug, Default)]
@@ -292,6 +292,8 @@ pub enum Warning {
         /// First and last number of the epochs that come later.
         epochs: (u64, u64),
     },
+    /// Something in the store that is no file, or cannot be listed.
+    Odd(Oddity),
     /// Flows of a file began or ended when its ledger says that nothing was observed.
     RowsOutside {
         /// The file.
@@ -314,6 +316,7 @@ impl fmt::Display for Warning {
                 "{object}: epochs {first} to {last} are dated before the epochs that they follow, \
                  though the clock was not set back"
             ),
+            Self::Odd(oddity) => oddity.fmt(f),
             Self::RowsOutside { object, rows: (first, last), observed: (start, end) } => write!(
                 f,
                 "{object}: its flows are from {first} to {last}, its ledger from {start} to {end}"
