@@ -41,6 +41,11 @@ impl Windows {
         finished
     }
 
+    /// Takes away those epochs of the open window that satisfy a condition.
+    pub fn take(&mut self, is_taken: impl Fn(&Run) -> bool) -> Vec<Run> {
+        self.open.extract_if(.., |epoch| is_taken(epoch)).collect()
+    }
+
     /// The epochs of the window that is open.
     pub fn finish(&mut self) -> Option<Vec<Run>> {
         Some(mem::take(&mut self.open)).filter(|epochs| !epochs.is_empty())

@@ -1,8 +1,8 @@
 //! The only place that reads time, and the way from the kernel's time to UTC.
 //!
 //! The kernel program stamps packets with its coarse monotonic clock, whose step is a jiffy. The
-//! offset to UTC is read once per epoch; an epoch is converted with the offset of its opening, so
-//! that a change of the wall clock moves none of its packets.
+//! offset to UTC is read once per epoch. An epoch is converted with the offset of its opening; where
+//! the wall clock was set meanwhile, with the [`Dating`] that is the better one of the two.
 
 use std::time::Duration;
 
@@ -124,6 +124,12 @@ impl Offset {
         Self(ns)
     }
 
+    /// Nanoseconds from the kernel's monotonic clock to UTC.
+    #[must_use]
+    pub const fn ns(self) -> i64 {
+        self.0
+    }
+
     /// An instant of the kernel in UTC.
     #[must_use]
     pub fn utc(self, monotonic: MonotonicNs) -> Utc {
@@ -136,6 +142,45 @@ impl Offset {
         MonotonicNs::try_from(utc.0.saturating_sub(self.0)).unwrap_or(0)
     }
 }
+
+/// By which reading of the wall clock something is dated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dating {
+    /// The reading.
+    pub offset: Offset,
+    /// Whether something kept the wall clock then.
+    pub synchronised: bool,
+}
+
+impl Dating {
+    /// Reads the clocks.
+    #[must_use]
+    pub fn now() -> Self {
+        Self { offset: Offset::now(), synchronised: quality().synchronised }
+    }
+
+    /// By how many nanoseconds the wall clock was set between two readings, so long apart; `None`
+    /// where it was slewed at most.
+    #[must_use]
+    pub fn step(self, later: Self, apart: Duration) -> Option<i64> {
+        let step = later.offset.0.saturating_sub(self.offset.0);
+        // The kernel slews by half a thousandth at most.
+        let slewed = SLEW.saturating_add(apart / 1000);
+        (step.unsigned_abs() > u64::try_from(slewed.as_nanos()).unwrap_or(u64::MAX)).then_some(step)
+    }
+
+    /// Which of two readings, between which the wall clock was set, dates what was counted before.
+    ///
+    /// The later one, since a clock is set to correct it; but what a clock that was kept has dated
+    /// stays as it is where nothing keeps the clock any more: somebody set it by hand.
+    #[must_use]
+    pub const fn better(self, later: Self) -> Self {
+        if self.synchronised && !later.synchronised { self } else { later }
+    }
+}
+
+/// More than the clock is slewed by in a few seconds, less than anyone sets it by.
+const SLEW: Duration = Duration::from_millis(50);
 
 /// Readings of which the quickest counts.
 const READINGS: u32 = 16;
@@ -152,6 +197,20 @@ pub fn now() -> Utc {
 #[must_use]
 pub fn monotonic_coarse() -> MonotonicNs {
     MonotonicNs::try_from(read(libc::CLOCK_MONOTONIC_COARSE)).unwrap_or(0)
+}
+
+/// Time since the machine was started, also while it slept; nobody can set it.
+#[must_use]
+pub fn since_boot() -> Duration {
+    Duration::from_nanos(u64::try_from(read(libc::CLOCK_BOOTTIME)).unwrap_or(0))
+}
+
+/// What tells this start of the machine from every other; empty where the kernel does not say.
+#[must_use]
+pub fn boot() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map(|id| id.trim().to_owned())
+        .unwrap_or_default()
 }
 
 /// What the kernel knows of how right its wall clock is.
@@ -208,6 +267,27 @@ mod tests {
         assert_eq!(start.to_string(), "2026-11-22T09:55:00Z");
         assert_eq!(start.floor(five_minutes), start);
         assert_eq!(Utc::from_ms(-1).floor(Duration::from_secs(1)), Utc::from_ms(-1000));
+    }
+
+    #[test]
+    fn a_clock_that_is_slewed_was_not_set() {
+        let at = |ms: i64| Dating { offset: Offset::from_ns(ms * 1_000_000), synchronised: true };
+        let (hour, moment) = (Duration::from_hours(1), Duration::from_secs(10));
+        assert_eq!(at(0).step(at(40), moment), None);
+        assert_eq!(at(0).step(at(-3_000), hour), None);
+        assert_eq!(at(0).step(at(-3_000), moment), Some(-3_000_000_000));
+        assert_eq!(at(0).step(at(4_000), hour), Some(4_000_000_000));
+    }
+
+    #[test]
+    fn what_a_kept_clock_has_dated_is_not_dated_again_by_one_that_nothing_keeps() {
+        let dating = |ns, synchronised| Dating { offset: Offset::from_ns(ns), synchronised };
+        for (before, after, better) in
+            [(false, false, 2), (false, true, 2), (true, true, 2), (true, false, 1)]
+        {
+            let chosen = dating(1, before).better(dating(2, after));
+            assert_eq!(chosen.offset.ns(), better, "{before} {after}");
+        }
     }
 
     #[test]

@@ -27,7 +27,7 @@ use crate::{
         Counts, Maps, Targets,
         presence::{Observed, Presence},
     },
-    clock::{self, MonotonicNs, Offset, Utc},
+    clock::{self, Dating, MonotonicNs, Offset, Utc},
 };
 pub use batch::{Entries, clear, read};
 use epoch::EpochWord;
@@ -44,6 +44,10 @@ pub struct Epoch {
     pub closed: Utc,
     /// How to convert the times of its flows.
     pub offset: Offset,
+    /// Whether something kept the clock by which it is dated.
+    pub is_synchronised: bool,
+    /// By how many milliseconds the wall clock was set while it was open.
+    pub clock_step_ms: i64,
     /// IPv4 flows.
     pub flows_v4: Entries<FlowKeyV4, FlowCounters>,
     /// IPv6 flows.
@@ -89,7 +93,7 @@ struct Open {
     number: u64,
     opened: MonotonicNs,
     opened_utc: Utc,
-    offset: Offset,
+    dating: Dating,
 }
 
 impl Drainer {
@@ -97,23 +101,23 @@ impl Drainer {
     pub fn new(maps: Maps, presence: Arc<Presence>, last: u64) -> Result<Self, Error> {
         let Maps { control, totals, flows_v4, flows_v6, overflow_v4, overflow_v6, mut targets } =
             maps;
-        let offset = Offset::now();
-        targets.install(offset)?;
+        let dating = Dating::now();
+        targets.install(dating.offset)?;
         let counts =
             Counts { control, presence, totals, flows_v4, flows_v6, overflow_v4, overflow_v6 };
-        Ok(Self::resume(counts, Some(targets), offset, last))
+        Ok(Self::resume(counts, Some(targets), dating, last))
     }
 
     /// For maps of a daemon before this one, in which nothing is counted any more.
     pub fn of_previous(counts: Counts) -> Self {
-        Self::resume(counts, None, Offset::now(), 0)
+        Self::resume(counts, None, Dating::now(), 0)
     }
 
-    fn resume(counts: Counts, targets: Option<Targets>, offset: Offset, last: u64) -> Self {
+    fn resume(counts: Counts, targets: Option<Targets>, dating: Dating, last: u64) -> Self {
         let Counts { control, presence, totals, flows_v4, flows_v6, overflow_v4, overflow_v6 } =
             counts;
         let word = EpochWord::new(control);
-        let (open, left, announced) = in_utc(&word.resume(last), offset);
+        let (open, left, announced) = in_utc(&word.resume(last), dating);
         Self {
             word,
             totals,
@@ -162,9 +166,9 @@ impl Drainer {
         if let Some((end, _)) = self.announced.filter(|(end, _)| *end < now + LAST_MOMENT_NS) {
             return end;
         }
-        let now = self.open.offset.utc(now);
-        let end_utc = next_boundary(self.open.opened_utc, now, interval);
-        let end = self.word.switch_at(self.open.offset.monotonic(end_utc), self.open.number);
+        let offset = self.open.dating.offset;
+        let end_utc = next_boundary(self.open.opened_utc, offset.utc(now), interval);
+        let end = self.word.switch_at(offset.monotonic(end_utc), self.open.number);
         self.announced = Some((end, end_utc));
         end
     }
@@ -189,33 +193,32 @@ impl Drainer {
             Some((end, end_utc)) if epoch::has_passed(end) => (end, end_utc),
             _ => {
                 let end = self.word.switch_now(was.number);
-                (end, was.offset.utc(end))
+                (end, was.dating.offset.utc(end))
             }
         };
         let next = was.number + 1;
         self.word.open(next, end);
         epoch::settle().map_err(|source| Error::Settle { source })?;
-        let offset = Offset::now();
+        let dating = Dating::now();
         // Every time: the clock is slewed all the time, and set now and then.
         if let Some(targets) = &mut self.targets {
-            targets.install(offset)?;
+            targets.install(dating.offset)?;
         }
+        let closed = Closed { was, end, end_utc, clock_step: 0 }.dated_again(dating);
         self.open = Open {
             number: next,
             opened: end,
             // The clock is slewed all the time: below a jiffy or so, the end of one epoch is the
-            // beginning of the next. Above, the clock was set, and the new epoch has the new time.
-            opened_utc: Some(offset.utc(end))
-                .filter(|utc| utc.distance(end_utc) > SLEW)
-                .unwrap_or(end_utc),
-            offset,
+            // beginning of the next. Where the clock was set, the new epoch has the new time.
+            opened_utc: if closed.clock_step == 0 { end_utc } else { dating.offset.utc(end) },
+            dating,
         };
-        Ok(Closed { was, end, end_utc })
+        Ok(closed)
     }
 
     /// Reads the maps of an epoch that was closed.
     pub fn read(&self, closed: &Closed) -> Result<Epoch, Error> {
-        let Closed { was, end, end_utc } = *closed;
+        let Closed { was, end, end_utc, clock_step } = *closed;
         let quiet = epoch::set(was.number) as usize;
         let read_error = |source| Error::Read { source };
         let mut totals = vec![];
@@ -232,7 +235,9 @@ impl Drainer {
             number: was.number,
             opened: was.opened_utc,
             closed: end_utc,
-            offset: was.offset,
+            offset: was.dating.offset,
+            is_synchronised: was.dating.synchronised,
+            clock_step_ms: clock_step / 1_000_000,
             flows_v4: read(&self.flows_v4[quiet]).map_err(read_error)?,
             flows_v6: read(&self.flows_v6[quiet]).map_err(read_error)?,
             overflow_v4: read(&self.overflow_v4[quiet]).map_err(read_error)?,
@@ -279,23 +284,25 @@ pub struct Closed {
     was: Open,
     end: MonotonicNs,
     end_utc: Utc,
+    /// By how many nanoseconds the wall clock was set meanwhile.
+    clock_step: i64,
 }
 
 /// What was found, in UTC: the open epoch, the one before, and when the open one ends.
 fn in_utc(
     found: &epoch::Found,
-    offset: Offset,
+    dating: Dating,
 ) -> (Open, Option<Closed>, Option<(MonotonicNs, Utc)>) {
     let in_utc = |epoch: epoch::Resumed| Open {
         number: epoch.number,
         opened: epoch.opened,
-        opened_utc: offset.utc(epoch.opened),
-        offset,
+        opened_utc: dating.offset.utc(epoch.opened),
+        dating,
     };
     let open = in_utc(found.open);
-    let closed = |was| Closed { was, end: open.opened, end_utc: open.opened_utc };
+    let closed = |was| Closed { was, end: open.opened, end_utc: open.opened_utc, clock_step: 0 };
     let left = found.left.map(|left| closed(in_utc(left)));
-    (open, left, found.announced.map(|end| (end, offset.utc(end))))
+    (open, left, found.announced.map(|end| (end, dating.offset.utc(end))))
 }
 
 impl Closed {
@@ -303,6 +310,22 @@ impl Closed {
     #[must_use]
     pub const fn number(&self) -> u64 {
         self.was.number
+    }
+
+    /// Dates it by the better reading of the clock, if that was set between its opening and now.
+    ///
+    /// Its times are monotonic, so that all of them move alike.
+    fn dated_again(mut self, now: Dating) -> Self {
+        let open_for = Duration::from_nanos(self.end.saturating_sub(self.was.opened));
+        let Some(step) = self.was.dating.step(now, open_for) else { return self };
+        self.clock_step = step;
+        let better = self.was.dating.better(now);
+        if better != self.was.dating {
+            self.was.opened_utc = better.offset.utc(self.was.opened);
+            self.was.dating = better;
+            self.end_utc = better.offset.utc(self.end);
+        }
+        self
     }
 }
 
@@ -313,9 +336,6 @@ pub fn can_settle() -> Result<(), Error> {
 
 /// Longer than anything takes to announce a change of epoch.
 const LAST_MOMENT_NS: u64 = 1_000_000_000;
-
-/// More than the clock is slewed by in a few seconds, less than anyone sets it by.
-const SLEW: Duration = Duration::from_millis(50);
 
 /// The next multiple of `interval`. An epoch that has opened on one does not end there again because
 /// the clock was slewed back over it; one that opened just before does, however short it is: it must
@@ -335,6 +355,34 @@ mod tests {
     fn boundary(opened_ms: i64, now_ms: i64) -> i64 {
         let interval = Duration::from_secs(10);
         next_boundary(Utc::from_ms(opened_ms), Utc::from_ms(now_ms), interval).ms()
+    }
+
+    fn closed(synchronised: bool) -> Closed {
+        let dating = Dating { offset: Offset::from_ns(0), synchronised };
+        let (opened, end) = (20_000_000_000, 30_000_000_000);
+        let was = Open { number: 1, opened, opened_utc: dating.offset.utc(opened), dating };
+        Closed { was, end, end_utc: dating.offset.utc(end), clock_step: 0 }
+    }
+
+    fn hour_ahead(synchronised: bool) -> Dating {
+        Dating { offset: Offset::from_ns(3_600_000_000_000), synchronised }
+    }
+
+    #[test]
+    fn what_was_counted_before_a_correction_of_the_clock_is_dated_by_the_corrected_one() {
+        for synchronised in [false, true] {
+            let closed = closed(false).dated_again(hour_ahead(synchronised));
+            assert_eq!(closed.was.opened_utc, Utc::from_ms(3_620_000));
+            assert_eq!(closed.end_utc, Utc::from_ms(3_630_000));
+            assert_eq!(closed.clock_step, 3_600_000_000_000);
+        }
+    }
+
+    #[test]
+    fn what_a_kept_clock_has_dated_stays_when_somebody_sets_it_by_hand() {
+        let closed = closed(true).dated_again(hour_ahead(false));
+        assert_eq!(closed.end_utc, Utc::from_ms(30_000));
+        assert_eq!(closed.clock_step, 3_600_000_000_000);
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub mod files;
 pub mod header;
 pub mod merge;
 pub mod recover;
+pub mod redate;
 pub mod run;
 pub mod survey;
 mod temporary;

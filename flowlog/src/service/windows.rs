@@ -11,7 +11,14 @@ use tokio::sync::{Notify, mpsc};
 use super::whereabouts::Unstored;
 use crate::{
     aggregate::Windows,
-    spool::{self, Files, Growing, files::merge, header::Header, merge::Same, run::Run},
+    spool::{
+        self, Files, Growing,
+        files::merge,
+        header::{Dated, Header},
+        merge::Same,
+        redate,
+        run::Run,
+    },
     telemetry::with_causes,
 };
 
@@ -96,14 +103,23 @@ pub(super) async fn gather(
     scratch: PathBuf,
 ) -> Result<Option<Growing>, spool::Error> {
     let mut windows = Windows::default();
-    for epoch in found {
+    for epoch in date_again(found, &Dated::now()).await {
         for finished in windows.add(epoch) {
             store_window(&shared, finished).await;
         }
     }
     while let Some(news) = news.recv().await {
         let finished = match news {
-            News::Epoch(epoch) => windows.add(*epoch),
+            News::Epoch(epoch) => {
+                let mut epochs = vec![];
+                if let Some(now) = &epoch.header.dated {
+                    let misdated =
+                        windows.take(|open| redate::correction(&open.header, now).is_some());
+                    epochs = date_again(misdated, now).await;
+                }
+                epochs.push(*epoch);
+                epochs.into_iter().flat_map(|epoch| windows.add(epoch)).collect()
+            }
             // Where there is nothing else that could leave the spool, the window is cut.
             News::Full if !shared.let_all_go() => windows.finish().into_iter().collect(),
             News::Full => vec![],
@@ -114,6 +130,35 @@ pub(super) async fn gather(
     }
     let Some(open) = windows.finish() else { return Ok(None) };
     blocking(move || provisional(&shared, &open, &scratch)).await
+}
+
+/// Dates epochs again that were counted before the wall clock was corrected. Where the disk does not
+/// take them anew they stay as they are.
+async fn date_again(epochs: Vec<Run>, now: &Dated) -> Vec<Run> {
+    let mut dated = vec![];
+    for epoch in epochs {
+        let Some(by) = redate::correction(&epoch.header, now) else {
+            dated.push(epoch);
+            continue;
+        };
+        let (copy, to) = (epoch.clone(), now.clone());
+        dated.push(match blocking(move || redate::redate(&copy, by, &to)).await {
+            Ok(again) => {
+                let (was, is) = (epoch.header.closed(), again.header.closed());
+                tracing::info!("the epoch that ended at {was} is dated again, to {is}");
+                again
+            }
+            Err(error) => {
+                let closed = epoch.header.closed();
+                tracing::warn!(
+                    "the epoch that ended at {closed} stays dated by a wrong clock: {}",
+                    with_causes(&error)
+                );
+                epoch
+            }
+        });
+    }
+    dated
 }
 
 /// Makes a run of a window's epochs, however often that takes.

@@ -7,7 +7,7 @@ use flowlog_common::flow::{FlowCounters, FlowKey};
 use super::{
     Error, RUN, Spool,
     entry::Entry,
-    header::{Header, WindowLedger},
+    header::{Dated, Header, WindowLedger},
     longest_table,
     run::{Run, RunWriter},
     sound_runs,
@@ -17,7 +17,7 @@ use crate::{
         Activity, Times,
         ledger::{Gap, GapReason, LedgerEntry},
     },
-    clock::Utc,
+    clock::{self, Utc},
     drain::{Entries, Epoch},
     encode::order,
 };
@@ -36,6 +36,8 @@ pub struct Epochs {
     last: Option<(u64, Utc)>,
     /// Since when the interfaces that there are are counted.
     counting_since: Option<Utc>,
+    /// This start of the machine.
+    boot: String,
 }
 
 impl Epochs {
@@ -54,6 +56,7 @@ impl Epochs {
             interfaces: longest_table(found),
             last: number.zip(closed),
             counting_since: None,
+            boot: clock::boot(),
         }
     }
 
@@ -96,6 +99,7 @@ impl Epochs {
             let (from, to) = (times.utc(observed.from), times.end_utc(observed.to));
             let mut row = LedgerEntry::new(observed.name.clone(), from, to);
             row.observe(from, to, observed.interruptions, totals, clock_error);
+            row.clock_step_ms = epoch.clock_step_ms;
             ledger.push(row);
         }
         let gap = self.gap_before(epoch);
@@ -130,7 +134,13 @@ impl Epochs {
             interfaces: self.interfaces.clone(),
             windows: vec![window],
             entries: (0, 0),
+            dated: Some(Dated {
+                boot: self.boot.clone(),
+                offset_ns: epoch.offset.ns(),
+                synchronised: epoch.is_synchronised,
+            }),
         })?;
+        report_step(epoch);
         if let Some(Gap { start, end, .. }) = gap {
             tracing::warn!(
                 "nothing was counted from {start} to {end}; the ledger says so (gap_start, gap_end)"
@@ -186,6 +196,19 @@ impl Epochs {
 /// The epochs that are in a spool.
 pub fn found(spool: &Spool) -> Result<Vec<Run>, Error> {
     sound_runs(&spool.epochs_directory())
+}
+
+fn report_step(epoch: &Epoch) {
+    if epoch.clock_step_ms != 0 {
+        let step_ms = epoch.clock_step_ms;
+        tracing::warn!(
+            step_ms,
+            "the wall clock was set; the ledger has it (clock_step_ms), and the counts of the \
+             last {:?} are dated from {} on",
+            epoch.opened.distance(epoch.closed),
+            epoch.opened
+        );
+    }
 }
 
 /// Bytes that an epoch takes at most.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{EpochSet, run::Run};
 use crate::{
     aggregate::ledger::{Gap, GapReason, LedgerEntry},
-    clock::Utc,
+    clock::{self, Dating, Offset, Utc},
 };
 
 /// The description of a run.
@@ -27,6 +27,36 @@ pub struct Header {
     pub windows: Vec<WindowLedger>,
     /// IPv4 entries, then IPv6 entries.
     pub entries: (u64, u64),
+    /// By which reading of the clock an epoch is dated; `None` where it is made of several, and in
+    /// runs of version 1.
+    #[serde(default)]
+    pub dated: Option<Dated>,
+}
+
+/// The reading of the clock by which an epoch is dated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dated {
+    /// The start of the machine whose monotonic clock it is.
+    pub boot: String,
+    /// From that clock to UTC.
+    pub offset_ns: i64,
+    /// Whether something kept the wall clock then.
+    pub synchronised: bool,
+}
+
+impl Dated {
+    /// Reads the clocks.
+    #[must_use]
+    pub fn now() -> Self {
+        let Dating { offset, synchronised } = Dating::now();
+        Self { boot: clock::boot(), offset_ns: offset.ns(), synchronised }
+    }
+
+    /// The reading itself.
+    #[must_use]
+    pub const fn dating(&self) -> Dating {
+        Dating { offset: Offset::from_ns(self.offset_ns), synchronised: self.synchronised }
+    }
 }
 
 /// The ledger of a window, or of the part of it that a run has.
@@ -83,6 +113,7 @@ impl Header {
         self.entries.0 += other.entries.0;
         self.entries.1 += other.entries.1;
         self.closed_ns = self.closed_ns.max(other.closed_ns);
+        self.dated = self.dated.take().filter(|dated| other.dated.as_ref() == Some(dated));
         if other.interfaces.len() > self.interfaces.len() {
             self.interfaces.clone_from(&other.interfaces);
         }

@@ -70,6 +70,8 @@ pub(crate) fn epoch(opened: u64, closed: u64, flows: &[(FlowKeyV4, u64, Directio
         opened: utc(opened),
         closed: utc(closed),
         offset: Offset::from_ns(0),
+        is_synchronised: false,
+        clock_step_ms: 0,
         flows_v4: entries,
         flows_v6: Entries::default(),
         overflow_v4: Entries::default(),
@@ -87,7 +89,7 @@ pub(crate) fn spool() -> (Arc<Spool>, Epochs) {
 }
 
 /// Member, remote, start and packets of the rows of runs.
-fn rows(runs: &[Run], same: Same) -> Vec<(String, i64, u64)> {
+pub(super) fn rows(runs: &[Run], same: Same) -> Vec<(String, i64, u64)> {
     let mut found = vec![];
     let mut rows = Rows::new(runs, same).unwrap();
     while rows
