@@ -90,6 +90,8 @@ enum Outcome {
 enum Failure {
     /// Usage or configuration: nothing was done.
     Usage(anyhow::Error),
+    /// The clock cannot be trusted with a deletion: nothing was deleted.
+    Refused(anyhow::Error),
     /// Anything else.
     Failed(anyhow::Error),
 }
@@ -124,6 +126,7 @@ pub fn main() -> ExitCode {
         Ok(Outcome::Done) => 0,
         Ok(Outcome::None) => 1,
         Err(Failure::Usage(error)) => fail(2, &error),
+        Err(Failure::Refused(error)) => fail(6, &error),
         // Who reads our answer has heard enough.
         Err(Failure::Failed(error)) if is_broken_pipe(&error) => 0,
         Err(Failure::Failed(error)) => fail(3, &error),

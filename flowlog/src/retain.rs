@@ -1,26 +1,70 @@
 //! Destroying what has expired: a pure plan first, then its execution.
 //!
-//! A partition goes when its last row can have ended a whole retention period ago. Whatever is not
-//! a file of ours, so that its time cannot be read, is reported and kept.
+//! A partition goes when its last row can have ended a whole retention period ago, by a clock that
+//! [can be trusted](guard). Whatever is not a file of ours, so that its time cannot be read, is
+//! reported and kept; a link is not followed. What cannot be deleted keeps nothing else.
 
-use object_store::{ObjectMeta, path::Path};
+pub mod aside;
+mod dated;
+pub mod guard;
+mod inventory;
+mod memory;
+mod odd;
+
+use object_store::path::Path;
 
 use crate::{
     clock::Utc,
     config::Period,
+    gateway::GatewayName,
     store::{
-        self, Store,
+        self, Kind, Oddity, Staged, Store,
         layout::{ObjectName, Partition},
     },
 };
+pub use dated::Date;
+pub use inventory::Inventory;
+pub use memory::Memory;
+
+/// What is to be deleted.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule<'a> {
+    /// How long data are kept after their hour has ended.
+    pub keep: &'a Period,
+    /// The instant to judge by.
+    pub at: Utc,
+    /// What the clock reads, or a later instant to judge by: nothing can have been recorded after it.
+    pub now: Utc,
+    /// Only the files of these gateways; `None`: of all.
+    pub gateways: Option<&'a [GatewayName]>,
+}
+
+impl Rule<'_> {
+    fn is_over(&self, end: Utc) -> bool {
+        is_over(self.keep, end, self.at)
+    }
+
+    fn is_of(&self, gateway: &str) -> bool {
+        self.gateways.is_none_or(|names| names.iter().any(|name| name.as_str() == gateway))
+    }
+}
 
 /// What is deleted at an instant, and what is not understood.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RetentionPlan {
     /// Partitions that have expired, in the order in which they go.
     pub expired: Vec<Expired>,
+    /// What was being written to them, and was never finished.
+    pub staged: Vec<Staged>,
     /// Objects whose time cannot be read: reported and kept.
     pub foreign: Vec<Path>,
+    /// What is no object, and not in the place of one of ours: reported and kept.
+    pub odd: Vec<Oddity>,
+    /// What is in the place of something of ours that has expired, or may have: a link, or what
+    /// cannot be looked at. It is not deleted, and somebody has to look.
+    pub undeletable: Vec<Oddity>,
+    /// Files whose name is not what they are dated by, or is ahead of the clock.
+    pub misdated: Vec<Misdated>,
     /// Number of files that are kept.
     pub kept_files: usize,
 }
@@ -36,26 +80,36 @@ pub struct Expired {
     pub bytes: u64,
 }
 
-/// Decides what has expired at an instant; `gateway` restricts it to the files of one.
+/// A file whose name does not tell its time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misdated {
+    /// Its path.
+    pub path: Path,
+    /// By what it is judged instead.
+    pub date: Date,
+}
+
+/// Decides what has expired.
 #[must_use]
-pub fn plan(
-    objects: &[ObjectMeta],
-    keep: &Period,
-    at: Utc,
-    gateway: Option<&str>,
-) -> RetentionPlan {
+pub fn plan(inventory: &Inventory, rule: &Rule<'_>) -> RetentionPlan {
     let mut plan = RetentionPlan::default();
-    let mut files: Vec<(ObjectName, &ObjectMeta)> = vec![];
-    for object in objects {
+    let mut files = vec![];
+    for object in &inventory.listing.objects {
         match ObjectName::parse(&object.location) {
-            Some(name) => files.push((name, object)),
+            Some(name) if rule.is_of(&name.partition.gateway) => files.push((name, object)),
+            Some(_) => {}
             None => plan.foreign.push(object.location.clone()),
         }
     }
-    files.retain(|(name, _)| gateway.is_none_or(|gateway| name.partition.gateway == gateway));
     files.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     for (name, object) in files {
-        if !is_over(keep, name.partition.end(), at) {
+        let modified = Utc::from_ms(object.last_modified.timestamp_millis());
+        let path = &object.location;
+        let date = dated::date(&name, path.as_ref(), modified, &inventory.memory, rule.now);
+        if !matches!(date, Date::Named(_)) {
+            plan.misdated.push(Misdated { path: path.clone(), date });
+        }
+        if !date.end().is_some_and(|end| rule.is_over(end)) {
             plan.kept_files += 1;
             continue;
         }
@@ -63,10 +117,18 @@ pub fn plan(
             plan.expired.push(Expired { partition: name.partition, files: vec![], bytes: 0 });
         }
         if let Some(last) = plan.expired.last_mut() {
-            last.files.push(object.location.clone());
+            last.files.push(path.clone());
             last.bytes += object.size;
         }
     }
+    plan.staged = inventory.staged.iter().filter(|s| is_staged_over(s, rule)).cloned().collect();
+    let (undeletable, odd) = inventory
+        .listing
+        .oddities
+        .iter()
+        .cloned()
+        .partition(|oddity| odd::may_hide_expired(&oddity.path, rule));
+    (plan.undeletable, plan.odd) = (undeletable, odd);
     plan
 }
 
@@ -77,21 +139,84 @@ pub fn is_over(keep: &Period, end: Utc, at: Utc) -> bool {
     keep.after(end).is_some_and(|expiry| expiry <= at)
 }
 
-/// Deletes what a plan names, and tells `deleted` of each partition when it is gone.
+/// It goes with its hour; what is to have no hour, when it was last written to so long ago.
+fn is_staged_over(staged: &Staged, rule: &Rule<'_>) -> bool {
+    let target = staged.path.rsplit_once('#').map_or("", |(target, _)| target);
+    let name = Path::parse(target).ok().as_ref().and_then(ObjectName::parse);
+    let gateway = staged.gateway.as_ref().map_or("", GatewayName::as_str);
+    rule.is_of(gateway) && rule.is_over(name.map_or(staged.modified, |name| name.partition.end()))
+}
+
+/// What was deleted, and what was not.
+#[derive(Debug, Default)]
+pub struct Deletion {
+    /// Partitions of which nothing is left.
+    pub partitions: usize,
+    /// Files that are gone.
+    pub files: usize,
+    /// Their size in bytes.
+    pub bytes: u64,
+    /// Files that were being written, and are gone.
+    pub staged: usize,
+    /// What could not be deleted, and why.
+    pub failed: Vec<(String, store::Error)>,
+    /// Files that were not tried, as the store is away, or as their rows could not be deleted.
+    pub untried: usize,
+}
+
+/// So many failures of a store that is away end a run.
+const PATIENCE: usize = 3;
+
+/// Deletes what a plan names, and calls `deleted` for each partition that is gone.
 ///
-/// It can be stopped at any step and run again: what is gone already counts as deleted.
+/// It can be stopped at any step and run again: what is gone already counts as deleted. What cannot
+/// be deleted keeps nothing else, but the ledger of the same hour, which proves what is left.
 pub async fn run(
     store: &Store,
     plan: &RetentionPlan,
     mut deleted: impl FnMut(&Expired),
-) -> Result<(), store::Error> {
+) -> Deletion {
+    let mut done = Deletion::default();
+    let mut away = 0;
+    let mut left: Option<&Partition> = None;
     for expired in &plan.expired {
-        for file in &expired.files {
-            store.delete(file).await?;
+        let is_same = |left: &&Partition| {
+            (left.hour, &left.gateway) == (expired.partition.hour, &expired.partition.gateway)
+        };
+        if away >= PATIENCE || left.as_ref().is_some_and(is_same) {
+            done.untried += expired.files.len();
+            continue;
         }
-        deleted(expired);
+        let failed = done.failed.len();
+        for file in &expired.files {
+            match store.delete(file).await {
+                Ok(()) => {
+                    done.files += 1;
+                    away = 0;
+                }
+                Err(error) => {
+                    away += usize::from(error.kind() == Kind::Away);
+                    done.failed.push((file.to_string(), error));
+                }
+            }
+        }
+        if done.failed.len() > failed {
+            left = Some(&expired.partition);
+        } else {
+            done.partitions += 1;
+            done.bytes += expired.bytes;
+            deleted(expired);
+        }
     }
-    Ok(())
+    for staged in &plan.staged {
+        match store.remove_staged(staged).await {
+            Ok(true) => done.staged += 1,
+            // A daemon writes for its gateway: it may be its own, and goes when that one starts anew.
+            Ok(false) => done.untried += 1,
+            Err(error) => done.failed.push((staged.path.clone(), error)),
+        }
+    }
+    done
 }
 
 #[cfg(test)]

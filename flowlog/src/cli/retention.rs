@@ -1,20 +1,28 @@
 //! `flowlog retention plan` and `flowlog retention run`
 
-use std::io::Write as _;
+mod report;
+
+use std::{
+    io::{IsTerminal as _, Write as _},
+    path::PathBuf,
+};
 
 use clap::{Args, Subcommand};
 use flowlog::{
     clock::{self, Utc},
-    config::{DEFAULT_STORE, Period, parse_period},
-    retain::{self, RetentionPlan},
+    config::{DEFAULT_STORE, File, Period, parse_period},
+    gateway::GatewayName,
+    retain::{self, Inventory, Rule, aside::Aside, guard},
     store::Store,
+    telemetry::with_causes,
 };
 
-use super::{Failure, Format, Global, Outcome, size};
+use super::{Failure, Global, Outcome, output::Output};
+use report::{Clock, Done, Report};
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Say what has expired, and delete nothing.
+    /// Report what has expired, and delete nothing.
     Plan(Arguments),
     /// Delete what has expired.
     Run {
@@ -28,24 +36,63 @@ pub enum Command {
 
 #[derive(Args)]
 pub struct Arguments {
-    /// How long data are kept after their hour has ended: 90d, "12 months", 1y.
-    #[arg(long, value_name = "PERIOD", value_parser = parse_period)]
-    keep: Period,
-    /// The instant to judge by, with its offset to UTC (2026-11-22T10:00:00Z); now where none is given.
+    /// How long data are kept after their hour has ended: 90d, 6mo, 1y.
+    #[arg(long, value_name = "PERIOD", value_parser = parse_period, required_unless_present = "config")]
+    keep: Option<Period>,
+    /// The instant to judge by, with its offset to UTC (2026-11-22T10:00:00Z), instead of the clock's.
     #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
     at: Option<Utc>,
     /// The store: a directory or a URL.
-    #[arg(long, short, value_name = "URL", default_value = DEFAULT_STORE)]
-    store: String,
+    #[arg(long, short, value_name = "URL")]
+    store: Option<String>,
     /// Only the files of this gateway.
     #[arg(long, value_name = "NAME")]
-    gateway: Option<String>,
+    gateway: Option<GatewayName>,
+    /// Also what this spool has set aside.
+    #[arg(long, value_name = "DIR")]
+    spool: Option<PathBuf>,
+    /// Configuration file of the daemon (TOML): its store, its spool and its retention.keep; the options
+    /// above come before it.
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Delete although the clock is far ahead of the newest record and not synchronised: it is right.
+    #[arg(long)]
+    accept_clock: bool,
 }
 
 fn parse_instant(text: &str) -> Result<Utc, String> {
     text.parse::<jiff::Timestamp>()
         .map(Utc::from)
-        .map_err(|_| format!("{text:?} is no instant; write for example 2026-11-22T10:00:00Z"))
+        .map_err(|_| format!("{text:?} is not an instant; write for example 2026-11-22T10:00:00Z"))
+}
+
+/// What options and configuration file make together.
+struct Settings {
+    keep: Period,
+    store: String,
+    spool: Option<PathBuf>,
+}
+
+impl Arguments {
+    fn settings(&self) -> Result<Settings, Failure> {
+        let file = match &self.config {
+            Some(path) => Some(File::read(path).map_err(Failure::usage)?),
+            None => None,
+        };
+        let (store, spool, retention) =
+            file.map_or((None, None, None), |file| (file.store, file.spool, file.retention));
+        let configured = retention.map(|retention| parse_period(&retention.keep)).transpose();
+        let configured = configured
+            .map_err(|message| Failure::usage(anyhow::anyhow!("retention.keep: {message}")))?;
+        let keep = self.keep.or(configured).ok_or_else(|| {
+            Failure::usage(anyhow::anyhow!(
+                "the configuration has no retention.keep, so that nothing expires; \
+                 add `keep = \"90d\"` under [retention], or use --keep"
+            ))
+        })?;
+        let store = self.store.clone().or(store).unwrap_or_else(|| DEFAULT_STORE.to_owned());
+        Ok(Settings { keep, store, spool: self.spool.clone().or(spool) })
+    }
 }
 
 pub fn run(command: &Command, global: &Global) -> Result<Outcome, Failure> {
@@ -53,70 +100,112 @@ pub fn run(command: &Command, global: &Global) -> Result<Outcome, Failure> {
         Command::Plan(arguments) => (arguments, false),
         Command::Run { arguments, dry_run } => (arguments, !dry_run),
     };
-    let Arguments { keep, at, store, gateway } = arguments;
-    let store = Store::open(store).map_err(Failure::usage)?;
-    super::runtime()?.block_on(async {
-        let at = at.unwrap_or_else(clock::now);
-        let plan = retain::plan(&store.list().await?, keep, at, gateway.as_deref());
-        if global.format == Format::Json {
-            if deletes {
-                retain::run(&store, &plan, |_| ()).await?;
-            }
-            super::print_json(&json(&plan, at, deletes))?;
-            return Ok(Outcome::Done);
-        }
-        print(&plan)?;
-        let mut partitions = 0;
-        if deletes {
-            let outcome = retain::run(&store, &plan, |_| partitions += 1).await;
-            if let Err(error) = outcome {
-                let of = plan.expired.len();
-                return Err(Failure::Failed(
-                    anyhow::Error::from(error)
-                        .context(format!("{partitions} of {of} partitions are deleted; run it again")),
-                ));
-            }
-        }
-        let verb = if deletes { "deleted" } else { "to be deleted" };
-        let files: usize = plan.expired.iter().map(|e| e.files.len()).sum();
-        let bytes: u64 = plan.expired.iter().map(|e| e.bytes).sum();
-        writeln!(
-            std::io::stdout(),
-            "{verb}: {} partitions, {files} files, {}; kept: {} files, and {} that are not flowlog's",
-            plan.expired.len(),
-            size::bytes(bytes),
-            plan.kept_files,
-            plan.foreign.len()
-        )?;
-        Ok(Outcome::Done)
-    })
+    let settings = arguments.settings()?;
+    let store = Store::open(&settings.store).map_err(Failure::usage)?;
+    let report = super::runtime()?.block_on(retain(arguments, &settings, &store, deletes))?;
+    // The work is done: whoever does not read of it changes nothing.
+    let mut output = Output::new();
+    output.answer(global.format, || report.json(), |output| report.print(output));
+    if deletes {
+        output.finish();
+    } else {
+        output.finish_answer()?;
+    }
+    report.outcome()
 }
 
-fn print(plan: &RetentionPlan) -> anyhow::Result<()> {
-    let mut out = std::io::stdout();
-    for expired in &plan.expired {
-        let (folder, files) = (expired.partition.folder(), expired.files.len());
-        writeln!(out, "expired  {folder}  {files} files, {}", size::bytes(expired.bytes))?;
+async fn retain(
+    arguments: &Arguments,
+    settings: &Settings,
+    store: &Store,
+    deletes: bool,
+) -> Result<Report, Failure> {
+    let now = clock::now();
+    let at = arguments.at.unwrap_or(now);
+    if let Some(gateway) = &arguments.gateway {
+        expect_gateway(store, gateway).await?;
     }
-    for object in &plan.foreign {
-        writeln!(out, "kept     {object}  not a file of flowlog, so that its time cannot be read")?;
+    let gateways = arguments.gateway.as_ref().map(std::slice::from_ref);
+    let rule = Rule { keep: &settings.keep, at, now: now.max(at), gateways };
+    let inventory = Inventory::of(store).await?;
+    let plan = retain::plan(&inventory, &rule);
+    let spool = settings.spool.as_deref();
+    let looked = spool.map(|spool| Aside::of(spool, &rule)).transpose();
+    let (aside, mut spool_error) = match looked {
+        Ok(aside) => (aside.unwrap_or_default(), None),
+        Err(error) => (Aside::default(), Some(error)),
+    };
+    let newest = inventory.newest(None, now);
+    let verdict = guard::clock_guard(now, clock::quality(), newest);
+    let clock = Clock { verdict, newest, accepted: arguments.accept_clock, at: arguments.at };
+    let mut done = None;
+    if deletes && (!clock.refuses() || !report::has_expired(&plan, &aside)) {
+        let progress = Progress::new(plan.expired.len());
+        let from_store = retain::run(store, &plan, |_| progress.step()).await;
+        progress.end();
+        let from_spool = spool.map(|spool| aside.delete(spool)).transpose();
+        let from_spool = from_spool.unwrap_or_else(|error| {
+            spool_error = Some(error);
+            None
+        });
+        done = Some(Done { store: from_store, spool: from_spool.unwrap_or_default() });
     }
-    Ok(())
+    if deletes && arguments.at.is_none() {
+        remember(store, &inventory, &rule, &clock, &plan).await;
+    }
+    let unreadable_spool = settings.spool.clone().zip(spool_error);
+    Ok(Report { plan, aside, unreadable_spool, clock, at, deletes, done })
 }
 
-fn json(plan: &RetentionPlan, at: Utc, deleted: bool) -> serde_json::Value {
-    let expired = plan.expired.iter().map(|expired| {
-        serde_json::json!({
-            "partition": expired.partition.folder(),
-            "files": expired.files.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "bytes": expired.bytes,
-        })
-    });
-    serde_json::json!({
-        "at": at.to_string(),
-        "deleted": deleted,
-        "expired": expired.collect::<Vec<_>>(),
-        "kept_files": plan.kept_files,
-        "foreign": plan.foreign.iter().map(ToString::to_string).collect::<Vec<_>>(),
-    })
+/// What the next run has to know; where it cannot be written, that one knows less.
+async fn remember(
+    store: &Store,
+    inventory: &Inventory,
+    rule: &Rule<'_>,
+    clock: &Clock,
+    plan: &retain::RetentionPlan,
+) {
+    let memory = inventory.remember(rule, clock.refuses(), clock.newest, plan);
+    if let Err(error) = memory.write(store, &inventory.memory).await {
+        tracing::warn!("retention cannot remember this run: {}", with_causes(&error));
+    }
+}
+
+async fn expect_gateway(store: &Store, gateway: &GatewayName) -> Result<(), Failure> {
+    let names = store.gateways().await?;
+    if names.contains(gateway) {
+        return Ok(());
+    }
+    let names: Vec<&str> = names.iter().map(GatewayName::as_str).collect();
+    let there = if names.is_empty() { "there is none".to_owned() } else { names.join(", ") };
+    Err(Failure::usage(anyhow::anyhow!("no gateway {gateway} in this store; there are: {there}")))
+}
+
+/// How far a long run is, for whoever looks at a terminal.
+struct Progress {
+    of: usize,
+    done: std::cell::Cell<usize>,
+    is_shown: bool,
+}
+
+impl Progress {
+    fn new(of: usize) -> Self {
+        let is_shown = std::io::stderr().is_terminal();
+        Self { of, done: std::cell::Cell::new(0), is_shown }
+    }
+
+    fn step(&self) {
+        self.done.set(self.done.get() + 1);
+        if self.is_shown {
+            let (done, of) = (self.done.get(), self.of);
+            // Where standard error cannot be written, nobody misses the progress.
+            write!(std::io::stderr(), "\r{done} of {of} partitions").unwrap_or_default();
+        }
+    }
+
+    fn end(&self) {
+        if self.is_shown && self.done.get() > 0 {
+            write!(std::io::stderr(), "\r\x1b[K").unwrap_or_default();
+        }
+    }
 }

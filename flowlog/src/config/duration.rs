@@ -37,14 +37,35 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
-/// Parses a period of the calendar such as `90d`, `12 months` or `1y`.
+/// Parses a period of the calendar such as `90d`, `26w`, `6mo`, `12 months` or `1y`: whole days.
 pub fn parse_period(text: &str) -> Result<Period, String> {
-    let wrong = || format!("{text:?} is not a period; write for example 90d, \"12 months\" or 1y");
+    let wrong = || format!("{text:?} is not a period; write for example 90d, 6mo or 1y");
     let span: Span = text.parse().map_err(|_| wrong())?;
     if !span.is_positive() {
         return Err(wrong());
     }
+    if span.get_minutes() != 0 {
+        let count = span.get_minutes();
+        return Err(format!(
+            "{text:?} is in minutes; write {count}mo for {count} months, or days (90d)"
+        ));
+    }
+    if !is_whole_days(&span) {
+        return Err(format!("{text:?} is not in whole days; write for example 2d, 6mo or 1y"));
+    }
     Ok(Period(span))
+}
+
+fn is_whole_days(span: &Span) -> bool {
+    let smaller = [
+        i64::from(span.get_hours()),
+        span.get_minutes(),
+        span.get_seconds(),
+        span.get_milliseconds(),
+        span.get_microseconds(),
+        span.get_nanoseconds(),
+    ];
+    smaller.iter().all(|count| *count == 0)
 }
 
 #[cfg(test)]
@@ -71,6 +92,30 @@ mod tests {
         assert!(parse_duration("x").unwrap_err().contains("5m"));
         for text in ["", "90", "-90d", "0d"] {
             assert!(parse_period(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn six_minutes_are_not_taken_for_six_months() {
+        assert_eq!(
+            parse_period("6m").unwrap_err(),
+            "\"6m\" is in minutes; write 6mo for 6 months, or days (90d)"
+        );
+        for text in ["6min", "1d 5m", "PT6M", "12h", "1d12h", "3600s", "1d 1ms", "1y 1ns"] {
+            let error = parse_period(text).unwrap_err();
+            assert!(error.contains("mo"), "{error}");
+        }
+        let end = utc("2026-01-31T00:00:00Z");
+        for (text, after) in [
+            ("6mo", "2026-07-31T00:00:00Z"),
+            ("6 months", "2026-07-31T00:00:00Z"),
+            ("P6M", "2026-07-31T00:00:00Z"),
+            ("26w", "2026-08-01T00:00:00Z"),
+            ("90 days", "2026-05-01T00:00:00Z"),
+            ("1y", "2027-01-31T00:00:00Z"),
+            ("1y 1mo", "2027-02-28T00:00:00Z"),
+        ] {
+            assert_eq!(parse_period(text).unwrap().after(end), Some(utc(after)), "{text}");
         }
     }
 }

@@ -1,50 +1,231 @@
-//! The task that deletes what has expired.
+//! The task that deletes what has expired, again and again.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use tokio::sync::watch;
 
 use crate::{
-    clock,
-    config::Retention,
-    retain,
-    spool::Spool,
+    clock::{self, Utc},
+    config::{Config, Retention},
+    gateway::GatewayName,
+    retain::{
+        self, Inventory, RetentionPlan, Rule,
+        aside::Aside,
+        guard::{self, Verdict},
+    },
     store::{self, Store},
     telemetry::with_causes,
 };
 
-/// Deletes what has expired, again and again.
-pub(super) async fn keep_expiring(
-    mut store: watch::Receiver<Option<Store>>,
-    spool: Arc<Spool>,
+/// Deletes what has expired.
+pub(super) struct Expiry {
     retention: Retention,
-    gateway: String,
-) {
-    let Ok(Some(store)) = store.wait_for(Option::is_some).await.map(|store| store.clone()) else {
-        return;
-    };
-    let mut ticks = tokio::time::interval(retention.interval);
-    loop {
-        ticks.tick().await;
-        let now = clock::now();
-        match spool.expire_damaged(|written| retain::is_over(&retention.keep, written, now)) {
-            Ok(0) => {}
-            Ok(files) => tracing::info!(files, "damaged runs in the spool expired"),
-            Err(error) => tracing::error!("retention: {}", with_causes(&error)),
+    /// This one, and the names that it had before.
+    gateways: Vec<GatewayName>,
+    spool: Option<PathBuf>,
+    wall: WallClock,
+    /// What was last reported of the clock.
+    verdict: &'static str,
+    /// What was reported already, so that it is not again every few minutes.
+    reported: BTreeSet<String>,
+}
+
+impl Expiry {
+    /// What the configuration asks for.
+    pub(super) fn of(config: &Config) -> Option<Self> {
+        Some(Self {
+            retention: config.retention.clone()?,
+            gateways: config.gateway.parse().into_iter().collect(),
+            spool: config.spool.clone(),
+            wall: WallClock::start(clock::now(), clock::since_boot()),
+            verdict: Verdict::Allow.name(),
+            reported: BTreeSet::new(),
+        })
+    }
+
+    /// Runs until it is dropped, once there is a store.
+    pub(super) async fn keep_expiring(mut self, mut store: watch::Receiver<Option<Store>>) {
+        let Ok(Some(store)) = store.wait_for(Option::is_some).await.map(|store| store.clone())
+        else {
+            return;
+        };
+        let mut ticks = tokio::time::interval(self.retention.interval);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = self.expire(&store).await {
+                tracing::error!("retention: {}", with_causes(&error));
+            }
         }
-        if let Err(error) = expire(&store, &retention, &gateway).await {
-            tracing::error!("retention: {}", with_causes(&error));
+    }
+
+    async fn expire(&mut self, store: &Store) -> Result<(), store::Error> {
+        let mut inventory = Inventory::of(store).await?;
+        let was = inventory.memory.clone();
+        let now = clock::now();
+        let proven = self.wall.proven(clock::since_boot());
+        if let Some((from, until)) = self.wall.look(now, clock::since_boot()) {
+            inventory.misdate(&self.gateways, from, until, now);
+        }
+        let newest = inventory.newest(proven, now);
+        let verdict = guard::clock_guard(now, clock::quality(), newest);
+        self.report_clock(verdict);
+        let (keep, gateways) = (self.retention.keep, self.gateways.clone());
+        let rule = Rule { keep: &keep, at: now, now, gateways: Some(&gateways) };
+        let plan = retain::plan(&inventory, &rule);
+        if !verdict.is_refusal() {
+            self.wall.trust(now, clock::since_boot());
+            self.report_odd(&plan);
+            delete(store, &plan).await;
+            self.expire_aside(&rule);
+        }
+        let memory = inventory.remember(&rule, verdict.is_refusal(), newest, &plan);
+        memory.write(store, &was).await
+    }
+
+    /// Once for each change.
+    fn report_clock(&mut self, verdict: Verdict) {
+        if verdict.name() == std::mem::replace(&mut self.verdict, verdict.name()) {
+            return;
+        }
+        let every = self.retention.interval;
+        match verdict {
+            Verdict::Allow => tracing::info!("retention has no doubt about the clock any more"),
+            Verdict::Warn(doubt) => {
+                tracing::warn!("retention goes by a doubtful clock: {doubt}; {}", doubt.remedy());
+            }
+            Verdict::Refuse(doubt) => tracing::warn!(
+                "retention deletes nothing: {doubt}; {}; it is tried again every {every:?}",
+                doubt.remedy()
+            ),
+        }
+    }
+
+    fn report_odd(&mut self, plan: &RetentionPlan) {
+        for object in &plan.foreign {
+            tracing::debug!(%object, "retention keeps what is not a file of flowlog");
+        }
+        for oddity in &plan.undeletable {
+            if self.reported.insert(oddity.path.clone()) {
+                tracing::warn!("retention cannot delete {oddity}");
+            }
+        }
+        let misdated = plan.misdated.len();
+        if misdated > 0 && self.reported.insert(format!("{misdated} misdated")) {
+            tracing::warn!(
+                "{misdated} files in the store have names that a wrong clock has made; \
+                 `flowlog retention plan` names them"
+            );
+        }
+    }
+
+    fn expire_aside(&self, rule: &Rule<'_>) {
+        let Some(spool) = &self.spool else { return };
+        let deleted = Aside::of(spool, rule).and_then(|aside| aside.delete(spool));
+        match deleted {
+            Ok(done) => {
+                if done.files > 0 {
+                    tracing::info!(files = done.files, "what the spool had set aside expired");
+                }
+                if let Some((path, error)) = done.failed.first() {
+                    tracing::error!(
+                        "retention: cannot delete {} in the spool: {error}",
+                        path.display()
+                    );
+                }
+            }
+            Err(error) => tracing::error!("retention: cannot look into the spool: {error}"),
         }
     }
 }
 
-async fn expire(store: &Store, retention: &Retention, gateway: &str) -> Result<(), store::Error> {
-    let plan = retain::plan(&store.list().await?, &retention.keep, clock::now(), Some(gateway));
-    for object in &plan.foreign {
-        tracing::debug!(%object, "retention keeps what is not a file of flowlog");
-    }
-    retain::run(store, &plan, |expired| {
+async fn delete(store: &Store, plan: &RetentionPlan) {
+    let done = retain::run(store, plan, |expired| {
         tracing::info!(partition = expired.partition.folder(), "expired");
     })
-    .await
+    .await;
+    if done.staged > 0 {
+        tracing::info!(files = done.staged, "what was never finished expired");
+    }
+    if let Some((path, error)) = done.failed.first() {
+        let (failed, untried) = (done.failed.len(), done.untried);
+        tracing::error!(
+            failed,
+            untried,
+            "retention: could not delete all that has expired; the first is {path}: {}",
+            with_causes(error)
+        );
+    }
+}
+
+/// The wall clock, watched by the one that nobody can set.
+#[derive(Clone, Copy, Debug)]
+struct WallClock {
+    /// Since when it goes on without a jump, as it reads itself.
+    since: Utc,
+    /// The last reading, and how long the machine ran then.
+    last: (Utc, Duration),
+    /// The last reading without a doubt.
+    trusted: Option<(Utc, Duration)>,
+}
+
+impl WallClock {
+    const fn start(now: Utc, since_boot: Duration) -> Self {
+        Self { since: now, last: (now, since_boot), trusted: None }
+    }
+
+    /// Looks at it. Where it has jumped forward, returns between which instants it read was it wrong.
+    fn look(&mut self, now: Utc, since_boot: Duration) -> Option<(Utc, Utc)> {
+        let (was, then) = self.last;
+        let expected = was.plus(since_boot.saturating_sub(then));
+        self.last = (now, since_boot);
+        if now.distance(expected) <= guard::JUMP {
+            return None;
+        }
+        let wrong = (self.since, expected);
+        self.since = now;
+        (now > expected).then_some(wrong)
+    }
+
+    const fn trust(&mut self, now: Utc, since_boot: Duration) {
+        self.trusted = Some((now, since_boot));
+    }
+
+    /// An instant that has passed for certain.
+    fn proven(&self, since_boot: Duration) -> Option<Utc> {
+        let (trusted, then) = self.trusted?;
+        Some(trusted.plus(since_boot.saturating_sub(then)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_jump_forward_tells_since_when_the_clock_was_wrong() {
+        let year = seconds(365 * 86_400);
+        let start = Utc::from_ms(0);
+        let mut wall = WallClock::start(start, seconds(100));
+        assert_eq!(wall.look(start.plus(seconds(60)), seconds(160)), None);
+        // Set by an hour: nothing of it expires for that.
+        assert_eq!(wall.look(start.plus(seconds(3_720)), seconds(220)), None);
+        let corrected = start.plus(year);
+        let wrong = (start, start.plus(seconds(3_780)));
+        assert_eq!(wall.look(corrected, seconds(280)), Some(wrong));
+        assert_eq!(wall.look(corrected.plus(seconds(60)), seconds(340)), None);
+        // Back again: what was recorded meanwhile is ahead of the clock, which is enough to know.
+        assert_eq!(wall.look(start.plus(seconds(400)), seconds(400)), None);
+    }
+
+    #[test]
+    fn time_that_has_passed_without_the_wall_clock_is_certain() {
+        let mut wall = WallClock::start(Utc::from_ms(5), seconds(1));
+        assert_eq!(wall.proven(seconds(9)), None);
+        wall.trust(Utc::from_ms(1_000), seconds(10));
+        assert_eq!(wall.proven(seconds(70)), Some(Utc::from_ms(61_000)));
+    }
 }

@@ -10,7 +10,7 @@ use tokio::{
 use super::{
     Error, Summary,
     drain_loop::InSpool,
-    expiry::keep_expiring,
+    expiry::Expiry,
     publish::{Early, Publisher, Target},
     whereabouts::Whereabouts,
     windows::{self, News, Shared},
@@ -48,10 +48,8 @@ impl Publishing {
             is_durable: spool.is_durable(),
         };
         let publisher = Publisher::start(target, early, shared.clone());
-        let retention = config.retention.clone().map(|retention| {
-            let (store, gateway) = (publisher.store(), config.gateway.clone());
-            tokio::spawn(keep_expiring(store, spool, retention, gateway))
-        });
+        let retention = Expiry::of(config)
+            .map(|expiry| tokio::spawn(expiry.keep_expiring(publisher.store())));
         Self { shared, gather, publisher, retention }
     }
 

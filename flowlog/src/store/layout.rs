@@ -62,7 +62,7 @@ impl Partition {
     }
 
     /// The partition that a folder stands for.
-    fn parse(segments: [&str; 4]) -> Option<Self> {
+    pub(crate) fn parse(segments: [&str; 4]) -> Option<Self> {
         let [dataset, gateway, date, hour] = segments;
         let date: civil::Date = date.strip_prefix("date=")?.parse().ok()?;
         let hour: i8 = hour.strip_prefix("hour=")?.parse().ok()?;
