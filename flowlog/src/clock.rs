@@ -169,15 +169,27 @@ impl Dating {
         (step.unsigned_abs() > u64::try_from(slewed.as_nanos()).unwrap_or(u64::MAX)).then_some(step)
     }
 
-    /// Which of two readings, between which the wall clock was set, dates what was counted before.
+    /// Which of two readings, between which the wall clock was set, dates what was counted before, at
+    /// `at` by the first one.
     ///
-    /// The later one, since a clock is set to correct it; but what a clock that was kept has dated
-    /// stays as it is where nothing keeps the clock any more: somebody set it by hand.
+    /// The later one, since a clock is set to correct it. But of a clock that nothing keeps a [`JUMP`]
+    /// forward is not believed, unless it leaves a time that cannot be; and what a kept clock has dated
+    /// stays as it is where nothing keeps it any more: somebody set it by hand.
     #[must_use]
-    pub const fn better(self, later: Self) -> Self {
-        if self.synchronised && !later.synchronised { self } else { later }
+    pub fn better(self, later: Self, at: Utc) -> Self {
+        let step = Duration::from_nanos(
+            u64::try_from(later.offset.0.saturating_sub(self.offset.0)).unwrap_or(0),
+        );
+        let is_doubtful = self.synchronised || (step > JUMP && at >= EARLIEST);
+        if is_doubtful && !later.synchronised { self } else { later }
     }
 }
+
+/// 2015-06-21, when Linux 4.1 brought eBPF classifiers: nothing was recorded before.
+pub const EARLIEST: Utc = Utc::from_ms(1_434_844_800_000);
+/// A clock that nothing keeps is not believed when it jumps forward by more: longer than a weekend's
+/// pause, shorter than what does damage.
+pub const JUMP: Duration = Duration::from_hours(48);
 
 /// More than the clock is slewed by in a few seconds, less than anyone sets it by.
 const SLEW: Duration = Duration::from_millis(50);
@@ -280,13 +292,23 @@ mod tests {
     }
 
     #[test]
-    fn what_a_kept_clock_has_dated_is_not_dated_again_by_one_that_nothing_keeps() {
+    fn of_two_readings_a_kept_clock_counts_and_else_the_later_one_unless_it_jumped() {
+        const YEAR: i64 = 365 * 86_400_000_000_000;
         let dating = |ns, synchronised| Dating { offset: Offset::from_ns(ns), synchronised };
-        for (before, after, better) in
-            [(false, false, 2), (false, true, 2), (true, true, 2), (true, false, 1)]
-        {
-            let chosen = dating(1, before).better(dating(2, after));
-            assert_eq!(chosen.offset.ns(), better, "{before} {after}");
+        let (plausible, in_1970) = (Utc::from_ns(50 * YEAR), Utc::from_ms(60_000));
+        for (before, after, step, at, is_later) in [
+            (false, false, 1, plausible, true),
+            (false, true, 1, plausible, true),
+            (true, true, 1, plausible, true),
+            (true, false, 1, plausible, false),
+            // Years ahead of what was counted just now; back again; from a clock without a battery.
+            (false, false, YEAR, plausible, false),
+            (false, true, YEAR, plausible, true),
+            (false, false, -YEAR, plausible, true),
+            (false, false, 56 * YEAR, in_1970, true),
+        ] {
+            let chosen = dating(0, before).better(dating(step, after), at);
+            assert_eq!(chosen.offset.ns() != 0, is_later, "{before} {after} {step}");
         }
     }
 

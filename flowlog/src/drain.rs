@@ -319,7 +319,7 @@ impl Closed {
         let open_for = Duration::from_nanos(self.end.saturating_sub(self.was.opened));
         let Some(step) = self.was.dating.step(now, open_for) else { return self };
         self.clock_step = step;
-        let better = self.was.dating.better(now);
+        let better = self.was.dating.better(now, self.end_utc);
         if better != self.was.dating {
             self.was.opened_utc = better.offset.utc(self.was.opened);
             self.was.dating = better;

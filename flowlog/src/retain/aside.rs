@@ -24,8 +24,11 @@ use nix::{
     unistd::{UnlinkatFlags, unlinkat},
 };
 
-use super::{Rule, dated::EARLIEST, guard};
-use crate::{clock::Utc, store::Oddity};
+use super::{Rule, guard};
+use crate::{
+    clock::{EARLIEST, Utc},
+    store::Oddity,
+};
 
 /// Where a spool has what it set aside.
 const ASIDE: &str = "aside";

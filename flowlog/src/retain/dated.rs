@@ -8,10 +8,10 @@ use super::{
     guard::{JUMP, TOLERANCE},
     memory::Memory,
 };
-use crate::{clock::Utc, store::layout::ObjectName};
-
-/// 2015-06-21, when Linux 4.1 brought eBPF classifiers: nothing was recorded before.
-pub(super) const EARLIEST: Utc = Utc::from_ms(1_434_844_800_000);
+use crate::{
+    clock::{EARLIEST, Utc},
+    store::layout::ObjectName,
+};
 
 /// When a file's records ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

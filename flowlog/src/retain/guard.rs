@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use jiff::{SpanRound, Timestamp, Unit};
 
+pub use crate::clock::JUMP;
 use crate::clock::{ClockQuality, Utc};
 
-/// More than a pause of a weekend, less than any damage.
-pub const JUMP: Duration = Duration::from_hours(48);
 /// Records may be so far ahead of a clock: those of another gateway, whose clock is not the same.
 pub const TOLERANCE: Duration = Duration::from_mins(5);
 

@@ -23,7 +23,7 @@ pub fn correction(epoch: &Header, now: &Dated) -> Option<i64> {
     let dated = epoch.dated.as_ref().filter(|dated| dated.boot == now.boot)?;
     let (before, after) = (dated.dating(), now.dating());
     let step = before.step(after, apart(epoch))?;
-    (before.better(after) == after).then_some(step)
+    (before.better(after, epoch.closed()) == after).then_some(step)
 }
 
 /// Writes an epoch anew with times that are so many nanoseconds later.
