@@ -14,7 +14,7 @@ mod odd;
 use object_store::path::Path;
 
 use crate::{
-    clock::Utc,
+    clock::{self, Utc},
     config::Period,
     gateway::GatewayName,
     store::{
@@ -23,6 +23,7 @@ use crate::{
     },
 };
 pub use dated::Date;
+use guard::Verdict;
 pub use inventory::Inventory;
 pub use memory::Memory;
 
@@ -130,6 +131,13 @@ pub fn plan(inventory: &Inventory, rule: &Rule<'_>) -> RetentionPlan {
         .partition(|oddity| odd::may_hide_expired(&oddity.path, rule));
     (plan.undeletable, plan.odd) = (undeletable, odd);
     plan
+}
+
+/// Whether retention of a store may go by the clock now.
+pub async fn judge_clock(store: &Store) -> Result<Verdict, store::Error> {
+    let now = clock::now();
+    let newest = Inventory::of(store).await?.newest(None, now);
+    Ok(guard::clock_guard(now, clock::quality(), newest))
 }
 
 /// Whether what ended then is to be kept no longer at an instant.

@@ -16,6 +16,7 @@ mod rig;
 pub mod stores;
 mod transfer;
 mod virtio;
+mod wall_clock;
 mod wire;
 mod wireguard;
 
@@ -38,5 +39,6 @@ pub use rig::{
 };
 pub use transfer::{Bursts, TcpSent, tcp_both_ways, udp_both_ways};
 pub use virtio::{Cut, CutKind, send_frames, tunnel_of_super_packets};
+pub use wall_clock::WallClock;
 pub use wire::{Counted, Recording, record, sysctl};
 pub use wireguard::WireGuard;

@@ -14,7 +14,8 @@ pub struct Arguments {
 }
 
 /// Programs that the tests use, and the packages that they come in.
-pub const TEST_PROGRAMS: [(&str, &str); 8] = [
+pub const TEST_PROGRAMS: [(&str, &str); 9] = [
+    ("cc", "gcc"),
     ("ip", "iproute2"),
     ("tc", "iproute2"),
     ("tcpdump", "tcpdump"),

@@ -102,7 +102,7 @@ pub(super) fn keys() -> Vec<Key> {
             "retention.keep",
             "\"90d\"",
             MUST_BE_GIVEN,
-            "Without this table, the daemon deletes nothing. How long data are kept, in days, months or years of the calendar; then their partitions are deleted, and runs of that age that the spool set aside as damaged.",
+            "Without this table, the daemon deletes nothing. How long data are kept, in days (`90d`), weeks (`26w`), months (`6mo`; `6m` would be minutes, and is refused) or years (`1y`) of the calendar; then their partitions are deleted, and what the spool has set aside for so long.",
         ),
         with_default(
             "retention.interval",

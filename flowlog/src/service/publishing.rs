@@ -48,8 +48,8 @@ impl Publishing {
             is_durable: spool.is_durable(),
         };
         let publisher = Publisher::start(target, early, shared.clone());
-        let retention = Expiry::of(config)
-            .map(|expiry| tokio::spawn(expiry.keep_expiring(publisher.store())));
+        let retention =
+            Expiry::of(config).map(|expiry| tokio::spawn(expiry.keep_expiring(publisher.store())));
         Self { shared, gather, publisher, retention }
     }
 

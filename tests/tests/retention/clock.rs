@@ -1,0 +1,273 @@
+//! Clocks that are wrong, and what they may not do.
+
+use std::net::UdpSocket;
+
+use flowlog::demo::{Netns, Tun};
+use flowlog_tests::{Bpffs, Daemon, duckdb, files_under, quiet_tun, wait_for};
+
+use super::*;
+
+#[test]
+fn a_jump_of_a_clock_that_nothing_keeps_deletes_nothing_until_somebody_accepts_it() {
+    let (store, clock) = (Store::new(), WallClock::new());
+    let this_hour = store.file("flows", "gw1", &this_hour());
+    clock.set(10 * YEAR);
+    for more in [&[][..], &["--gateway", "gw1"], &["--format", "json"]] {
+        let refused = store.run_by(&clock, more);
+        assert_eq!(refused.code, REFUSED, "{refused:?}");
+        for words in ["nothing is deleted", "3650 days", "--accept-clock"] {
+            assert!(refused.stderr.contains(words), "{}", refused.stderr);
+        }
+        assert!(store.has_old() && this_hour.exists());
+    }
+    // What is recorded by that clock does not make it right.
+    let ahead = flowlog::clock::now().plus(Duration::from_hours(10 * 365 * 24));
+    store.put("flows", "gw1", &ahead.to_string()[..13]);
+    assert_eq!(store.run_by(&clock, &[]).code, REFUSED);
+    assert!(store.has_old() && this_hour.exists());
+
+    let accepted = store.run_by(&clock, &["--accept-clock"]);
+    assert_eq!(accepted.code, DONE, "{accepted:?}");
+    assert!(!store.has_old() && !this_hour.exists());
+    // Once is enough.
+    store.put("flows", "gw1", "2020-01-01T00");
+    assert_eq!(store.run_by(&clock, &[]).code, DONE);
+    assert!(!store.has_old());
+}
+
+#[test]
+fn a_clock_that_is_kept_deletes_after_a_long_pause_and_one_alone_goes_on_with_a_warning() {
+    let (store, clock) = (Store::new(), WallClock::new());
+    clock.set(YEAR);
+    clock.synchronise(true);
+    let ended = store.run_by(&clock, &[]);
+    assert_eq!(ended.code, DONE, "{ended:?}");
+    assert!(ended.stderr.contains("365 days after the newest record"), "{}", ended.stderr);
+    assert!(!store.has_old());
+
+    let (store, clock) = (Store::new(), WallClock::new());
+    let ended = store.run_by(&clock, &[]);
+    assert_eq!(ended.code, DONE, "{ended:?}");
+    assert!(ended.stderr.contains("not synchronised"), "{}", ended.stderr);
+    assert!(!store.has_old());
+}
+
+#[test]
+fn a_plan_by_a_wrong_clock_names_the_doubt() {
+    let (store, clock) = (Store::new(), WallClock::new());
+    clock.set(10 * YEAR);
+    let plan = store.run_by(&clock, &["--dry-run"]);
+    assert_eq!(plan.code, DONE, "{plan:?}");
+    assert!(plan.stderr.contains("3650 days"), "{}", plan.stderr);
+    assert!(store.has_old());
+}
+
+#[test]
+fn what_a_wrong_clock_has_named_is_neither_deleted_at_once_nor_kept_for_years() {
+    let store = Store::new();
+    let [behind, ahead] =
+        ["1970-01-01T00", "2036-11-27T00"].map(|at| store.put("flows", "gw1", at));
+    let ended = store.run(&[]);
+    assert_eq!(ended.code, DONE, "{ended:?}");
+    assert!(behind.exists() && ahead.exists() && !store.has_old());
+    let misdated = ended.stdout.lines().filter(|line| line.contains("its name cannot be true"));
+    assert_eq!(misdated.count(), 2, "{}", ended.stdout);
+    let long_ago = SystemTime::now() - Duration::from_hours(91 * 24);
+    for path in [&behind, &ahead] {
+        set_modified(path, long_ago);
+    }
+    assert_eq!(store.run(&[]).code, DONE);
+    assert!(!behind.exists() && !ahead.exists());
+}
+
+/// A gateway whose daemon has a clock of its own.
+struct Rig {
+    gateway: Netns,
+    _tun: Tun,
+    bpffs: Bpffs,
+    directory: tempfile::TempDir,
+    clock: WallClock,
+}
+
+const INTERFACE: &str = "flclock0";
+
+impl Rig {
+    fn new() -> Self {
+        let (gateway, tun) = quiet_tun(INTERFACE);
+        gateway.ip(&["address", "add", "10.9.0.1/24", "dev", INTERFACE]).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        Self { gateway, _tun: tun, bpffs: Bpffs::mount(), directory, clock: WallClock::new() }
+    }
+
+    fn store(&self) -> PathBuf {
+        self.directory.path().join("store")
+    }
+
+    fn start(&self, window: &str, retention: &str) -> Daemon {
+        let config = self.directory.path().join("flowlog.toml");
+        fs::write(&config, format!("profile = \"flows\"\n{retention}")).unwrap();
+        let [store, spool] = ["store", "spool"].map(|name| self.directory.path().join(name));
+        let pins = self.bpffs.base();
+        let [store, spool, pins, config] =
+            [&store, &spool, &pins, &config].map(|path| path.to_str().unwrap());
+        let arguments = [
+            ["--interface", INTERFACE, "--gateway", "gw1", "--config", config],
+            ["--store", store, "--spool", spool, "--pins", pins],
+        ];
+        let more = ["--window", window, "--drain-interval", "1s"];
+        let arguments = [&arguments.concat()[..], &more].concat();
+        let mut daemon = Daemon::start_with(&self.gateway, &self.clock.variables(), &arguments);
+        daemon.wait_for("attached");
+        daemon
+    }
+
+    fn send(&self, packets: u64) {
+        let send = move || {
+            let socket = UdpSocket::bind("0.0.0.0:0")?;
+            (0..packets).try_for_each(|_| socket.send_to(&[0; 72], ("10.9.0.2", 9)).map(drop))
+        };
+        self.gateway.run(send).unwrap();
+    }
+
+    /// Waits until another file is in the store, or in the spool.
+    fn wait_for_another(&self, directory: &str, extension: &str) {
+        let files = || -> Vec<PathBuf> {
+            let files = files_under(&self.directory.path().join(directory)).into_iter();
+            files.filter(|path| path.extension().is_some_and(|e| e == extension)).collect()
+        };
+        let before = files();
+        wait_for("another file", || files().iter().any(|file| !before.contains(file)));
+    }
+
+    fn packets(&self) -> u64 {
+        let store = self.store();
+        let verified = flowlog(&["verify", "--store", store.to_str().unwrap(), "--format", "json"]);
+        assert_eq!(verified.code, DONE, "{verified:?}");
+        let report: serde_json::Value = serde_json::from_str(&verified.stdout).unwrap();
+        report["packets"].as_u64().unwrap()
+    }
+}
+
+const KEEP: &str = "[retention]\nkeep = \"90d\"\ninterval = \"1s\"";
+
+#[test]
+fn a_daemon_that_starts_ten_years_ahead_destroys_nothing_however_often_it_is_started() {
+    let rig = Rig::new();
+    let daemon = rig.start("1s", "");
+    rig.send(1000);
+    rig.wait_for_another("store", "parquet");
+    assert_eq!(daemon.terminate().code, DONE);
+    assert_eq!(rig.packets(), 1000);
+    rig.clock.set(10 * YEAR);
+    for _ in 0..2 {
+        let mut daemon = rig.start("1s", KEEP);
+        daemon.wait_for("retention deletes nothing");
+        rig.wait_for_another("store", "parquet");
+        let ended = daemon.terminate();
+        assert_eq!(ended.code, DONE, "{}", ended.stderr);
+        let refusals = ended.stderr.matches("retention deletes nothing").count();
+        assert_eq!(refusals, 1, "once for each change: {}", ended.stderr);
+    }
+    let mut daemon = rig.start("1s", KEEP);
+    daemon.wait_for("retention deletes nothing");
+    rig.clock.set(0);
+    // Right again, and still nothing keeps it.
+    daemon.wait_for("retention goes by a doubtful clock");
+    assert_eq!(daemon.terminate().code, DONE);
+    assert_eq!(rig.packets(), 1000);
+}
+
+#[test]
+fn what_is_counted_in_1970_is_dated_when_the_clock_is_set() {
+    for (behind_or_ahead, retention) in [(None, KEEP), (Some(10 * YEAR), KEEP)] {
+        let rig = Rig::new();
+        let began = flowlog::clock::now();
+        // A minute after the beginning of 1970, or ten years ahead.
+        let offset = behind_or_ahead.unwrap_or(60 - began.ms() / 1000);
+        rig.clock.set(offset);
+        let daemon = rig.start("1h", retention);
+        rig.send(100);
+        // Epochs of the window that is open are in the spool, and the last one is not yet.
+        rig.wait_for_another("spool", "run");
+        rig.send(100);
+        rig.clock.set(0);
+        rig.clock.synchronise(true);
+        rig.wait_for_another("spool", "run");
+        rig.wait_for_another("spool", "run");
+        let ended = daemon.terminate();
+        assert_eq!(ended.code, DONE, "{}", ended.stderr);
+        assert!(ended.stderr.contains("the wall clock was set"), "{}", ended.stderr);
+        assert_eq!(rig.packets(), 200, "{offset}");
+        let ended = flowlog::clock::now();
+        let outside = duckdb(
+            &rig.store(),
+            &format!(
+                "SELECT flow_start, flow_end FROM flows
+                 WHERE epoch_ms(flow_start) < {} OR epoch_ms(flow_end) > {}",
+                began.ms() - 100,
+                ended.ms()
+            ),
+        );
+        assert!(outside.is_empty(), "{offset}: {outside:?}");
+        let stepped = duckdb(
+            &rig.store(),
+            "SELECT count(*) AS n, min(clock_step_ms) AS ms FROM ledger WHERE clock_step_ms <> 0",
+        );
+        let step = stepped[0]["ms"].as_i64().unwrap();
+        assert!((step + offset * 1000).abs() < 1000, "{offset}: {stepped:?}");
+    }
+}
+
+#[test]
+fn what_was_stored_by_a_clock_behind_is_not_deleted_when_that_is_set() {
+    let rig = Rig::new();
+    // So that there is a record of the right time: the clock has not jumped past it.
+    let daemon = rig.start("1s", "");
+    rig.send(100);
+    rig.wait_for_another("store", "parquet");
+    assert_eq!(daemon.terminate().code, DONE);
+    for behind in [flowlog::clock::now().ms() / 1000 - 60, 2 * YEAR] {
+        rig.clock.set(-behind);
+        let daemon = rig.start("1s", KEEP);
+        let before = rig.packets();
+        rig.send(100);
+        rig.wait_for_another("store", "parquet");
+        wait_for("what was counted to be stored", || rig.packets() == before + 100);
+        rig.clock.set(0);
+        rig.clock.synchronise(true);
+        // At least two looks of retention at the right time.
+        rig.wait_for_another("store", "parquet");
+        std::thread::sleep(Duration::from_secs(3));
+        let ended = daemon.terminate();
+        assert_eq!(ended.code, DONE, "{}", ended.stderr);
+        assert_eq!(rig.packets(), before + 100, "{behind}: {}", ended.stderr);
+        rig.clock.synchronise(false);
+    }
+}
+
+#[test]
+fn every_packet_is_there_once_however_the_clock_is_set() {
+    let rig = Rig::new();
+    let daemon = rig.start("1s", "");
+    let mut sent = 0;
+    for offset in [0, 3600, -3600, 7200, 0, 40, -86_400, 34 * 86_400 + 17, 0] {
+        rig.clock.set(offset);
+        for _ in 0..4 {
+            rig.send(50);
+            sent += 50;
+            std::thread::sleep(Duration::from_millis(400));
+        }
+    }
+    let ended = daemon.terminate();
+    assert_eq!(ended.code, DONE, "{}", ended.stderr);
+    assert_eq!(rig.packets(), sent);
+    // A row is within what the ledger of its window says was observed.
+    let outside = duckdb(
+        &rig.store(),
+        "SELECT f.flow_start FROM flows f WHERE NOT EXISTS (
+             FROM ledger l WHERE l.interface = f.interface
+             AND f.flow_start >= date_trunc('millisecond', l.observed_start)
+             AND f.flow_end <= l.observed_end)",
+    );
+    assert!(outside.is_empty(), "{outside:?}");
+}
