@@ -77,6 +77,9 @@ enum Command {
     Uninstall(uninstall::Arguments),
     /// Record real traffic through a tunnel of its own, on a machine without a VPN.
     Demo(demo::Arguments),
+    /// Use a local store for a daemon: only `flowlog run` starts this.
+    #[command(name = flowlog::store::WORKER_COMMAND, hide = true)]
+    StoreWorker,
 }
 
 /// How a command ended, when nothing failed.
@@ -121,6 +124,9 @@ pub fn main() -> ExitCode {
         Command::Duckdb(arguments) => duckdb::run(&arguments),
         Command::Uninstall(arguments) => uninstall::run(&arguments, &global),
         Command::Demo(arguments) => demo::run(&arguments, &global),
+        Command::StoreWorker => {
+            flowlog::store::serve().map(|()| Outcome::Done).map_err(Failure::usage)
+        }
     };
     let code = match outcome {
         Ok(Outcome::Done) => 0,

@@ -7,33 +7,47 @@
 //!
 //! A file appears whole or not at all: local files are written beside their name, synced and
 //! renamed; object stores put atomically. What can go wrong is in [`Error`] and its [`Kind`]; when
-//! to try again, in [`Retry`].
+//! to try again, in [`Retry`]. What is in a store and is no object of ours is an [`Oddity`]: it is
+//! reported and left alone, and hides nothing else.
+//!
+//! A daemon uses a local directory by a process of its own ([`Store::open_isolated`]): who waits for
+//! a disk that hangs cannot be ended, and must not be who counts.
 
+mod child;
 mod cloud;
+mod directory;
 mod error;
+mod frame;
 pub mod layout;
+mod line;
 mod listing;
-mod local;
+mod lock;
 mod put;
+mod request;
 mod retry;
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    path::{Path as FilePath, PathBuf},
+    sync::Arc,
+};
 
 use bytes::Bytes;
-use futures::TryStreamExt as _;
-use object_store::{
-    ObjectMeta, ObjectStore, ObjectStoreExt as _, local::LocalFileSystem, path::Path,
-    prefix::PrefixStore,
-};
+use object_store::{ObjectMeta, path::Path};
 use url::Url;
 
 use crate::gateway::GatewayName;
+use child::Child;
+use cloud::Cloud;
+use directory::Directory;
 use layout::{Dataset, Partition};
+use line::{Line, unexpected};
+use request::{Request, Response};
 
 pub use self::{
-    error::{Error, Found, Kind},
+    child::{WORKER_COMMAND, serve},
+    error::{Error, Found, Kind, Source},
     listing::{Listing, Oddity, Staged},
-    local::Lock,
+    lock::Lock,
     put::Created,
     retry::Retry,
 };
@@ -41,10 +55,20 @@ pub use self::{
 /// A store of Parquet files.
 #[derive(Clone, Debug)]
 pub struct Store {
-    objects: Arc<dyn ObjectStore>,
+    backend: Backend,
     url: Url,
-    /// The directory, where it is one.
-    directory: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug)]
+enum Backend {
+    Directory(Arc<Line>),
+    Cloud(Arc<Cloud>),
+}
+
+/// What a location names.
+enum Location {
+    Directory(Url, PathBuf),
+    Cloud(Url),
 }
 
 impl Store {
@@ -52,10 +76,7 @@ impl Store {
     /// environment variables (`AWS_ACCESS_KEY_ID`, `GOOGLE_SERVICE_ACCOUNT`,
     /// `AZURE_STORAGE_ACCOUNT_NAME`, …).
     pub fn open(location: &str) -> Result<Self, Error> {
-        // Others may have variables that are no text.
-        let variables = std::env::vars_os()
-            .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
-        Self::open_with(location, variables)
+        Self::open_with(location, environment())
     }
 
     /// Opens a store with these variables instead of those of the environment.
@@ -63,48 +84,57 @@ impl Store {
         location: &str,
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, Error> {
-        let wrong = |source: Box<dyn std::error::Error + Send + Sync>| Error::Url {
-            url: location.to_owned(),
-            source,
-        };
-        let url = parse_location(location).map_err(wrong)?;
-        if url.scheme() == "file" {
-            let path = url.to_file_path().map_err(|()| wrong("not a local path".into()))?;
-            let directory = path.canonicalize().map_err(|source| wrong(source.into()))?;
-            let objects = LocalFileSystem::new_with_prefix(&directory)
-                .map_err(|source| wrong(source.into()))?
-                .with_fsync(true)
-                .with_automatic_cleanup(true);
-            return Ok(Self { objects: Arc::new(objects), url, directory: Some(directory) });
+        match parse_location(location)? {
+            Location::Cloud(url) => Self::connect(location, url, variables),
+            Location::Directory(url, path) => {
+                let opened = Directory::open(&path).and_then(Line::to_thread);
+                Ok(Self::local(url, opened.map_err(|source| wrong(location, source))?))
+            }
         }
-        let (objects, prefix) =
-            cloud::connect(&url, variables).map_err(|source| wrong(source.into()))?;
-        let objects = Arc::new(PrefixStore::new(objects, prefix));
-        Ok(Self { objects, url, directory: None })
     }
 
-    /// Makes the directory of a local store, readable by its owner only. Others need nothing.
+    /// Opens a store, and makes the directory of a local one, readable by its owner only.
     pub fn create(location: &str) -> Result<Self, Error> {
-        use std::os::unix::fs::DirBuilderExt as _;
-
-        if let Ok(url) = parse_location(location)
-            && url.scheme() == "file"
-            && let Ok(path) = url.to_file_path()
-        {
-            std::fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&path)
-                .map_err(|source| Error::Directory { path, source })?;
+        match parse_location(location)? {
+            Location::Cloud(url) => Self::connect(location, url, environment()),
+            Location::Directory(url, path) => {
+                let opened = Directory::create(&path).and_then(Line::to_thread);
+                let line = opened.map_err(|source| Error::Directory { path, source })?;
+                Ok(Self::local(url, line))
+            }
         }
-        Self::open(location)
     }
 
     /// Opens a store for a daemon: a local directory is used by a process of its own, so that a disk
     /// that hangs cannot keep the daemon from ending. Nothing on the disk is asked for yet; the
     /// directory is made by the first question, where there is none.
     pub fn open_isolated(location: &str) -> Result<Self, Error> {
-        Self::create(location)
+        // This program as it is now, also when its file was replaced meanwhile.
+        Self::open_isolated_by(location, FilePath::new("/proc/self/exe"))
+    }
+
+    /// Opens a store that this program uses by its command [`WORKER_COMMAND`].
+    pub fn open_isolated_by(location: &str, program: &FilePath) -> Result<Self, Error> {
+        match parse_location(location)? {
+            Location::Cloud(url) => Self::connect(location, url, environment()),
+            Location::Directory(url, path) => {
+                let line = Line::to_process(Child::new(program, &path));
+                Ok(Self::local(url, line.map_err(|source| Error::Process { source })?))
+            }
+        }
+    }
+
+    fn connect(
+        location: &str,
+        url: Url,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Error> {
+        let cloud = Cloud::connect(&url, variables).map_err(|refused| wrong(location, refused))?;
+        Ok(Self { backend: Backend::Cloud(Arc::new(cloud)), url })
+    }
+
+    fn local(url: Url, line: Line) -> Self {
+        Self { backend: Backend::Directory(Arc::new(line)), url }
     }
 
     /// The store's URL, without credentials.
@@ -115,11 +145,11 @@ impl Store {
 
     /// Takes the right to write for a gateway, so that two daemons cannot share its name. Only a
     /// local store can give it; in a cloud it is always free.
-    #[expect(clippy::unused_async, reason = "the directory may be another process's")]
     pub async fn lock(&self, gateway: &str) -> Result<Lock, Error> {
-        match &self.directory {
-            Some(directory) => Lock::take(directory, gateway),
-            None => Ok(Lock::none()),
+        let gateway = parse_gateway(gateway)?;
+        match &self.backend {
+            Backend::Cloud(_) => Ok(Lock::none()),
+            Backend::Directory(line) => Lock::take(line, gateway).await,
         }
     }
 
@@ -127,50 +157,59 @@ impl Store {
     /// For whoever has the [lock](Self::lock): nobody else is to be writing. In a cloud, nothing
     /// that is visible stays behind; what does is up to a rule of the bucket.
     pub async fn sweep(&self, gateway: &str) -> Result<usize, Error> {
-        let Some(directory) = self.directory.clone() else { return Ok(0) };
-        let (path, gateway) = (directory.clone(), gateway.to_owned());
-        tokio::task::spawn_blocking(move || local::sweep(&directory, &gateway))
-            .await
-            .map_err(|error| Error::Sweep { path, source: io::Error::other(error) })?
+        let gateway = parse_gateway(gateway)?;
+        let Backend::Directory(line) = &self.backend else { return Ok(0) };
+        match line.ask(Request::Sweep { gateway }, Bytes::new()).await? {
+            (Response::Swept(files), _) => Ok(files),
+            (other, _) => Err(unexpected(&other)),
+        }
     }
 
     /// Reads an object whole.
     pub async fn read(&self, object: &Path) -> Result<Bytes, Error> {
-        let read = |source| Error::Read { object: object.clone(), source };
-        self.objects.get(object).await.map_err(read)?.bytes().await.map_err(read)
+        match &self.backend {
+            Backend::Cloud(cloud) => cloud.read(object).await,
+            Backend::Directory(line) => {
+                let request = Request::Read { object: object.to_string() };
+                Ok(line.ask(request, Bytes::new()).await?.1)
+            }
+        }
     }
 
     /// Reads an object whole; `None` where there is none.
     pub async fn read_present(&self, object: &Path) -> Result<Option<Bytes>, Error> {
         match self.read(object).await {
             Ok(bytes) => Ok(Some(bytes)),
-            Err(Error::Read { source: object_store::Error::NotFound { .. }, .. }) => Ok(None),
+            Err(error @ Error::Read { .. }) if error.kind() == Kind::Missing => Ok(None),
             Err(error) => Err(error),
         }
     }
 
     /// Deletes an object; one that is gone already counts as deleted.
     pub async fn delete(&self, object: &Path) -> Result<(), Error> {
-        match self.objects.delete(object).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-            Err(source) => return Err(Error::Delete { object: object.clone(), source }),
+        match &self.backend {
+            Backend::Cloud(cloud) => cloud.delete(object).await,
+            Backend::Directory(line) => {
+                let request = Request::Delete { object: object.to_string() };
+                line.ask(request, Bytes::new()).await.map(drop)
+            }
         }
-        self.sync(object, local::sync_nearest).await
     }
 
-    /// Everything in the store, in the order of the paths.
+    /// Everything in the store, in the order of the paths. What is odd is logged; whoever reports
+    /// it better asks for a [survey](Self::survey).
     pub async fn list(&self) -> Result<Vec<ObjectMeta>, Error> {
-        self.list_under(None).await
+        Ok(self.list_under(None).await?.reported())
     }
 
-    /// The files of one table, in the order of the paths.
+    /// The files of one table, in the order of the paths. What is odd is logged.
     pub async fn list_dataset(&self, dataset: Dataset) -> Result<Vec<ObjectMeta>, Error> {
-        self.list_under(Some(&Path::from(dataset.name()))).await
+        Ok(self.list_under(Some(dataset.name())).await?.reported())
     }
 
     /// Everything in the store, with what is odd there. Nothing odd hides the rest.
     pub async fn survey(&self) -> Result<Listing, Error> {
-        Ok(Listing { objects: self.list_under(None).await?, oddities: vec![] })
+        self.list_under(None).await
     }
 
     /// The files of one table and gateway, with what is odd there.
@@ -179,85 +218,101 @@ impl Store {
         dataset: Dataset,
         gateway: &GatewayName,
     ) -> Result<Listing, Error> {
-        let prefix = Path::from(format!("{}/gateway={gateway}", dataset.name()));
-        Ok(Listing { objects: self.list_under(Some(&prefix)).await?, oddities: vec![] })
+        self.list_under(Some(&format!("{}/gateway={gateway}", dataset.name()))).await
     }
 
-    /// The gateways that have files in the store, in the order of their names.
+    /// The gateways that have folders in the store, in the order of their names.
     pub async fn gateways(&self) -> Result<Vec<GatewayName>, Error> {
-        let mut gateways: Vec<GatewayName> = vec![];
-        for object in self.list().await? {
-            let mut folders = object.location.as_ref().split('/').skip(1);
-            let name = folders.next().and_then(|folder| folder.strip_prefix("gateway="));
-            gateways.extend(name.and_then(|name| name.parse().ok()));
+        match &self.backend {
+            Backend::Cloud(cloud) => cloud.gateways().await,
+            Backend::Directory(line) => match line.ask(Request::Gateways, Bytes::new()).await? {
+                (Response::Gateways(gateways), _) => Ok(gateways),
+                (other, _) => Err(unexpected(&other)),
+            },
         }
-        gateways.sort_unstable();
-        gateways.dedup();
-        Ok(gateways)
     }
 
     /// Files that were being written when their writer was killed, or that are being written now.
     /// A cloud shows none.
-    #[expect(clippy::unused_async, reason = "the directory may be another process's")]
     pub async fn staged(&self) -> Result<Vec<Staged>, Error> {
-        Ok(vec![])
+        let Backend::Directory(line) = &self.backend else { return Ok(vec![]) };
+        match line.ask(Request::Staged, Bytes::new()).await? {
+            (Response::Staged(entries), _) => Ok(request::staged(entries)),
+            (other, _) => Err(unexpected(&other)),
+        }
     }
 
     /// Removes what a killed writer left behind, unless a daemon writes for its gateway; says
     /// whether it is gone.
-    #[expect(clippy::unused_async, reason = "the directory may be another process's")]
-    pub async fn remove_staged(&self, _staged: &Staged) -> Result<bool, Error> {
-        Ok(false)
+    pub async fn remove_staged(&self, staged: &Staged) -> Result<bool, Error> {
+        let Backend::Directory(line) = &self.backend else { return Ok(false) };
+        let request = Request::RemoveStaged { path: staged.path.clone() };
+        match line.ask(request, Bytes::new()).await? {
+            (Response::Removed(is_gone), _) => Ok(is_gone),
+            (other, _) => Err(unexpected(&other)),
+        }
     }
 
     /// What is odd about a local store as a whole: its owner, or who may write to it.
-    #[expect(clippy::unused_async, reason = "the directory may be another process's")]
     pub async fn inspect(&self) -> Result<Vec<Oddity>, Error> {
-        Ok(vec![])
+        let Backend::Directory(line) = &self.backend else { return Ok(vec![]) };
+        match line.ask(Request::Inspect, Bytes::new()).await? {
+            (Response::Inspected(oddities), _) => Ok(oddities),
+            (other, _) => Err(unexpected(&other)),
+        }
     }
 
-    /// The files of an hour of a table, in the order of the paths.
+    /// The files of an hour of a table, in the order of the paths. A [survey](Self::survey) names
+    /// what is odd there.
     pub async fn list_partition(&self, partition: &Partition) -> Result<Vec<ObjectMeta>, Error> {
-        self.list_under(Some(&Path::from(partition.folder()))).await
+        Ok(self.list_under(Some(&partition.folder())).await?.objects)
     }
 
-    async fn list_under(&self, prefix: Option<&Path>) -> Result<Vec<ObjectMeta>, Error> {
-        let mut objects: Vec<ObjectMeta> = self
-            .objects
-            .list(prefix)
-            .try_collect()
-            .await
-            .map_err(|source| Error::List { source })?;
-        objects.retain(|object| !object.location.as_ref().starts_with(local::OWN_PREFIX));
-        objects.sort_unstable_by(|a, b| a.location.cmp(&b.location));
-        Ok(objects)
-    }
-
-    /// Makes durable what became of an object in a local store.
-    async fn sync(
-        &self,
-        object: &Path,
-        directories: fn(&std::path::Path, &std::path::Path) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        let Some(root) = self.directory.clone() else { return Ok(()) };
-        let path = root.join(object.as_ref());
-        let synced = tokio::task::spawn_blocking(move || directories(&root, &path)).await;
-        synced.map_err(|error| Error::Sync {
-            path: object.as_ref().into(),
-            source: io::Error::other(error),
-        })?
+    async fn list_under(&self, under: Option<&str>) -> Result<Listing, Error> {
+        let listing = match &self.backend {
+            Backend::Cloud(cloud) => cloud.list(under).await?,
+            Backend::Directory(line) => {
+                let request = Request::List { under: under.map(str::to_owned) };
+                match line.ask(request, Bytes::new()).await? {
+                    (Response::Listed(list), _) => list.into(),
+                    (other, _) => return Err(unexpected(&other)),
+                }
+            }
+        };
+        Ok(listing.without_own())
     }
 }
 
+/// The variables of the environment; others may have some that are no text.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+}
+
 /// A URL as it is, anything else as a path.
-fn parse_location(location: &str) -> Result<Url, Box<dyn std::error::Error + Send + Sync>> {
+fn parse_location(location: &str) -> Result<Location, Error> {
     if location.is_empty() {
-        return Err("it is empty".into());
+        return Err(wrong(location, "it is empty"));
     }
-    if location.contains("://") {
-        return Ok(Url::parse(location)?);
+    let url = if location.contains("://") {
+        Url::parse(location).map_err(|source| wrong(location, source))?
+    } else {
+        let path = std::path::absolute(location).map_err(|source| wrong(location, source))?;
+        Url::from_directory_path(path).map_err(|()| wrong(location, "not a path"))?
+    };
+    if url.scheme() != "file" {
+        return Ok(Location::Cloud(url));
     }
-    Ok(Url::from_directory_path(std::path::absolute(location)?).map_err(|()| "not a path")?)
+    let path = url.to_file_path().map_err(|()| wrong(location, "not a local path"))?;
+    Ok(Location::Directory(url, path))
+}
+
+fn wrong(location: &str, source: impl Into<Source>) -> Error {
+    Error::Url { url: location.to_owned(), source: source.into() }
+}
+
+fn parse_gateway(gateway: &str) -> Result<GatewayName, Error> {
+    gateway.parse().map_err(|source| Error::Gateway { source })
 }
 
 #[cfg(test)]

@@ -1,8 +1,15 @@
 //! What a store could not do, what kind of failure that is, and what would help.
 
-use std::{error::Error as StdError, io, path::PathBuf};
+use std::{error::Error as StdError, io, path::PathBuf, time::Duration};
 
 use object_store::path::Path;
+use serde::{Deserialize, Serialize};
+
+use super::request::Odd;
+use crate::gateway::InvalidName;
+
+/// Why something was not done, as a library or the kernel says it.
+pub type Source = Box<dyn StdError + Send + Sync>;
 
 /// What the store was asked and could not do.
 #[derive(Debug, thiserror::Error)]
@@ -14,10 +21,16 @@ pub enum Error {
         /// What was given.
         url: String,
         /// Why.
-        source: Box<dyn StdError + Send + Sync>,
+        source: Source,
     },
-    /// The directory cannot be made.
-    #[error("cannot make the directory {}", path.display())]
+    /// A name is none that a gateway has.
+    #[error(transparent)]
+    Gateway {
+        /// Which one.
+        source: InvalidName,
+    },
+    /// The directory cannot be opened, nor made where it is missing.
+    #[error("cannot open the directory {}", path.display())]
     Directory {
         /// The directory.
         path: PathBuf,
@@ -30,7 +43,7 @@ pub enum Error {
         /// Its path in the store.
         object: Path,
         /// Why.
-        source: object_store::Error,
+        source: Source,
     },
     /// An object cannot be read.
     #[error("cannot read {object} from the store")]
@@ -38,7 +51,7 @@ pub enum Error {
         /// Its path in the store.
         object: Path,
         /// Why.
-        source: object_store::Error,
+        source: Source,
     },
     /// An object cannot be deleted.
     #[error("cannot delete {object} from the store")]
@@ -46,14 +59,17 @@ pub enum Error {
         /// Its path in the store.
         object: Path,
         /// Why.
-        source: object_store::Error,
+        source: Source,
     },
     /// The objects cannot be listed.
     #[error("cannot list the store")]
     List {
         /// Why.
-        source: object_store::Error,
+        source: Source,
     },
+    /// The list of the objects does not end.
+    #[error("the store's list of its objects begins again and again")]
+    Endless,
     /// The store said that it has an object, and has not.
     #[error("the store took {object} and does not have it: {found}")]
     Unconfirmed {
@@ -65,6 +81,24 @@ pub enum Error {
     /// The store replaces objects that it was told not to.
     #[error("the store ignores If-None-Match, so that files could be overwritten")]
     Unconditional,
+    /// The server cannot put on a condition.
+    #[error("the server refuses conditional puts (If-None-Match, If-Match)")]
+    NotConditional {
+        /// How it refuses.
+        source: Source,
+    },
+    /// A local store does not answer.
+    #[error("the disk of the store does not answer within {patience:?}")]
+    Hung {
+        /// How long it was waited for.
+        patience: Duration,
+    },
+    /// The process that uses a local store cannot be asked.
+    #[error("the process that uses the store does not work")]
+    Process {
+        /// Why.
+        source: io::Error,
+    },
     /// A change to a local store cannot be made durable.
     #[error("cannot sync {}", path.display())]
     Sync {
@@ -98,7 +132,7 @@ pub enum Error {
 }
 
 /// What a store has instead of an object that it took.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Found {
     /// No object.
@@ -155,22 +189,30 @@ impl Kind {
     /// What somebody could do about it.
     #[must_use]
     pub const fn remedy(self) -> Option<&'static str> {
-        match self {
-            Self::Away | Self::Unfaithful | Self::Missing => None,
-            Self::Expired => Some(
-                "keys from an instance, a role or a web identity are renewed; \
-                 with keys from the environment, restart with new ones",
-            ),
-            Self::Denied => Some("see docs/stores.md for the permissions that it takes"),
-            Self::NoCredentials => {
-                Some("set the usual variables of the cloud, such as AWS_ACCESS_KEY_ID")
+        Some(match self {
+            Self::Away => {
+                "see whether the store, and the network or disk on the way, answers; \
+                 `flowlog run` tries again by itself"
             }
-            Self::NoBucket => Some("make the bucket or container, or correct the URL"),
-            Self::Full => Some("free some space, or raise the quota"),
-            Self::Clock => Some("set the clock: stores refuse requests that are minutes off"),
-            Self::Locked => Some("end the other one, or give this one another gateway name"),
-            Self::Setup => Some("correct the URL, the region or the endpoint"),
-        }
+            Self::Unfaithful => {
+                "see what else writes to the store, or answers in its place; \
+                 `flowlog run` tries again by itself"
+            }
+            Self::Missing => "see what else deletes from the store",
+            Self::Expired => {
+                "keys from an instance, a role or a web identity are renewed; \
+                 with keys from the environment, restart with new ones"
+            }
+            Self::Denied => "see docs/stores.md for the permissions that it takes",
+            Self::NoCredentials => {
+                "set the usual variables of the cloud, such as AWS_ACCESS_KEY_ID"
+            }
+            Self::NoBucket => "make the bucket or container, or correct the URL",
+            Self::Full => "free some space, or raise the quota",
+            Self::Clock => "set the clock: stores refuse requests that are minutes off",
+            Self::Locked => "end the other one, or give this one another gateway name",
+            Self::Setup => "correct the URL, the region or the endpoint",
+        })
     }
 }
 
@@ -179,21 +221,26 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Url { .. } | Self::Unconditional => Kind::Setup,
-            Self::Put { source, .. } => match kind_of(source) {
+            Self::Url { .. }
+            | Self::Gateway { .. }
+            | Self::Unconditional
+            | Self::NotConditional { .. } => Kind::Setup,
+            Self::Put { source, .. } => match kind_of(&**source) {
+                Kind::Missing if source.is::<io::Error>() => Kind::Away,
                 // Only a bucket can be missing where something is put.
                 Kind::Missing => Kind::NoBucket,
                 kind => kind,
             },
             Self::Read { source, .. } | Self::Delete { source, .. } | Self::List { source } => {
-                kind_of(source)
+                kind_of(&**source)
             }
-            Self::Unconfirmed { .. } => Kind::Unfaithful,
+            Self::Unconfirmed { .. } | Self::Endless => Kind::Unfaithful,
             Self::Locked { .. } => Kind::Locked,
+            Self::Hung { .. } | Self::Process { .. } => Kind::Away,
             Self::Directory { source, .. }
             | Self::Sync { source, .. }
             | Self::Sweep { source, .. }
-            | Self::Lock { source, .. } => kind_of_io(source).unwrap_or(Kind::Away),
+            | Self::Lock { source, .. } => kind_of(source),
         }
     }
 
@@ -203,10 +250,53 @@ impl Error {
         self.kind().is_passing()
     }
 
-    /// What somebody could do about it.
+    /// What somebody could do about it. There is always something.
     #[must_use]
     pub fn remedy(&self) -> Option<&'static str> {
-        self.kind().remedy()
+        match self {
+            Self::Gateway { .. } => Some("give a name that a folder can have"),
+            Self::Unconditional | Self::NotConditional { .. } => Some(
+                "use a server that supports conditional puts (If-None-Match and If-Match), so that \
+                 no file is overwritten; docs/stores.md names some",
+            ),
+            Self::Endless => {
+                Some("see whether the server, or a proxy before it, lists objects right")
+            }
+            Self::Process { .. } => Some("see the log, and free memory where there is none"),
+            _ if self.is_odd() => {
+                Some("move it out of the store, and put a real directory or file in its place")
+            }
+            _ if self.is_local() => match self.kind() {
+                Kind::Denied => Some(
+                    "let the user that runs flowlog write to the directory (chown, chmod), and \
+                     mount its disk writable",
+                ),
+                Kind::Setup => Some("correct the path: a directory is expected there"),
+                kind => kind.remedy(),
+            },
+            _ => self.kind().remedy(),
+        }
+    }
+
+    /// Whether something is in the way that is no file of a store: a link, a FIFO.
+    #[must_use]
+    pub fn is_odd(&self) -> bool {
+        causes_of(self).any(<dyn StdError>::is::<Odd>)
+    }
+
+    /// Whether the kernel says it of a local file.
+    fn is_local(&self) -> bool {
+        match self {
+            Self::Put { source, .. }
+            | Self::Read { source, .. }
+            | Self::Delete { source, .. }
+            | Self::List { source }
+            | Self::Url { source, .. } => source.is::<io::Error>(),
+            Self::Directory { .. } | Self::Sync { .. } | Self::Sweep { .. } | Self::Lock { .. } => {
+                true
+            }
+            _ => false,
+        }
     }
 }
 
@@ -233,10 +323,18 @@ const WORDS: [(Kind, &[&str]); 5] = [
     (Kind::NoCredentials, &["169.254.169.254", "metadata.google.internal"]),
 ];
 
-fn kind_of(error: &object_store::Error) -> Kind {
-    if let Some(kind) = causes(error).find_map(|cause| kind_of_io(cause.downcast_ref()?)) {
+fn kind_of(error: &(dyn StdError + 'static)) -> Kind {
+    let said = causes(error).find_map(|cause| kind_of_io(cause.downcast_ref()?));
+    if let Some(kind) = said {
         return kind;
     }
+    match error.downcast_ref::<object_store::Error>() {
+        Some(error) => kind_of_answer(error),
+        None => Kind::Away,
+    }
+}
+
+fn kind_of_answer(error: &object_store::Error) -> Kind {
     // The type that has status and body is private to object_store; what it shows has both.
     let text = error.to_string();
     let said = |(_, words): &&(Kind, &[&str])| words.iter().any(|word| text.contains(word));
@@ -258,7 +356,7 @@ fn kind_of(error: &object_store::Error) -> Kind {
         _ => match status(&text) {
             Some(401 | 403) => Kind::Denied,
             Some(408 | 429) => Kind::Away,
-            Some(300..500) => Kind::Setup,
+            Some(300..=499 | 501) => Kind::Setup,
             _ if text.contains("redirect without LOCATION") => Kind::Setup,
             _ => Kind::Away,
         },
@@ -269,8 +367,23 @@ fn kind_of_io(error: &io::Error) -> Option<Kind> {
     match error.kind() {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Some(Kind::Denied),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(Kind::Full),
+        io::ErrorKind::NotFound => Some(Kind::Missing),
+        io::ErrorKind::NotADirectory => Some(Kind::Setup),
+        _ if error.get_ref().is_some_and(<dyn StdError + Send + Sync>::is::<Odd>) => {
+            Some(Kind::Setup)
+        }
         _ => None,
     }
+}
+
+fn causes_of(error: &Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    causes(error)
+        .flat_map(|cause| {
+            // What an `io::Error` was made of is not among its causes.
+            let within = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+            [Some(cause), within.map(|within| -> &(dyn StdError + 'static) { within })]
+        })
+        .flatten()
 }
 
 fn causes<'a>(

@@ -5,6 +5,7 @@ use std::fmt;
 use object_store::ObjectMeta;
 use serde::{Deserialize, Serialize};
 
+use super::directory::OWN_PREFIX;
 use crate::{clock::Utc, gateway::GatewayName};
 
 /// What is in a store, or in a part of it.
@@ -14,6 +15,22 @@ pub struct Listing {
     pub objects: Vec<ObjectMeta>,
     /// What is there and is no object: reported, and left alone.
     pub oddities: Vec<Oddity>,
+}
+
+impl Listing {
+    /// The objects, after everything odd was logged.
+    pub(super) fn reported(self) -> Vec<ObjectMeta> {
+        for oddity in &self.oddities {
+            tracing::warn!("left alone in the store: {oddity}");
+        }
+        self.objects
+    }
+
+    /// Without what is flowlog's own and no data.
+    pub(super) fn without_own(mut self) -> Self {
+        self.objects.retain(|object| !object.location.as_ref().starts_with(OWN_PREFIX));
+        self
+    }
 }
 
 /// Something in a store that is no object, or that cannot be read: it is left alone.
@@ -42,4 +59,10 @@ pub struct Staged {
     pub bytes: u64,
     /// The gateway that was writing it, where its path says so.
     pub gateway: Option<GatewayName>,
+}
+
+/// A name that can be printed on a line: whatever else is escaped.
+pub(super) fn escape(name: &str) -> String {
+    let escaped = |c: char| if c.is_control() { c.escape_default().collect() } else { vec![c] };
+    name.chars().flat_map(escaped).collect()
 }

@@ -1,22 +1,18 @@
 //! Putting files: each name once, and each file whole.
 
 use bytes::Bytes;
-use futures::{Stream, StreamExt as _, TryStreamExt as _, stream::FuturesUnordered};
-use object_store::{
-    MultipartUpload, ObjectMeta, ObjectStoreExt as _, PutMode, PutOptions, UpdateVersion,
-    UploadPart, path::Path,
+use object_store::path::Path;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    Backend, Error, Store, directory,
+    line::unexpected,
+    request::{Request, Response},
 };
 
-use super::{Error, Found, Store, local};
-use crate::telemetry::with_causes;
-
-/// Larger files go in parts of this size; clouds take 10,000 of them, and no smaller than 5 MiB.
-const PART_BYTES: usize = 8 << 20;
-/// How many parts of a large file are under way at once.
-const PARTS_AT_ONCE: usize = 2;
-
 /// What became of a new object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[must_use]
 pub enum Created {
     /// It was put.
@@ -31,10 +27,11 @@ impl Store {
     /// Writes, reads and deletes a small object, to see whether that can be done, and whether the
     /// store refuses to overwrite when it is told to.
     pub async fn probe(&self, gateway: &str) -> Result<(), Error> {
-        let object = Path::from(format!("{}probe-{gateway}", local::OWN_PREFIX));
+        let gateway = super::parse_gateway(gateway)?;
+        let object = Path::from(format!("{}probe-{gateway}", directory::OWN_PREFIX));
         let written = Bytes::from_static(b"flowlog");
         let overwritten = Bytes::from_static(b"overwritten");
-        self.put(&object, &written, PutMode::Overwrite).await?;
+        self.overwrite(&object, &written).await?;
         // Twice, as another one who probes may have deleted it meanwhile.
         let is_conditional = self.create_object(&object, &overwritten).await? == Created::Taken
             || self.create_object(&object, &written).await? == Created::Taken;
@@ -43,173 +40,64 @@ impl Store {
     }
 
     /// Puts a new object, and never replaces one.
-    ///
-    /// What goes in parts cannot be put on that condition everywhere: its absence is checked
-    /// before, so two writers of one name could still collide. A gateway has one writer, which
-    /// holds its lock.
     pub async fn create_object(&self, object: &Path, file: &Bytes) -> Result<Created, Error> {
-        let refused = if is_large(file) {
-            if self.head(object).await?.is_none() {
-                self.put_parts(object, file).await?;
-                return Ok(Created::New);
+        match &self.backend {
+            Backend::Cloud(cloud) => cloud.create(object, file).await,
+            Backend::Directory(line) => {
+                let request = Request::Create { object: object.to_string() };
+                match line.ask(request, file.clone()).await? {
+                    (Response::Created(created), _) => Ok(created),
+                    (other, _) => Err(unexpected(&other)),
+                }
             }
-            None
-        } else {
-            match self.put(object, file, PutMode::Create).await {
-                Ok(()) => return Ok(Created::New),
-                Err(error) if is_refused(&error) => Some(error),
-                Err(error) => return Err(error),
-            }
-        };
-        match self.compare(object, file, true).await? {
-            None => {
-                // Whoever put it may not have lived to make it durable.
-                self.sync(object, local::sync_above).await?;
-                Ok(Created::Again)
-            }
-            // Refused for another reason, such as a conflict with somebody's deletion.
-            Some(found @ Found::Nothing) => {
-                Err(refused.unwrap_or(Error::Unconfirmed { object: object.clone(), found }))
-            }
-            Some(_) => Ok(Created::Taken),
         }
     }
 
     /// Puts an object of our own, in the place of the one that was there, if one was. Readers see
     /// the old or the new one, whole.
     ///
-    /// Clouds replace on condition that the object is the one that was there just now: a put that was
-    /// given up but is still under way somewhere cannot undo a later one.
+    /// A put that was given up but is still under way somewhere cannot undo a later one: clouds
+    /// replace on condition that the object is the one that was there just now, and a directory does
+    /// one thing after the other.
     pub async fn replace(&self, object: &Path, file: &Bytes) -> Result<(), Error> {
-        if is_large(file) {
-            return self.put_parts(object, file).await;
+        match &self.backend {
+            Backend::Cloud(cloud) => cloud.replace(object, file).await,
+            Backend::Directory(_) => self.overwrite(object, file).await,
         }
-        let mode = match self.directory {
-            Some(_) => PutMode::Overwrite,
-            None => match self.head(object).await? {
-                Some(ObjectMeta { e_tag, version, .. }) => {
-                    PutMode::Update(UpdateVersion { e_tag, version })
+    }
+
+    async fn overwrite(&self, object: &Path, file: &Bytes) -> Result<(), Error> {
+        match &self.backend {
+            Backend::Cloud(cloud) => cloud.overwrite(object, file).await,
+            Backend::Directory(line) => {
+                let request = Request::Replace { object: object.to_string() };
+                match line.ask(request, file.clone()).await? {
+                    (Response::Done, _) => Ok(()),
+                    (other, _) => Err(unexpected(&other)),
                 }
-                None => PutMode::Create,
-            },
-        };
-        match self.put(object, file, mode).await {
-            Err(error) if is_refused(&error) => match self.compare(object, file, true).await? {
-                None => Ok(()),
-                // It changed meanwhile; the next attempt sees to what.
-                Some(_) => Err(error),
-            },
-            done => done,
+            }
         }
     }
 
     /// Whether the store has an object as it was put: by its size, or `thorough`ly by each byte.
     pub async fn confirm(&self, object: &Path, file: &Bytes, thorough: bool) -> Result<(), Error> {
-        match self.compare(object, file, thorough).await? {
+        let found = match &self.backend {
+            Backend::Cloud(cloud) => cloud.compare(object, file, thorough).await?,
+            Backend::Directory(line) => {
+                let request = Request::Compare {
+                    object: object.to_string(),
+                    size: file.len() as u64,
+                    sha256: thorough.then(|| Sha256::digest(file).into()),
+                };
+                match line.ask(request, Bytes::new()).await? {
+                    (Response::Compared(found), _) => found,
+                    (other, _) => return Err(unexpected(&other)),
+                }
+            }
+        };
+        match found {
             None => Ok(()),
             Some(found) => Err(Error::Unconfirmed { object: object.clone(), found }),
         }
     }
-
-    /// What differs between an object and a file; `None` if nothing does.
-    async fn compare(
-        &self,
-        object: &Path,
-        file: &Bytes,
-        thorough: bool,
-    ) -> Result<Option<Found>, Error> {
-        let Some(meta) = self.head(object).await? else { return Ok(Some(Found::Nothing)) };
-        let should_be = file.len() as u64;
-        if meta.size != should_be {
-            return Ok(Some(Found::Size { is: meta.size, should_be }));
-        }
-        if !thorough {
-            return Ok(None);
-        }
-        let failed = |source| Error::Read { object: object.clone(), source };
-        let stored = match self.objects.get(object).await {
-            Err(object_store::Error::NotFound { .. }) => return Ok(Some(Found::Nothing)),
-            stored => stored.map_err(failed)?.into_stream(),
-        };
-        Ok((!is_same(file, stored).await.map_err(failed)?).then_some(Found::Bytes))
-    }
-
-    async fn head(&self, object: &Path) -> Result<Option<ObjectMeta>, Error> {
-        match self.objects.head(object).await {
-            Ok(meta) => Ok(Some(meta)),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(source) => Err(Error::Read { object: object.clone(), source }),
-        }
-    }
-
-    async fn put(&self, object: &Path, file: &Bytes, mode: PutMode) -> Result<(), Error> {
-        let options = PutOptions { mode, ..PutOptions::default() };
-        let put = self.objects.put_opts(object, file.clone().into(), options).await;
-        put.map_err(|source| Error::Put { object: object.clone(), source })?;
-        self.sync(object, local::sync_above).await
-    }
-
-    /// Puts a large file. Nobody sees it before it is complete.
-    async fn put_parts(&self, object: &Path, file: &Bytes) -> Result<(), Error> {
-        let failed = |source| Error::Put { object: object.clone(), source };
-        let mut upload = self.objects.put_multipart(object).await.map_err(failed)?;
-        let put = match put_each_part(&mut *upload, file, failed).await {
-            Ok(()) => upload.complete().await.map(|_| ()).map_err(failed),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = put {
-            // The failure that counts is the first one; this one is often its consequence.
-            if let Err(abort) = upload.abort().await {
-                tracing::debug!("cannot abort the upload of {object}: {}", with_causes(&abort));
-            }
-            return Err(error);
-        }
-        self.sync(object, local::sync_above).await
-    }
-}
-
-async fn put_each_part(
-    upload: &mut dyn MultipartUpload,
-    file: &Bytes,
-    failed: impl Fn(object_store::Error) -> Error,
-) -> Result<(), Error> {
-    let mut under_way: FuturesUnordered<UploadPart> = FuturesUnordered::new();
-    for start in (0..file.len()).step_by(PART_BYTES) {
-        if under_way.len() == PARTS_AT_ONCE
-            && let Some(done) = under_way.next().await
-        {
-            done.map_err(&failed)?;
-        }
-        let part = file.slice(start..file.len().min(start + PART_BYTES));
-        under_way.push(upload.put_part(part.into()));
-    }
-    while let Some(done) = under_way.next().await {
-        done.map_err(&failed)?;
-    }
-    Ok(())
-}
-
-/// Whether a file goes in parts.
-const fn is_large(file: &Bytes) -> bool {
-    file.len() > PART_BYTES
-}
-
-/// Whether what is stored is this file.
-async fn is_same(
-    file: &Bytes,
-    mut stored: impl Stream<Item = object_store::Result<Bytes>> + Unpin,
-) -> object_store::Result<bool> {
-    let mut left = &file[..];
-    while let Some(chunk) = stored.try_next().await? {
-        let Some(rest) = left.strip_prefix(&chunk[..]) else { return Ok(false) };
-        left = rest;
-    }
-    Ok(left.is_empty())
-}
-
-/// Whether a put was refused since its condition does not hold.
-fn is_refused(error: &Error) -> bool {
-    use object_store::Error::{AlreadyExists, Precondition};
-
-    matches!(error, Error::Put { source: AlreadyExists { .. } | Precondition { .. }, .. })
 }

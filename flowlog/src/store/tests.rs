@@ -104,7 +104,7 @@ fn a_cloud_takes_the_variables_of_its_own_name_only() {
 fn an_answer_of_a_store_is_a_kind_of_failure() {
     let kind = |said: &str| {
         let source = object_store::Error::Generic { store: "S3", source: said.into() };
-        Error::List { source }.kind()
+        Error::List { source: source.into() }.kind()
     };
     let status = "Server returned non-2xx status code: ";
     for (said, expected) in [
@@ -124,7 +124,10 @@ fn an_answer_of_a_store_is_a_kind_of_failure() {
     }
     let (path, said) = ("rows".to_owned(), format!("{status}412 Precondition Failed: "));
     let changed = object_store::Error::Precondition { path, source: said.into() };
-    assert_eq!(Error::Put { object: Path::from("rows"), source: changed }.kind(), Kind::Away);
+    assert_eq!(
+        Error::Put { object: Path::from("rows"), source: changed.into() }.kind(),
+        Kind::Away
+    );
     let without_keys = "Error performing PUT http://169.254.169.254/latest/api/token in 5s";
     assert_eq!(kind(without_keys), Kind::NoCredentials);
 }

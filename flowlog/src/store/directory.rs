@@ -1,0 +1,224 @@
+//! A local directory as a store.
+//!
+//! The directory is opened once; whatever is in it is reached from there, folder by folder, and
+//! no link is followed. A file is written beside its name, synced, and given its name; then every
+//! folder above it is synced. What is asked and answered are plain [values](super::request), so that
+//! another process can do it: see [`Line`](super::line::Line).
+
+mod folders;
+mod list;
+mod lock;
+mod read;
+mod staged;
+mod write;
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io,
+    os::{
+        fd::{AsFd as _, BorrowedFd, OwnedFd},
+        unix::fs::DirBuilderExt as _,
+    },
+    path::{Path as FilePath, PathBuf},
+};
+
+use bytes::Bytes;
+use nix::{
+    errno::Errno,
+    fcntl::{OFlag, open},
+    sys::stat::{FileStat, Mode, fstat, stat},
+};
+use object_store::path::Path;
+
+use super::{
+    Oddity,
+    request::{Action, Answer, Failure, Request, Response},
+};
+use crate::gateway::GatewayName;
+use lock::LockFile;
+
+pub(super) use staged::owner;
+
+/// Names at the root beginning so are flowlog's own and no data: they are never listed.
+pub(super) const OWN_PREFIX: &str = ".flowlog-";
+
+/// A local directory that is a store.
+#[derive(Debug)]
+pub(super) struct Directory {
+    /// Where it is, for whoever mounts another disk there.
+    path: PathBuf,
+    /// Whether it is made where it is missing.
+    is_made: bool,
+    root: OwnedFd,
+    locks: BTreeMap<GatewayName, LockFile>,
+}
+
+impl Directory {
+    /// Opens a directory that is there.
+    pub(super) fn open(path: &FilePath) -> io::Result<Self> {
+        let root = open_root(path)?;
+        Ok(Self { path: path.to_owned(), is_made: false, root, locks: BTreeMap::new() })
+    }
+
+    /// Opens a directory, and makes it where there is none: for its owner only.
+    pub(super) fn create(path: &FilePath) -> io::Result<Self> {
+        make(path)?;
+        Ok(Self { is_made: true, ..Self::open(path)? })
+    }
+
+    /// Does what is asked. `file` is what is to be written.
+    pub(super) fn answer(&mut self, request: Request, file: &[u8]) -> Result<Answer, Failure> {
+        self.follow_mounts()?;
+        let response = match request {
+            Request::Create { object } => Response::Created(self.put_new(&parse(&object)?, file)?),
+            Request::Replace { object } => {
+                self.replace(&parse(&object)?, file)?;
+                Response::Done
+            }
+            Request::Head { object } => Response::Head(self.head(&parse(&object)?)?),
+            Request::Read { object } => {
+                let file = self.read(&parse(&object)?)?;
+                return Ok((Response::Done, Bytes::from(file)));
+            }
+            Request::Compare { object, size, sha256 } => {
+                Response::Compared(self.compare(&parse(&object)?, size, sha256)?)
+            }
+            Request::Delete { object } => {
+                self.delete(&parse(&object)?)?;
+                Response::Done
+            }
+            Request::List { under } => Response::Listed(self.list(under.as_deref())?),
+            Request::Gateways => Response::Gateways(self.gateways()?),
+            Request::Staged => Response::Staged(self.staged()?),
+            Request::RemoveStaged { path } => Response::Removed(self.remove_staged(&path)?),
+            Request::Sweep { gateway } => Response::Swept(self.sweep(&gateway)?),
+            Request::Inspect => Response::Inspected(self.inspect()?),
+            Request::Lock { gateway } => {
+                self.lock(gateway)?;
+                Response::Done
+            }
+            Request::Unlock { gateway } => {
+                self.unlock(&gateway);
+                Response::Done
+            }
+        };
+        Ok((response, Bytes::new()))
+    }
+
+    /// Gives every lock back.
+    pub(super) fn unlock_all(&mut self) {
+        for (gateway, lock) in std::mem::take(&mut self.locks) {
+            lock.release(self.root.as_fd(), &gateway);
+        }
+    }
+
+    /// Opens the directory anew where its path leads to another one by now: the disk was mounted
+    /// again, or somebody moved the old one away.
+    fn follow_mounts(&mut self) -> Result<(), Failure> {
+        let path = self.path.display().to_string();
+        let failed = Failure::of(Action::Open, path);
+        let old = fstat(&self.root).map_err(|error| failed(error.into()))?;
+        match stat(&self.path) {
+            Ok(now) if is_same(&now, &old) => return Ok(()),
+            Err(Errno::ENOENT) if self.is_made => make(&self.path).map_err(&failed)?,
+            Ok(_) => {}
+            Err(error) => return Err(failed(error.into())),
+        }
+        self.root = open_root(&self.path).map_err(&failed)?;
+        for gateway in std::mem::take(&mut self.locks).into_keys() {
+            self.lock(gateway)?;
+        }
+        Ok(())
+    }
+
+    /// What is odd about the directory as a whole.
+    fn inspect(&self) -> Result<Vec<Oddity>, Failure> {
+        let failed = Failure::of(Action::Open, self.path.display());
+        let found = fstat(&self.root).map_err(|error| failed(error.into()))?;
+        let mode = Mode::from_bits_truncate(found.st_mode);
+        let ours = nix::unistd::geteuid().as_raw();
+        let mut oddities = vec![];
+        let path = self.path.display();
+        let mut odd = |reason| oddities.push(Oddity { path: path.to_string(), reason });
+        if found.st_uid != ours && found.st_uid != 0 {
+            odd(format!(
+                "belongs to user {}, who can change and delete what is stored; give it to the user \
+                 that runs flowlog: chown {ours} {path}",
+                found.st_uid
+            ));
+        }
+        if mode.contains(Mode::S_IWOTH) && !mode.contains(Mode::S_ISVTX) {
+            odd(format!(
+                "every user of this machine can change and delete what is stored: chmod o-w {path}"
+            ));
+        }
+        Ok(oddities)
+    }
+
+    fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+}
+
+/// What a folder is opened with: the last part of its path may be no link.
+const FOLDER: OFlag =
+    OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
+
+/// The root may be a link: whoever configures it says where it leads.
+fn open_root(path: &FilePath) -> io::Result<OwnedFd> {
+    Ok(open(path, FOLDER.difference(OFlag::O_NOFOLLOW), Mode::empty())?)
+}
+
+fn make(path: &FilePath) -> io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// An object's path, of which no part leads anywhere else.
+fn parse(object: &str) -> Result<Path, Failure> {
+    let wrong = |error: object_store::path::Error| {
+        Failure::of(Action::Read, object)(io::Error::other(error.to_string()))
+    };
+    Path::parse(object).map_err(wrong)
+}
+
+/// Whether two looks are at one file or folder.
+const fn is_same(one: &FileStat, other: &FileStat) -> bool {
+    one.st_dev == other.st_dev && one.st_ino == other.st_ino
+}
+
+fn is_file(found: &FileStat) -> bool {
+    found.st_mode & libc::S_IFMT == libc::S_IFREG
+}
+
+/// What somebody calls a thing that is not a file.
+fn kind_of(found: &FileStat) -> &'static str {
+    match found.st_mode & libc::S_IFMT {
+        libc::S_IFLNK => "a symbolic link, which is not followed",
+        libc::S_IFDIR => "a directory",
+        libc::S_IFIFO => "a FIFO",
+        libc::S_IFSOCK => "a socket",
+        libc::S_IFBLK | libc::S_IFCHR => "a device",
+        _ => "not a file",
+    }
+}
+
+/// Opens a file of a folder, and nothing else than a file.
+fn open_file(folder: BorrowedFd<'_>, name: &str, flags: OFlag) -> io::Result<(File, FileStat)> {
+    // Without O_NONBLOCK, opening a FIFO waits for somebody to write to it.
+    let safe = OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+    let file = match nix::fcntl::openat(folder, name, flags | safe, mode) {
+        Ok(file) => File::from(file),
+        Err(Errno::ELOOP) => return Err(odd("a symbolic link, which is not followed")),
+        Err(Errno::ENXIO) => return Err(odd("not a file")),
+        Err(error) => return Err(error.into()),
+    };
+    let found = fstat(&file)?;
+    if is_file(&found) { Ok((file, found)) } else { Err(odd(kind_of(&found))) }
+}
+
+/// Something is in the way that is no file of a store.
+fn odd(reason: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, super::request::Odd(reason.to_owned()))
+}

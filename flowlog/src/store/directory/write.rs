@@ -1,0 +1,183 @@
+//! Putting and deleting: whole or not at all, and durable before anybody is told.
+
+use std::{
+    io::{self, Write as _},
+    os::fd::BorrowedFd,
+};
+
+use nix::{
+    errno::Errno,
+    fcntl::{AtFlags, OFlag, RenameFlags, renameat, renameat2},
+    unistd::{UnlinkatFlags, linkat, unlinkat},
+};
+use object_store::path::Path;
+
+use super::{
+    Directory,
+    folders::Folders,
+    is_file, kind_of, odd, open_file,
+    read::{look, split},
+};
+use crate::store::{
+    Created,
+    request::{Action, Failure},
+};
+
+/// How often folders are made that somebody who deletes takes away at once.
+const ATTEMPTS: u32 = 16;
+
+impl Directory {
+    /// Puts a new object, and never replaces one.
+    pub(super) fn put_new(&self, object: &Path, file: &[u8]) -> Result<Created, Failure> {
+        // What is there need not be written to find out.
+        let is_there = match self.folders_of(object, Action::Write)? {
+            Some((folders, name)) => {
+                look(folders.last(), name).map_err(Failure::of(Action::Write, object))?.is_some()
+            }
+            None => false,
+        };
+        if !is_there {
+            match self.put(object, file, give_name) {
+                Ok(()) => return Ok(Created::New),
+                Err(failure) if failure.is(Errno::EEXIST) => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        if self.is_stored(object, file)? {
+            // Whoever put it may not have lived to make it durable.
+            if let Some((folders, _)) = self.folders_of(object, Action::Write)? {
+                folders.sync().map_err(Failure::of(Action::Sync, object))?;
+            }
+            return Ok(Created::Again);
+        }
+        Ok(Created::Taken)
+    }
+
+    /// Puts an object in the place of the one that was there, if one was.
+    pub(super) fn replace(&self, object: &Path, file: &[u8]) -> Result<(), Failure> {
+        self.put(object, file, take_name)
+    }
+
+    /// Deletes an object, and the folders that are empty then. One that is gone counts as deleted.
+    pub(super) fn delete(&self, object: &Path) -> Result<(), Failure> {
+        let failed = Failure::of(Action::Delete, object);
+        let (above, name) = split(object);
+        let mut folders = Folders::at(self.root());
+        // As many as there are: those of an object that is gone may be gone too.
+        for folder in above {
+            match folders.enter(folder) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    return folders.prune().map_err(Failure::of(Action::Sync, object));
+                }
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        match look(folders.last(), name).map_err(&failed)? {
+            Some(found) if !is_file(&found) => return Err(failed(odd(kind_of(&found)))),
+            Some(_) => remove(folders.last(), name).map_err(&failed)?,
+            None => {}
+        }
+        folders.prune().map_err(Failure::of(Action::Sync, object))
+    }
+
+    fn put(
+        &self,
+        object: &Path,
+        file: &[u8],
+        name_it: fn(BorrowedFd<'_>, &str, &str) -> io::Result<()>,
+    ) -> Result<(), Failure> {
+        let failed = Failure::of(Action::Write, object);
+        let mut attempts = 0;
+        let (folders, staged) = loop {
+            attempts += 1;
+            let (above, name) = split(object);
+            let staged = Folders::make(self.root(), above)
+                .and_then(|folders| Ok((stage(folders.last(), name, file)?, folders)));
+            match staged {
+                Ok((staged, folders)) => break (folders, staged),
+                Err(error) if error.kind() == io::ErrorKind::NotFound && attempts < ATTEMPTS => {}
+                Err(error) => return Err(failed(error)),
+            }
+        };
+        let (_, name) = split(object);
+        if let Err(error) = name_it(folders.last(), &staged, name) {
+            discard(folders.last(), &staged);
+            return Err(failed(error));
+        }
+        folders.sync().map_err(Failure::of(Action::Sync, object))
+    }
+
+    /// Whether an object is this file.
+    fn is_stored(&self, object: &Path, file: &[u8]) -> Result<bool, Failure> {
+        let is_of_size = self.head(object).map(|entry| {
+            entry.is_some_and(|entry| {
+                usize::try_from(entry.size).is_ok_and(|size| size == file.len())
+            })
+        });
+        match is_of_size {
+            Ok(true) => Ok(self.read(object)? == file),
+            Ok(false) => Ok(false),
+            // Something else has the name.
+            Err(failure) if failure.is_odd() => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+}
+
+/// Writes a file beside its name, and syncs it; returns the name that it has meanwhile.
+fn stage(folder: BorrowedFd<'_>, name: &str, file: &[u8]) -> io::Result<String> {
+    for number in 1_u32.. {
+        let staged = format!("{name}#{number}");
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL;
+        let mut opened = match open_file(folder, &staged, flags) {
+            Ok((opened, _)) => opened,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+            Err(error) => return Err(error),
+        };
+        match opened.write_all(file).and_then(|()| opened.sync_all()) {
+            Ok(()) => return Ok(staged),
+            Err(error) => {
+                discard(folder, &staged);
+                return Err(error);
+            }
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// Gives a file its name, if nothing has it.
+fn give_name(folder: BorrowedFd<'_>, staged: &str, name: &str) -> io::Result<()> {
+    match renameat2(folder, staged, folder, name, RenameFlags::RENAME_NOREPLACE) {
+        // Not every file system can; those have links.
+        Err(Errno::EINVAL | Errno::ENOSYS | Errno::ENOTSUP) => {
+            linkat(folder, staged, folder, name, AtFlags::empty())?;
+            remove(folder, staged)
+        }
+        named => Ok(named?),
+    }
+}
+
+/// Gives a file its name, in the place of the file that had it.
+fn take_name(folder: BorrowedFd<'_>, staged: &str, name: &str) -> io::Result<()> {
+    match look(folder, name)? {
+        Some(found) if !is_file(&found) => Err(odd(kind_of(&found))),
+        _ => Ok(renameat(folder, staged, folder, name)?),
+    }
+}
+
+/// Removes a file; one that is gone counts as removed.
+pub(super) fn remove(folder: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+    match unlinkat(folder, name, UnlinkatFlags::NoRemoveDir) {
+        Ok(()) | Err(Errno::ENOENT) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Removes what cannot be used. The failure that counts is the one before; the next sweep tries
+/// again.
+fn discard(folder: BorrowedFd<'_>, staged: &str) {
+    if let Err(error) = remove(folder, staged) {
+        tracing::debug!("cannot remove {staged}: {error}");
+    }
+}

@@ -1,0 +1,52 @@
+//! The right to write for a gateway.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+use super::{Error, line::Line, request::Request};
+use crate::gateway::GatewayName;
+
+/// How long the process of a daemon that has just ended may take to end too.
+const ENDING: Duration = Duration::from_secs(2);
+/// How often it is looked whether it has.
+const LOOKING: Duration = Duration::from_millis(50);
+
+/// The right to write for a gateway, for as long as it is kept. The kernel gives it back when the
+/// process that has it ends, however it does; while that one hangs in a put, nobody else gets it.
+#[derive(Debug)]
+pub struct Lock {
+    held: Option<(Arc<Line>, GatewayName)>,
+}
+
+impl Lock {
+    /// Where nothing can be locked: in a cloud.
+    pub(super) const fn none() -> Self {
+        Self { held: None }
+    }
+
+    pub(super) async fn take(line: &Arc<Line>, gateway: GatewayName) -> Result<Self, Error> {
+        let patience = Instant::now() + ENDING;
+        loop {
+            let request = Request::Lock { gateway: gateway.clone() };
+            match line.ask(request, Bytes::new()).await {
+                Ok(_) => return Ok(Self { held: Some((Arc::clone(line), gateway)) }),
+                Err(Error::Locked { .. }) if line.is_isolated() && Instant::now() < patience => {
+                    tokio::time::sleep(LOOKING).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if let Some((line, gateway)) = self.held.take() {
+            line.unlock(gateway);
+        }
+    }
+}
