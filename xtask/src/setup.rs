@@ -29,6 +29,16 @@ pub const TEST_PROGRAMS: [(&str, &str); 9] = [
 /// What the tests of the stores use besides. Node and npm come together from some distributors.
 const STORE_PROGRAMS: [(&str, &str); 3] =
     [("strace", "strace"), ("node", "nodejs"), ("npm", "npm")];
+/// What the units are tried with: whole systems in containers.
+const CONTAINER_PROGRAMS: [(&str, &str); 4] = [
+    ("mmdebstrap", "mmdebstrap"),
+    ("systemd-nspawn", "systemd-container"),
+    ("script", "bsdutils"),
+    ("nsenter", "util-linux"),
+];
+/// The releases of Debian that the units are for, and what a container needs to boot.
+const SUITES: [&str; 2] = ["bookworm", "trixie"];
+const SYSTEM_PACKAGES: &str = "systemd,systemd-sysv,dbus,iproute2,udev";
 /// What Spark runs on: Java 17 or later, whichever the distribution has.
 const SPARK_PROGRAMS: [(&str, &str); 1] = [("java", "default-jre-headless")];
 
@@ -65,6 +75,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     install_oldest_duckdb()?;
     install_modules("spark", &SPARK_PACKAGES)?;
     install_node_packages()?;
+    install_systems()?;
     if arguments.kernel {
         install_kernel_toolchain()?;
     }
@@ -191,6 +202,28 @@ fn install_node_packages() -> anyhow::Result<()> {
             .args(NODE_PACKAGES),
     )?;
     write_stamp(&stamp, &NODE_PACKAGES)
+}
+
+/// Systems of Debian for containers, in a folder of the workspace.
+fn install_systems() -> anyhow::Result<()> {
+    install_programs(&CONTAINER_PROGRAMS)?;
+    for suite in SUITES {
+        let folder = shell::root().join("target/systemd").join(suite);
+        let stamp = folder.with_extension("installed");
+        if is_stamped(&stamp, &[SYSTEM_PACKAGES]) {
+            continue;
+        }
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder)?;
+        }
+        std::fs::create_dir_all(folder.with_file_name(""))?;
+        let include = format!("--include={SYSTEM_PACKAGES}");
+        let mut bootstrap = Command::new("mmdebstrap");
+        bootstrap.args(["--quiet", "--variant=minbase", &include, suite]).arg(&folder);
+        shell::run(&mut bootstrap)?;
+        write_stamp(&stamp, &[SYSTEM_PACKAGES])?;
+    }
+    Ok(())
 }
 
 /// Whether exactly these packages were installed there.

@@ -22,6 +22,8 @@ enum Level {
     /// S3 away for an hour, under traffic, and a daemon that is killed meanwhile; needs root, and
     /// an hour.
     Outage,
+    /// The units under systemd, in containers of Debian 12 and 13; needs root. Part of `system`.
+    Systemd,
     /// Older kernels, in virtual machines; needs root.
     Vm,
     /// All of it, after checking the sources and rebuilding the kernel program; what CI runs.
@@ -63,6 +65,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             test.env(variable, value).arg("--test").args(tests).args(["--", "--nocapture"]);
             shell::run(&mut test)?;
         }
+    }
+    if *level == Level::Systemd {
+        setup::run(&setup::Arguments { kernel: false })?;
+        shell::build_flowlog()?;
+        shell::run(test().args(["--test", "systemd"]))?;
     }
     if includes(Level::Vm) {
         setup::run(&setup::Arguments { kernel: false })?;

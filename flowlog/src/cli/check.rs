@@ -6,6 +6,7 @@ use flowlog::check::{Fault, Finding, Options};
 use super::{Failure, Global, Outcome, Output, run};
 
 #[derive(Args)]
+#[group(skip)]
 pub struct Arguments {
     #[command(flatten)]
     run: run::Arguments,
