@@ -7,6 +7,7 @@ Several questions share one start of Spark, which takes seconds. See README.md b
 """
 
 import argparse
+import ipaddress
 import logging
 import os
 import shlex
@@ -20,24 +21,27 @@ from pyspark.sql.types import DecimalType
 
 # The parameters of each question, and its SQL. Every parameter arrives as text.
 QUESTIONS = {
-    # Members by volume.
+    # Members by volume. Two gateways may have the same address: a member is an address behind an
+    # interface of a gateway.
     "top_talkers": (
         ["n"],
         """
-        SELECT member_ip, sum(bytes_up + bytes_down) AS bytes,
+        SELECT gateway, interface, member_ip, sum(bytes_up + bytes_down) AS bytes,
             sum(packets_up + packets_down) AS packets, count(*) AS flows
-        FROM flows GROUP BY member_ip ORDER BY bytes DESC, member_ip LIMIT int(:n)
+        FROM flows GROUP BY gateway, interface, member_ip
+        ORDER BY bytes DESC, gateway, interface, member_ip LIMIT int(:n)
         """,
     ),
     # Who talked to an address.
     "who_talked_to": (
         ["address"],
         """
-        SELECT member_ip, protocol, remote_port,
+        SELECT gateway, interface, member_ip, protocol, remote_port,
             min(flow_start) AS first_seen, max(flow_end) AS last_seen,
             sum(bytes_up) AS bytes_up, sum(bytes_down) AS bytes_down
-        FROM flows WHERE remote_ip = :address GROUP BY member_ip, protocol, remote_port
-        ORDER BY first_seen, member_ip, protocol, remote_port NULLS LAST
+        FROM flows WHERE remote_ip = :address
+        GROUP BY gateway, interface, member_ip, protocol, remote_port
+        ORDER BY first_seen, gateway, interface, member_ip, protocol, remote_port NULLS LAST
         """,
     ),
     # Who used a remote address and port at an instant, a second either way. Only the folders of the
@@ -55,7 +59,7 @@ QUESTIONS = {
         ORDER BY flow_start, member_ip, member_port, protocol, gateway, interface
         """,
     ),
-    # Volume by hour.
+    # Volume by hour of UTC.
     "volume_per_hour": (
         [],
         """
@@ -72,6 +76,21 @@ QUESTIONS = {
             packets_not_ip, packets_malformed, packets_excluded
         FROM ledger WHERE packets_seen <> packets_flows
         ORDER BY gateway, window_start, interface, direction
+        """,
+    ),
+    # When nothing was counted, and why, on interfaces that were counted within a day before or at any
+    # time after.
+    "gaps": (
+        [],
+        """
+        SELECT gateway, interface, gap_start, gap_end, gap_reason
+        FROM (SELECT DISTINCT gateway, interface, gap_start, gap_end, gap_reason FROM ledger
+            WHERE gap_start IS NOT NULL)
+        JOIN (SELECT gateway, interface, max(observed_end) AS last_observed FROM ledger
+            WHERE observed_start < observed_end GROUP BY gateway, interface)
+        USING (gateway, interface)
+        WHERE last_observed >= gap_start - INTERVAL 1 DAY
+        ORDER BY gateway, interface, gap_start, gap_end, gap_reason
         """,
     ),
 }
@@ -132,9 +151,20 @@ def parse_question(question: str) -> tuple[str, dict[str, str]]:
         sys.exit(f"flows.py: no such question: {name!r}; there are {', '.join(QUESTIONS)}")
     names, sql = QUESTIONS[name]
     parameters = DEFAULTS | dict(zip(names, words))
+    if "address" in parameters:
+        parameters["address"] = canonical(parameters["address"])
     if len(words) > len(names) or any(name not in parameters for name in names):
         sys.exit(f"flows.py: ask it as {usage(name)!r}")
     return sql, {name: parameters[name] for name in names}
+
+
+def canonical(address: str) -> str:
+    """An address as the tables have it, from any other notation of it."""
+    try:
+        known = ipaddress.ip_address(address.strip())
+    except ValueError:
+        sys.exit(f"flows.py: {address!r} is no IP address")
+    return str(getattr(known, "ipv4_mapped", None) or known)
 
 
 def open_store(store: str) -> SparkSession:
@@ -148,7 +178,9 @@ def open_store(store: str) -> SparkSession:
     # Or else a store whose gateways are all named like numbers has numbers as their names.
     spark.conf.set("spark.sql.sources.partitionColumnTypeInference.enabled", "false")
     for table in TABLES:
-        files = spark.read.parquet(f"{location(store)}/{table}")
+        # The ledger has files of two versions: the second has columns that the first lacks.
+        reader = spark.read.option("mergeSchema", str(table == "ledger").lower())
+        files = reader.parquet(f"{location(store)}/{table}")
         files = files.withColumn("date", col("date").cast("date"))
         files = files.withColumn("hour", col("hour").cast("tinyint"))
         files.createOrReplaceTempView(table)

@@ -47,5 +47,14 @@ pub enum Error {
     },
 }
 
+/// A file of the ledger with these pairs in its footer.
+#[cfg(test)]
+pub(crate) fn ledger_file(
+    windows: &[crate::spool::header::WindowLedger],
+    pairs: Vec<parquet::file::metadata::KeyValue>,
+) -> bytes::Bytes {
+    ledger::encode(windows, |_| pairs).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests;

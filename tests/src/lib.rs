@@ -34,8 +34,8 @@ pub use oracle::{
 };
 pub use pinned::PinnedMap;
 pub use rig::{
-    Bpffs, SMALL, cable, duckdb, duckdb_cli, has_tcx, oldest_duckdb_cli, python, quiet_tun, root,
-    set_ipv6, silence, try_duckdb, veth_pair, wait_for,
+    Bpffs, SMALL, ask_duckdb, cable, duckdb, duckdb_cli, duckdbs, has_tcx, newest_duckdb,
+    oldest_duckdb_cli, python, quiet_tun, root, set_ipv6, silence, try_duckdb, veth_pair, wait_for,
 };
 pub use transfer::{Bursts, TcpSent, tcp_both_ways, udp_both_ways};
 pub use virtio::{Cut, CutKind, send_frames, tunnel_of_super_packets};

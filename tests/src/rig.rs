@@ -152,6 +152,18 @@ pub fn oldest_duckdb_cli() -> Command {
     Command::new(root().join("target/venv/oldest/bin/duckdb"))
 }
 
+/// The newest release, which takes the arguments of the command line that [`try_duckdb`] gives.
+pub fn newest_duckdb() -> Command {
+    let mut command = python();
+    command.arg("ask.py").arg(root().join("target/venv/newest"));
+    command
+}
+
+/// The releases that the views and macros are for.
+pub fn duckdbs() -> [Command; 3] {
+    [oldest_duckdb_cli(), duckdb_cli(), newest_duckdb()]
+}
+
 /// Asks DuckDB about the views and macros of a store, and returns its rows.
 pub fn duckdb(store: &Path, question: &str) -> Vec<Value> {
     try_duckdb(duckdb_cli(), store, question).unwrap_or_else(|error| panic!("{error}"))
@@ -165,8 +177,17 @@ pub fn duckdb(store: &Path, question: &str) -> Vec<Value> {
 pub fn try_duckdb(mut cli: Command, store: &Path, question: &str) -> Result<Vec<Value>, String> {
     let views = super::flowlog(&["duckdb", "--store", store.to_str().unwrap()]);
     assert_eq!(views.code, 0, "{}", views.stderr);
+    ask_duckdb(&mut cli, &views.stdout, question)
+}
+
+/// Asks DuckDB about the views and macros that this SQL makes.
+///
+/// # Errors
+///
+/// What DuckDB said instead of an answer.
+pub fn ask_duckdb(cli: &mut Command, views: &str, question: &str) -> Result<Vec<Value>, String> {
     let output = cli
-        .args(["-json", "-c", &views.stdout, "-c", "SET TimeZone = 'UTC'", "-c", question])
+        .args(["-json", "-c", views, "-c", "SET TimeZone = 'UTC'", "-c", question])
         .output()
         .expect("duckdb; run `cargo xtask setup`");
     if !output.status.success() {

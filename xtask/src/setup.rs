@@ -50,9 +50,12 @@ const BPF_LINKER: &str = "0.13.0";
 const CARGO_FUZZ: &str = "0.13.2";
 /// Packages of Python: DuckDB, and servers of S3. Moto serves with Flask; its own extra for that has
 /// fifty packages more, for the rest of Amazon.
-const PYTHON_PACKAGES: [&str; 6] = [
+const PYTHON_PACKAGES: [&str; 8] = [
     "duckdb==1.5.5",
     "duckdb-cli==1.5.5",
+    // DuckDB's own server of extensions may be out of reach.
+    "duckdb-extension-aws==1.5.5",
+    "duckdb-extension-httpfs==1.5.5",
     "moto[s3]==5.2.5",
     "flask==3.1.3",
     "flask-cors==6.0.5",
@@ -60,6 +63,8 @@ const PYTHON_PACKAGES: [&str; 6] = [
 ];
 /// The oldest DuckDB that the views and macros are for.
 const OLDEST_DUCKDB: &str = "duckdb-cli==1.4.4";
+/// The newest one, which has no package of its command line.
+const NEWEST_DUCKDB: &str = "duckdb==2.0.1";
 /// Packages of Node: Azure's blobs.
 const NODE_PACKAGES: [&str; 1] = ["azurite@3.35.0"];
 /// Spark, by itself since it is as large as all others together.
@@ -73,6 +78,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     install_programs(&SPARK_PROGRAMS)?;
     install_modules("tests", &PYTHON_PACKAGES)?;
     install_oldest_duckdb()?;
+    install_newest_duckdb()?;
     install_modules("spark", &SPARK_PACKAGES)?;
     install_node_packages()?;
     install_systems()?;
@@ -153,6 +159,12 @@ fn install_oldest_duckdb() -> anyhow::Result<()> {
     install_modules("oldest", &[&target, OLDEST_DUCKDB])?;
     // Its package leaves it without the right to be run.
     Ok(std::fs::set_permissions(folder.join("bin/duckdb"), Permissions::from_mode(0o755))?)
+}
+
+/// The newest DuckDB in another one.
+fn install_newest_duckdb() -> anyhow::Result<()> {
+    let target = format!("--target={}", venv().join("newest").display());
+    install_modules("newest", &[&target, NEWEST_DUCKDB])
 }
 
 /// What makes the standard flow table that layouts and lookups are measured on; answers with its

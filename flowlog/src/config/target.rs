@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use flowlog_common::policy::MAX_SPANS;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use jiff::Timestamp;
 use serde::Deserialize;
 
@@ -68,11 +68,22 @@ fn order(file: &TargetFile) -> Result<Order, String> {
     if prefix != prefix.trunc() {
         return Err("prefix has bits set behind its length".to_owned());
     }
+    let prefix = unmapped(prefix)?;
     let (from, to) = (instant("from", from)?, instant("to", to)?);
     if from >= to {
         return Err("to is not after from".to_owned());
     }
     Ok(Order { prefix, period: (from, to) })
+}
+
+/// IPv4 where a prefix has it mapped into IPv6, as in `::ffff:192.0.2.7`: no packet has such an address.
+fn unmapped(prefix: IpNet) -> Result<IpNet, String> {
+    let IpNet::V6(net) = prefix else { return Ok(prefix) };
+    let Some(address) = net.addr().to_ipv4_mapped() else { return Ok(prefix) };
+    let length =
+        net.prefix_len().checked_sub(96).and_then(|length| Ipv4Net::new(address, length).ok());
+    let net = length.ok_or("prefix is wider than the IPv4 that it maps; name it as IPv4")?;
+    Ok(IpNet::V4(net))
 }
 
 fn instant(key: &str, text: &str) -> Result<Utc, String> {
@@ -142,6 +153,21 @@ mod tests {
                 ("2001:db8::/64".to_owned(), vec![(1, 2)]),
             ]
         );
+    }
+
+    #[test]
+    fn an_address_in_any_notation_is_the_member_that_it_names() {
+        for (prefix, member) in [
+            ("::ffff:10.0.0.7", "10.0.0.7/32"),
+            ("::FFFF:a00:7", "10.0.0.7/32"),
+            ("0:0:0:0:0:ffff:10.0.0.0/120", "10.0.0.0/24"),
+            ("2001:0DB8:0::0001", "2001:db8::1/128"),
+            ("::/0", "::/0"),
+        ] {
+            assert_eq!(plain(&[order(prefix, 0, 1)])[0].0, member, "{prefix}");
+        }
+        let error = targets(&[order("::ffff:0:0/95", 0, 1)]).unwrap_err();
+        assert!(error.contains("prefix"), "{error}");
     }
 
     #[test]
