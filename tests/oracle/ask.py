@@ -9,7 +9,7 @@ import duckdb
 connection = duckdb.connect()
 rows = []
 try:
-    for sql in (word for word in sys.argv[2:] if not word.startswith("-")):
+    for sql in (after for word, after in zip(sys.argv, sys.argv[1:]) if word == "-c"):
         answer = connection.execute(sql)
         names = [column[0] for column in answer.description or []]
         rows = [dict(zip(names, row)) for row in answer.fetchall()]

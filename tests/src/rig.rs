@@ -194,5 +194,7 @@ pub fn ask_duckdb(cli: &mut Command, views: &str, question: &str) -> Result<Vec<
         return Err(String::from_utf8_lossy(&output.stderr).into_owned());
     }
     let said = String::from_utf8(output.stdout).unwrap();
-    Ok(serde_json::from_str(&said).unwrap_or_default())
+    // What makes the views may have answers too; no rows are no answer.
+    let answers = serde_json::Deserializer::from_str(&said).into_iter::<Vec<Value>>();
+    Ok(answers.last().and_then(Result::ok).unwrap_or_default())
 }

@@ -48,7 +48,7 @@ fn a_pipe_into_duckdb_makes_the_views_and_macros() {
     drop(stdin);
     let output = cli.wait_with_output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success() && said.contains("\nfd66::2,"), "{said}");
+    assert!(output.status.success() && said.contains("\ngw-1,vpn0,fd66::2,"), "{said}");
 }
 
 #[test]
