@@ -15,4 +15,4 @@ try:
         rows = [dict(zip(names, row)) for row in answer.fetchall()]
 except duckdb.Error as error:
     sys.exit(str(error))
-print(json.dumps(rows, default=str))
+print(json.dumps(rows, default=str, ensure_ascii=False))
