@@ -156,11 +156,6 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }
 
-/// Prints a JSON answer.
-fn print_json(answer: &serde_json::Value) -> anyhow::Result<()> {
-    Ok(writeln!(io::stdout(), "{answer}")?)
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
