@@ -12,10 +12,7 @@ mod source;
 mod uninstall;
 mod verify;
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::{io, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use flowlog::telemetry;
