@@ -14,6 +14,7 @@ mod oracle;
 mod pinned;
 mod rig;
 pub mod stores;
+pub mod synthetic;
 mod transfer;
 mod virtio;
 mod wall_clock;

@@ -69,7 +69,8 @@ const NEWEST_DUCKDB: &str = "duckdb==2.0.1";
 const NODE_PACKAGES: [&str; 1] = ["azurite@3.35.0"];
 /// Spark, by itself since it is as large as all others together.
 const SPARK_PACKAGES: [&str; 1] = ["pyspark==4.3.0"];
-/// Packages of Python that make the standard flow table, on which layouts are measured.
+/// Packages of Python that make the standard flow table, on which layouts are measured; the tests read
+/// stores by pyarrow too.
 const TABLE_PACKAGES: [&str; 2] = ["numpy==2.4.6", "pyarrow==26.0.1"];
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
@@ -79,6 +80,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     install_modules("tests", &PYTHON_PACKAGES)?;
     install_oldest_duckdb()?;
     install_newest_duckdb()?;
+    install_numpy_and_arrow()?;
     install_modules("spark", &SPARK_PACKAGES)?;
     install_node_packages()?;
     install_systems()?;

@@ -24,6 +24,9 @@ enum Level {
     Outage,
     /// The units under systemd, in containers of Debian 12 and 13; needs root. Part of `system`.
     Systemd,
+    /// Thousands of audits beside everything that changes a store, and of bits that flip; needs root,
+    /// and some hours.
+    Soak,
     /// Older kernels, in virtual machines; needs root.
     Vm,
     /// All of it, after checking the sources and rebuilding the kernel program; what CI runs.
@@ -57,6 +60,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     for (long, variable, value, tests) in [
         (Level::Flood, "FLOWLOG_FLOOD", "full", &["flood"][..]),
         (Level::Outage, "FLOWLOG_OUTAGE", "hour", &["exactly_once", "s3_that_cannot_be_reached"]),
+        (Level::Soak, "FLOWLOG_SOAK", "full", &["soak"]),
     ] {
         if *level == long {
             setup::run(&setup::Arguments { kernel: false })?;

@@ -1,0 +1,116 @@
+//! Stores of many hours, each with a few rows, written through the library in no time.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use flowlog::{
+    capture::presence::Observed,
+    clock::{Offset, Utc},
+    config::Policy,
+    drain::{Entries, Epoch},
+    encode,
+    spool::{Epochs, Files, Spool, files::merge, merge::Same},
+    store::layout::{Dataset, ObjectName},
+};
+use flowlog_common::{
+    flow::{Direction, FlowCounters, FlowKeyV4, FlowKeyV6, detail, marks},
+    total::Totals,
+};
+
+const HOUR: Duration = Duration::from_hours(1);
+const HOUR_NS: u64 = 3_600_000_000_000;
+const INTERFACE: &str = "wg0";
+
+/// Writes so many hours of a gateway from an hour on, one after the other, each with this many rows
+/// of each family: what a daemon would have written that drained once an hour.
+pub fn write_hours(store: &Path, gateway: &str, first: Utc, hours: u64, rows: u16) {
+    let spool = Arc::new(Spool::temporary().unwrap());
+    let mut epochs = Epochs::new(Arc::clone(&spool), Policy::FLOWS.hash(), HOUR, vec![]);
+    let mut files = Files::open(spool, &mut vec![]).unwrap();
+    let first = u64::try_from(first.floor(HOUR).ns()).unwrap();
+    for number in 1..=hours {
+        let epoch = epoch(number, first + (number - 1) * HOUR_NS, rows);
+        let run = epochs.append(&epoch, Duration::from_millis(1)).unwrap();
+        let path = files.place(&run.header.windows[0], &run.header).unwrap();
+        files.add(merge(std::slice::from_ref(&run), path, Same::Combine).unwrap());
+        run.remove().unwrap();
+        let file = files.growing().pop().unwrap();
+        let encoded = encode::encode_file(&file, gateway).unwrap();
+        let both = [(Dataset::Flows, encoded.flows), (Dataset::Ledger, Some(encoded.ledger))];
+        for (dataset, bytes) in both {
+            let name = ObjectName::new(dataset, gateway, file.hour(), HOUR);
+            let path = store.join(name.path().as_ref());
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes.unwrap()).unwrap();
+        }
+        files.remove(&file).unwrap();
+    }
+}
+
+/// An hour in which each of so many members sent and got a few packets, over IPv4 and over IPv6.
+fn epoch(number: u64, opened_ns: u64, members: u16) -> Epoch {
+    let closed_ns = opened_ns + HOUR_NS;
+    let utc = |ns: u64| Utc::from_ns(i64::try_from(ns).unwrap());
+    let mut totals = [Totals::default(); 2];
+    let mut flows_v4 = Entries::default();
+    let mut flows_v6 = Entries::default();
+    for member in 0..members {
+        let [high, low] = member.to_be_bytes();
+        let number = number % 1_000;
+        let counters = FlowCounters {
+            packets_up: number + 1,
+            bytes_up: 100 * (number + 1),
+            packets_down: u64::from(low),
+            bytes_down: 1_000 * u64::from(low),
+            first_ns: opened_ns + 1_000_000 * u64::from(member),
+            last_ns: closed_ns - 1_000_000 * u64::from(member + 1),
+            marks: marks::of_initiator(Direction::Up) | marks::of_packet(Direction::Up, 2, 0),
+        };
+        flows_v4.keys.push(FlowKeyV4 {
+            member: [10, 0, high, low],
+            remote: [192, 0, 2, low],
+            member_port: (40_000 + member).to_be_bytes(),
+            remote_port: 443_u16.to_be_bytes(),
+            interface: 0,
+            protocol: 6,
+            detail: detail::FULL,
+        });
+        let address =
+            |first: u16| std::net::Ipv6Addr::new(first, 0, 0, 0, 0, 0, 0, member.max(1)).octets();
+        flows_v6.keys.push(FlowKeyV6 {
+            member: address(0xfd00),
+            remote: address(0x2001),
+            member_port: (40_000 + member).to_be_bytes(),
+            remote_port: 53_u16.to_be_bytes(),
+            interface: 0,
+            protocol: 17,
+            detail: detail::FULL,
+        });
+        flows_v4.values.push(counters);
+        flows_v6.values.push(counters);
+        for _ in 0..2 {
+            totals[Direction::Up as usize].seen.add(counters.packets_up, counters.bytes_up);
+            totals[Direction::Down as usize].seen.add(counters.packets_down, counters.bytes_down);
+        }
+    }
+    let observed = Observed {
+        slot: 0,
+        name: INTERFACE.to_owned(),
+        from: opened_ns,
+        to: closed_ns,
+        interruptions: 0,
+        was_counted: true,
+    };
+    Epoch {
+        number,
+        opened: utc(opened_ns),
+        closed: utc(closed_ns),
+        offset: Offset::from_ns(0),
+        clock_step_ms: 0,
+        is_synchronised: true,
+        flows_v4,
+        flows_v6,
+        overflow_v4: Entries::default(),
+        overflow_v6: Entries::default(),
+        totals: vec![(observed, totals)],
+    }
+}
