@@ -41,7 +41,9 @@ pub struct Rule<'a> {
 }
 
 impl Rule<'_> {
-    fn is_over(&self, end: Utc) -> bool {
+    /// Whether what ended then is to be kept no longer.
+    #[must_use]
+    pub fn is_over(&self, end: Utc) -> bool {
         is_over(self.keep, end, self.at)
     }
 

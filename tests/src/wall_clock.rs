@@ -8,11 +8,13 @@ use std::{
 };
 
 /// Shifts the wall clock of a process, and nothing that is measured by another one. What the kernel
-/// knows of how right it is can be replaced too, without a change to the machine.
+/// knows of how right it is, and the start of the machine, can be replaced too: nothing of the machine changes.
 const SHIM: &str = r#"
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/timex.h>
@@ -20,13 +22,24 @@ const SHIM: &str = r#"
 #include <unistd.h>
 
 static volatile long *shared;
+static const char *boot;
 
 __attribute__((constructor)) static void map_shared(void) {
     const char *path = getenv("WALL_CLOCK");
     int fd = path ? open(path, O_RDONLY) : -1;
     if (fd < 0) _exit(99);
-    shared = mmap(0, 16, PROT_READ, MAP_SHARED, fd, 0);
+    shared = mmap(0, 24, PROT_READ, MAP_SHARED, fd, 0);
+    boot = getenv("WALL_CLOCK_BOOT");
     close(fd);
+}
+
+int open64(const char *path, int flags, ...) {
+    va_list arguments;
+    va_start(arguments, flags);
+    mode_t mode = va_arg(arguments, mode_t);
+    va_end(arguments);
+    if (shared && shared[2] && !strcmp(path, "/proc/sys/kernel/random/boot_id")) path = boot;
+    return syscall(SYS_openat, AT_FDCWD, path, flags, mode);
 }
 
 int clock_gettime(clockid_t id, struct timespec *time) {
@@ -60,7 +73,8 @@ impl WallClock {
         assert!(compiler.status().expect("cc; run `cargo xtask setup`").success());
         let path = directory.path().join("shared");
         let shared = File::options().create_new(true).read(true).write(true).open(path).unwrap();
-        shared.set_len(16).unwrap();
+        shared.set_len(24).unwrap();
+        fs::write(directory.path().join("boot"), "another-start").unwrap();
         Self { directory, shared }
     }
 
@@ -74,13 +88,20 @@ impl WallClock {
         self.shared.write_all_at(&i64::from(is_kept).to_ne_bytes(), 8).unwrap();
     }
 
+    /// The processes to come are those of another start of the machine, or of this one.
+    pub fn reboot(&self, is_another: bool) {
+        self.shared.write_all_at(&i64::from(is_another).to_ne_bytes(), 16).unwrap();
+    }
+
     /// What a process needs in its environment.
     pub fn variables(&self) -> Vec<(String, String)> {
         let path = |name: &str| -> String {
             let path: PathBuf = self.directory.path().join(name);
             path.to_str().unwrap().to_owned()
         };
-        vec![("LD_PRELOAD".to_owned(), path("shim.so")), ("WALL_CLOCK".to_owned(), path("shared"))]
+        [("LD_PRELOAD", "shim.so"), ("WALL_CLOCK", "shared"), ("WALL_CLOCK_BOOT", "boot")]
+            .map(|(variable, name)| (variable.to_owned(), path(name)))
+            .to_vec()
     }
 }
 

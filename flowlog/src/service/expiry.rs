@@ -1,9 +1,12 @@
 //! The task that deletes what has expired, again and again.
 
+mod unpublished;
+
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use tokio::sync::watch;
 
+use super::windows::Shared;
 use crate::{
     clock::{self, Utc},
     config::{Config, Retention},
@@ -23,6 +26,8 @@ pub(super) struct Expiry {
     /// This one, and the names that it had before.
     gateways: Vec<GatewayName>,
     spool: Option<PathBuf>,
+    /// What is not in the store for good.
+    shared: Shared,
     wall: WallClock,
     /// What was last reported of the clock.
     verdict: &'static str,
@@ -32,8 +37,9 @@ pub(super) struct Expiry {
 
 impl Expiry {
     /// What the configuration asks for.
-    pub(super) fn of(config: &Config) -> Option<Self> {
+    pub(super) fn of(config: &Config, shared: Shared) -> Option<Self> {
         Some(Self {
+            shared,
             retention: config.retention.clone()?,
             gateways: config.gateway.parse().into_iter().collect(),
             spool: config.spool.clone(),
@@ -43,18 +49,37 @@ impl Expiry {
         })
     }
 
-    /// Runs until it is dropped, once there is a store.
+    /// Runs until it is dropped. What is in the store expires once there is one, what is in the spool
+    /// meanwhile.
     pub(super) async fn keep_expiring(mut self, mut store: watch::Receiver<Option<Store>>) {
-        let Ok(Some(store)) = store.wait_for(Option::is_some).await.map(|store| store.clone())
-        else {
-            return;
-        };
         let mut ticks = tokio::time::interval(self.retention.interval);
         loop {
-            ticks.tick().await;
-            if let Err(error) = self.expire(&store).await {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                changed = store.changed() => if changed.is_err() {
+                    return;
+                },
+            }
+            let known = store.borrow_and_update().clone();
+            let Some(known) = known else {
+                self.expire_unpublished();
+                continue;
+            };
+            if let Err(error) = self.expire(&known).await {
                 tracing::error!("retention: {}", with_causes(&error));
             }
+        }
+    }
+
+    /// Deletes what expired in the spool before the store took it, without asking the store.
+    pub(super) fn expire_unpublished(&mut self) {
+        let (now, since_boot) = (clock::now(), clock::since_boot());
+        let newest = unpublished::newest(&self.shared, self.wall.proven(since_boot), now);
+        let verdict = guard::clock_guard(now, clock::quality(), newest);
+        if !verdict.is_refusal() {
+            let keep = self.retention.keep;
+            let rule = Rule { keep: &keep, at: now, now, gateways: None };
+            unpublished::delete(&self.shared, &rule);
         }
     }
 
@@ -75,6 +100,7 @@ impl Expiry {
         if !verdict.is_refusal() {
             self.wall.trust(now, clock::since_boot());
             self.report_odd(&plan);
+            unpublished::delete(&self.shared, &rule);
             delete(store, &plan).await;
             self.expire_aside(&rule);
         }

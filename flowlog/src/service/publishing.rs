@@ -47,9 +47,13 @@ impl Publishing {
             gateway: config.gateway.clone(),
             is_durable: spool.is_durable(),
         };
+        let mut expiry = Expiry::of(config, shared.clone());
+        if let Some(expiry) = &mut expiry {
+            // Before anything of it can be published.
+            expiry.expire_unpublished();
+        }
         let publisher = Publisher::start(target, early, shared.clone());
-        let retention =
-            Expiry::of(config).map(|expiry| tokio::spawn(expiry.keep_expiring(publisher.store())));
+        let retention = expiry.map(|expiry| tokio::spawn(expiry.keep_expiring(publisher.store())));
         Self { shared, gather, publisher, retention }
     }
 

@@ -27,11 +27,14 @@ pub struct Header {
     pub windows: Vec<WindowLedger>,
     /// IPv4 entries, then IPv6 entries.
     pub entries: (u64, u64),
-    /// By which reading of the clock an epoch is dated; `None` where it is made of several, and in
-    /// runs of version 1.
+    /// By which reading of the clock its epochs are dated; `None` where that was set in between, and
+    /// in runs of version 1.
     #[serde(default)]
     pub dated: Option<Dated>,
 }
+
+/// As long as a file of the store: its runs are no further apart.
+const HOUR: std::time::Duration = std::time::Duration::from_hours(1);
 
 /// The reading of the clock by which an epoch is dated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +53,13 @@ impl Dated {
     pub fn now() -> Self {
         let Dating { offset, synchronised } = Dating::now();
         Self { boot: clock::boot(), offset_ns: offset.ns(), synchronised }
+    }
+
+    /// Whether another reading is of a clock that was slewed since, and not set.
+    fn is_alike(&self, other: Option<&Self>) -> bool {
+        other.is_some_and(|other| {
+            self.boot == other.boot && self.dating().step(other.dating(), HOUR).is_none()
+        })
     }
 
     /// The reading itself.
@@ -113,7 +123,7 @@ impl Header {
         self.entries.0 += other.entries.0;
         self.entries.1 += other.entries.1;
         self.closed_ns = self.closed_ns.max(other.closed_ns);
-        self.dated = self.dated.take().filter(|dated| other.dated.as_ref() == Some(dated));
+        self.dated = self.dated.take().filter(|dated| dated.is_alike(other.dated.as_ref()));
         if other.interfaces.len() > self.interfaces.len() {
             self.interfaces.clone_from(&other.interfaces);
         }

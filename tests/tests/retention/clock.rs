@@ -139,6 +139,14 @@ impl Rig {
         wait_for("another file", || files().iter().any(|file| !before.contains(file)));
     }
 
+    /// Waits until there is a record of the clock that is ten years ahead.
+    fn wait_for_year_ahead(&self) {
+        let ahead = flowlog::clock::now().plus(Duration::from_hours(10 * 365 * 24)).to_string();
+        let year = format!("/date={}-", &ahead[..4]);
+        let is_ahead = |path: &PathBuf| path.to_str().unwrap().contains(&year);
+        wait_for("a record ahead", || files_under(&self.store()).iter().any(is_ahead));
+    }
+
     fn packets(&self) -> u64 {
         let store = self.store();
         let verified = flowlog(&["verify", "--store", store.to_str().unwrap(), "--format", "json"]);
@@ -162,7 +170,7 @@ fn a_daemon_that_starts_ten_years_ahead_destroys_nothing_however_often_it_is_sta
     for _ in 0..2 {
         let mut daemon = rig.start("1s", KEEP);
         daemon.wait_for("retention deletes nothing");
-        rig.wait_for_another("store", "parquet");
+        rig.wait_for_year_ahead();
         let ended = daemon.terminate();
         assert_eq!(ended.code, DONE, "{}", ended.stderr);
         let refusals = ended.stderr.matches("retention deletes nothing").count();
@@ -270,4 +278,47 @@ fn every_packet_is_there_once_however_the_clock_is_set() {
              AND f.flow_end <= l.observed_end)",
     );
     assert!(outside.is_empty(), "{outside:?}");
+}
+
+#[test]
+fn what_expires_before_the_store_takes_it_is_not_published_any_more() {
+    let rig = Rig::new();
+    let store = rig.store();
+    fs::create_dir(&store).unwrap();
+    let mount = |arguments: &[&str]| {
+        assert!(Command::new(arguments[0]).args(&arguments[1..]).status().unwrap().success());
+    };
+    // A store that takes nothing, a hundred days ago.
+    let path = store.to_str().unwrap();
+    mount(&["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", path]);
+    rig.clock.set(-100 * 86_400);
+    rig.clock.synchronise(true);
+    rig.clock.reboot(true);
+    let daemon = rig.start("1s", "");
+    rig.send(100);
+    wait_for("windows in the spool", || {
+        let spool = files_under(&rig.directory.path().join("spool/files"));
+        spool.iter().filter(|path| path.extension().is_some_and(|e| e == "run")).count() > 3
+    });
+    daemon.signal(nix::sys::signal::Signal::SIGKILL);
+    daemon.end();
+    mount(&["umount", path]);
+    // The pins are memory of the kernel: after a start of the machine they are not there.
+    let pins = rig.bpffs.base();
+    let gone = flowlog(&["uninstall", "--gateway", "gw1", "--pins", pins.to_str().unwrap()]);
+    assert_eq!(gone.code, DONE, "{gone:?}");
+    rig.clock.set(0);
+    rig.clock.reboot(false);
+    let mut daemon = rig.start("1s", KEEP);
+    daemon.wait_for("expired before the store took it");
+    rig.send(10);
+    rig.wait_for_another("store", "parquet");
+    let ended = daemon.terminate();
+    assert_eq!(ended.code, DONE, "{}", ended.stderr);
+    let packets = duckdb(&store, "SELECT sum(packets_seen)::BIGINT AS seen FROM ledger");
+    assert_eq!(packets[0]["seen"], 10, "{}", ended.stderr);
+    assert!(files_under(&store.join("flows")).iter().all(|path| {
+        let today = flowlog::clock::now().to_string();
+        path.to_str().unwrap().contains(&today[..7])
+    }));
 }
