@@ -25,7 +25,7 @@ pub use capture::{Capture, Layer, Replay, replay_into_interface, replay_into_tun
 pub use corpus::corpus;
 pub use counter::{Counter, Passed, Place, Side, Verdict};
 pub use daemon::{Daemon, Ended, flowlog, flowlog_binary};
-pub use disk::{SmallDisk, files_under};
+pub use disk::{HangingDisk, SmallDisk, files_under};
 pub use given::{EntryPoint, Given, assert_given_equal_to_oracle};
 pub use kernel::{Loaded, store_epoch};
 pub use offload::{allow_super_packets_of, offload};

@@ -9,6 +9,7 @@ use std::{net::SocketAddr, path::Path};
 use flowlog::store::Store;
 use tempfile::TempDir;
 
+use crate::flowlog_binary;
 use server::{Server, free_ports, http, node, venv};
 
 pub use conformance::{conforms, path, pattern};
@@ -27,6 +28,8 @@ pub struct Backend {
     pub address: Option<SocketAddr>,
     /// How many objects to list: more than a page of S3 has.
     listed: u32,
+    /// Whether a process of its own uses it, as for a daemon.
+    is_isolated: bool,
     _server: Option<Server>,
     scratch: TempDir,
 }
@@ -36,7 +39,20 @@ impl Backend {
     pub fn directory() -> Self {
         let scratch = tempfile::tempdir().unwrap();
         let location = scratch.path().to_str().unwrap().to_owned();
-        Self { location, variables: vec![], address: None, listed: 1_100, _server: None, scratch }
+        Self {
+            location,
+            variables: vec![],
+            address: None,
+            listed: 1_100,
+            is_isolated: false,
+            _server: None,
+            scratch,
+        }
+    }
+
+    /// A local directory that a process of its own uses, as it does for a daemon.
+    pub fn isolated_directory() -> Self {
+        Self { is_isolated: true, ..Self::directory() }
     }
 
     /// Moto: S3 without signatures.
@@ -102,6 +118,7 @@ impl Backend {
             address: Some(server.address),
             // A page would be 5,000, and Azurite is slow.
             listed: 100,
+            is_isolated: false,
             _server: Some(server),
             scratch,
         }
@@ -121,6 +138,7 @@ impl Backend {
             variables: owned(&variables),
             address: Some(server.address),
             listed: 1_100,
+            is_isolated: false,
             _server: Some(server),
             scratch,
         }
@@ -128,6 +146,9 @@ impl Backend {
 
     /// Opens it as a gateway would.
     pub fn open(&self) -> Store {
+        if self.is_isolated {
+            return Store::open_isolated_by(&self.location, &flowlog_binary()).unwrap();
+        }
         Store::open_with(&self.location, self.variables.clone()).unwrap()
     }
 

@@ -2,8 +2,14 @@
 
 #[path = "stores/faults.rs"]
 mod faults;
+#[path = "stores/isolated.rs"]
+mod isolated;
 #[path = "stores/local.rs"]
 mod local;
+#[path = "stores/odd.rs"]
+mod odd;
+#[path = "stores/servers.rs"]
+mod servers;
 
 use bytes::Bytes;
 use flowlog::store::{Kind, Store};
@@ -12,6 +18,11 @@ use flowlog_tests::stores::{AZURITE_EXPIRED_TOKEN, Backend, conforms, path};
 #[tokio::test]
 async fn a_directory_conforms() {
     conforms(&Backend::directory()).await;
+}
+
+#[tokio::test]
+async fn a_directory_that_another_process_uses_conforms() {
+    conforms(&Backend::isolated_directory()).await;
 }
 
 #[tokio::test]

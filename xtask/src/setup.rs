@@ -27,8 +27,8 @@ pub const TEST_PROGRAMS: [(&str, &str); 9] = [
 ];
 
 /// What the tests of the stores use besides. Node and npm come together from some distributors.
-const STORE_PROGRAMS: [(&str, &str); 3] =
-    [("strace", "strace"), ("node", "nodejs"), ("npm", "npm")];
+const STORE_PROGRAMS: [(&str, &str); 4] =
+    [("strace", "strace"), ("mkfs.ext4", "e2fsprogs"), ("node", "nodejs"), ("npm", "npm")];
 /// What the units are tried with: whole systems in containers.
 const CONTAINER_PROGRAMS: [(&str, &str); 4] = [
     ("mmdebstrap", "mmdebstrap"),

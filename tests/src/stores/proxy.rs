@@ -18,6 +18,8 @@ use tokio::{
 pub enum Fault {
     /// This status with this code instead of what the server would say.
     Answer(u16, &'static str),
+    /// "200 OK" with this body, and the server never hears of it.
+    Body(String),
     /// The connection is reset, and the server never hears of it.
     ResetBefore,
     /// The server does it, and the connection is reset before anybody is told.
@@ -155,6 +157,7 @@ async fn serve(
             let body = if request.line.starts_with("HEAD") { String::new() } else { body };
             answer(&mut client, &format!("{status} Fault"), &body).await?;
         }
+        Some(Fault::Body(body)) => answer(&mut client, "200 OK", &body).await?,
         Some(Fault::Lie) => answer(&mut client, "200 OK", "").await?,
         Some(Fault::ResetBefore) => client.set_zero_linger()?,
         Some(Fault::ResetAfter) => {

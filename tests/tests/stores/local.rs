@@ -38,8 +38,14 @@ fn call(line: &str) -> Option<(String, String)> {
     let path = if call == "fsync" {
         quote('<', '>')?
     } else {
-        // The last path: where a link or a rename leads.
-        rest.split('"').rfind(|word| word.starts_with('/'))?.to_owned()
+        // The last path: where a link or a rename leads. Names are within the folder before them.
+        let (before, _) = rest.rsplit_once('"')?;
+        let (before, name) = before.rsplit_once('"')?;
+        let folder = before.rsplit_once('<').and_then(|(_, rest)| rest.split_once('>'));
+        match folder {
+            Some((folder, _)) if !name.starts_with('/') => format!("{folder}/{name}"),
+            _ => name.to_owned(),
+        }
     };
     Some((call.to_owned(), path))
 }
