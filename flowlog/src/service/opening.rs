@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// How long counting waits to hear that another daemon writes for this gateway.
-const PATIENCE: Duration = Duration::from_millis(250);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Opens the store as far as that is needed before counting begins.
 ///

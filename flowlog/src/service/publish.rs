@@ -177,6 +177,9 @@ impl Worker {
             let lock = store.lock(gateway).await?;
             Early { store, lock, is_probed: false }
         };
+        for oddity in store.inspect().await? {
+            tracing::warn!("the store {oddity}");
+        }
         let swept = store.sweep(gateway).await?;
         if swept > 0 {
             tracing::info!(files = swept, "deleted what a killed flowlog was writing to the store");

@@ -160,16 +160,20 @@ fn work(mut worker: impl Worker, waiting: &mpsc::Receiver<Message>) {
                 if answer.is_closed() {
                     continue;
                 }
+                let taken = match &request {
+                    Request::Lock { gateway } => Some(gateway.clone()),
+                    _ => None,
+                };
                 let answered = worker.answer(request, &file);
                 // Whoever has the answer finds the line idle.
                 drop(turn);
-                // Whoever gave it up does not miss the answer.
-                drop(answer.send(answered));
+                // Whoever gave it up does not miss the answer, nor keeps what it took.
+                if let (Err(Ok(_)), Some(gateway)) = (answer.send(answered), taken) {
+                    unlock(&mut worker, gateway);
+                }
             }
             Message::Unlock(gateway, done) => {
-                if let Err(failure) = worker.answer(Request::Unlock { gateway }, &Bytes::new()) {
-                    tracing::debug!("cannot unlock the store: {failure:?}");
-                }
+                unlock(&mut worker, gateway);
                 // Who gave up waiting needs no word.
                 done.send(()).unwrap_or_default();
             }
@@ -180,6 +184,12 @@ fn work(mut worker: impl Worker, waiting: &mpsc::Receiver<Message>) {
                 return;
             }
         }
+    }
+}
+
+fn unlock(worker: &mut impl Worker, gateway: GatewayName) {
+    if let Err(failure) = worker.answer(Request::Unlock { gateway }, &Bytes::new()) {
+        tracing::debug!("cannot unlock the store: {failure:?}");
     }
 }
 

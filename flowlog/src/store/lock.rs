@@ -11,9 +11,9 @@ use super::{Error, line::Line, request::Request};
 use crate::gateway::GatewayName;
 
 /// How long the process of a daemon that has just ended may take to end too.
-const ENDING: Duration = Duration::from_secs(2);
+const ENDING: Duration = Duration::from_millis(500);
 /// How often it is looked whether it has.
-const LOOKING: Duration = Duration::from_millis(50);
+const LOOKING: Duration = Duration::from_millis(10);
 
 /// The right to write for a gateway, for as long as it is kept. The kernel gives it back when the
 /// process that has it ends, however it does; while that one hangs in a put, nobody else gets it.
