@@ -57,7 +57,7 @@ async fn probed(config: &Config) -> Result<(), store::Error> {
 }
 
 async fn reached(config: &Config) -> Result<(), store::Error> {
-    Store::open(&config.store)?.gateways().await.map(|_| ())
+    Store::open(&config.store)?.examine(&config.gateway).await
 }
 
 fn failed(error: &store::Error) -> Finding {

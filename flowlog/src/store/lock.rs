@@ -29,12 +29,17 @@ impl Lock {
     }
 
     pub(super) async fn take(line: &Arc<Line>, gateway: GatewayName) -> Result<Self, Error> {
-        let patience = Instant::now() + ENDING;
+        let mut patience = None;
         loop {
             let request = Request::Lock { gateway: gateway.clone() };
             match line.ask(request, Bytes::new()).await {
                 Ok(_) => return Ok(Self { held: Some((Arc::clone(line), gateway)) }),
-                Err(Error::Locked { .. }) if line.is_isolated() && Instant::now() < patience => {
+                Err(error @ Error::Locked { .. }) if line.is_isolated() => {
+                    // The answer may have come late.
+                    let patience = patience.get_or_insert_with(|| Instant::now() + ENDING);
+                    if Instant::now() >= *patience {
+                        return Err(error);
+                    }
                     tokio::time::sleep(LOOKING).await;
                 }
                 Err(error) => return Err(error),

@@ -27,8 +27,7 @@ impl Store {
     /// Writes, reads and deletes a small object, to see whether that can be done, and whether the
     /// store refuses to overwrite when it is told to.
     pub async fn probe(&self, gateway: &str) -> Result<(), Error> {
-        let gateway = super::parse_gateway(gateway)?;
-        let object = Path::from(format!("{}probe-{gateway}", directory::OWN_PREFIX));
+        let object = probe_of(gateway)?;
         let written = Bytes::from_static(b"flowlog");
         let overwritten = Bytes::from_static(b"overwritten");
         self.overwrite(&object, &written).await?;
@@ -37,6 +36,17 @@ impl Store {
             || self.create_object(&object, &written).await? == Created::Taken;
         self.delete(&object).await?;
         if is_conditional { Ok(()) } else { Err(Error::Unconditional) }
+    }
+
+    /// Finds out whether the store can be listed, and whether it puts on conditions, without
+    /// putting anything: it is asked for a put that a store that does has to refuse.
+    pub async fn examine(&self, gateway: &str) -> Result<(), Error> {
+        let object = probe_of(gateway)?;
+        self.gateways().await?;
+        match &self.backend {
+            Backend::Cloud(cloud) => cloud.refuse(&object).await,
+            Backend::Directory(_) => Ok(()),
+        }
     }
 
     /// Puts a new object, and never replaces one.
@@ -100,4 +110,10 @@ impl Store {
             Some(found) => Err(Error::Unconfirmed { object: object.clone(), found }),
         }
     }
+}
+
+/// The object that a gateway tries a store with.
+fn probe_of(gateway: &str) -> Result<Path, Error> {
+    let gateway = super::parse_gateway(gateway)?;
+    Ok(Path::from(format!("{}probe-{gateway}", directory::OWN_PREFIX)))
 }

@@ -67,6 +67,23 @@ async fn a_server_without_conditional_puts_is_named_with_the_remedy() {
     assert!(error.to_string().contains("If-None-Match"), "{error}");
     assert!(error.remedy().unwrap().contains("conditional puts"));
     assert!(!error.is_passing());
+    // It also shows without a put.
+    let error = rig.store().examine("gw-1").await.unwrap_err();
+    assert!(matches!(error, Error::NotConditional { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_store_is_examined_without_putting_anything() {
+    for backend in [Backend::moto(), Backend::azurite(), Backend::seaweedfs()] {
+        let store = backend.open();
+        store.examine("gw-1").await.unwrap();
+        assert_eq!(store.list().await.unwrap(), []);
+    }
+    let rig = Rig::new().await;
+    rig.proxy.inject("PUT", 0, usize::MAX, Fault::Without("if-match"));
+    let careless = rig.store().examine("gw-1").await.unwrap_err();
+    assert!(matches!(careless, Error::Unconditional), "{careless:?}");
+    assert_eq!(rig.store().list().await.unwrap(), []);
 }
 
 #[tokio::test]

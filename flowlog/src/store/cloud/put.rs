@@ -15,6 +15,8 @@ use crate::{
 
 /// Larger files go in parts of this size; clouds take 10,000 of them, and no smaller than 5 MiB.
 const PART_BYTES: usize = 8 << 20;
+/// An `ETag` that no object has.
+const NO_ETAG: &str = "\"00000000000000000000000000000000\"";
 /// How many parts of a large file are under way at once.
 const PARTS_AT_ONCE: usize = 2;
 
@@ -58,6 +60,26 @@ impl Cloud {
         file: &Bytes,
     ) -> Result<(), Error> {
         self.put(object, file, PutMode::Overwrite).await
+    }
+
+    /// Asks to replace an object that nobody has, which is to be refused.
+    pub(in crate::store) async fn refuse(&self, object: &Path) -> Result<(), Error> {
+        use object_store::Error::{NotFound, Precondition};
+
+        let nobody_has = UpdateVersion { e_tag: Some(NO_ETAG.to_owned()), version: None };
+        let asked = self.put(object, &Bytes::from_static(b"x"), PutMode::Update(nobody_has)).await;
+        match asked {
+            Ok(()) => {
+                self.delete(object).await?;
+                Err(Error::Unconditional)
+            }
+            Err(Error::Put { source, .. })
+                if matches!(source.downcast_ref(), Some(Precondition { .. } | NotFound { .. })) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Puts an object in the place of the one that was there, if one was.
