@@ -66,22 +66,23 @@ pub(super) fn check(files: &[&Stored]) -> Findings {
     for file in files {
         gateways.entry(&file.gateway).or_default().push(file);
     }
-    for (gateway, files) in gateways {
+    for (gateway, all) in gateways {
         let mut numberings: BTreeMap<&str, Vec<&Stored>> = BTreeMap::new();
-        for file in &files {
+        for file in &all {
             if let Some(numbering) = &file.numbering {
                 numberings.entry(numbering).or_default().push(file);
             }
         }
         for files in numberings.values() {
-            check_numbers(gateway, files, &mut findings);
+            check_numbers(gateway, files, &all, &mut findings);
         }
-        check_gaps(gateway, &files, &mut findings);
+        check_gaps(gateway, &all, &mut findings);
     }
     findings
 }
 
-fn check_numbers(gateway: &str, files: &[&Stored], findings: &mut Findings) {
+/// Looks at the files of one numbering, beside `all` of its gateway.
+fn check_numbers(gateway: &str, files: &[&Stored], all: &[&Stored], findings: &mut Findings) {
     let mut ranges: Vec<(&Stored, Range)> = files
         .iter()
         .flat_map(|file| file.ranges.iter().map(move |range| (*file, *range)))
@@ -101,7 +102,7 @@ fn check_numbers(gateway: &str, files: &[&Stored], findings: &mut Findings) {
                 other: before.path.clone(),
                 epochs: (first, last.min(end)),
             });
-        } else if first > end + 1 && !is_explained(files, last_held, range) {
+        } else if first > end + 1 && !is_explained(files, all, last_held, range) {
             findings.missing.push(Missing {
                 gateway: gateway.to_owned(),
                 epochs: (end + 1, first - 1),
@@ -119,19 +120,18 @@ fn check_numbers(gateway: &str, files: &[&Stored], findings: &mut Findings) {
     }
 }
 
-/// Whether a gap says why there is nothing between two ranges.
-fn is_explained(files: &[&Stored], before: Range, after: Range) -> bool {
-    files.iter().flat_map(|file| &file.gaps).any(|NumberedGap { epochs, gap, .. }| {
-        let is_of_later =
-            epochs.is_some_and(|(first, last)| (first..=last).contains(&after.epochs.0));
-        let is_then = gap.start <= after.times.1 && gap.end >= before.times.0;
-        match gap.reason {
-            GapReason::Down => is_of_later,
-            // Damage is found later than it happened.
-            GapReason::Damaged => is_of_later || is_then,
-            GapReason::Detached | GapReason::NotReached => false,
-        }
-    })
+/// Whether a gap says why there is nothing between two ranges: one of the epoch behind them, or, since
+/// damage is found later than it happened, one of their time in any file of the gateway.
+fn is_explained(files: &[&Stored], all: &[&Stored], before: Range, after: Range) -> bool {
+    let is_of_later = |gap: &NumberedGap| {
+        gap.epochs.is_some_and(|(first, last)| (first..=last).contains(&after.epochs.0))
+            && matches!(gap.gap.reason, GapReason::Down | GapReason::Damaged)
+    };
+    let is_then = |NumberedGap { gap, .. }: &NumberedGap| {
+        gap.reason == GapReason::Damaged && gap.start <= after.times.1 && gap.end >= before.times.0
+    };
+    files.iter().flat_map(|file| &file.gaps).any(is_of_later)
+        || all.iter().flat_map(|file| &file.gaps).any(is_then)
 }
 
 /// What a gap and counted time may share: a window is dated by milliseconds, and a drain takes some.

@@ -1,4 +1,10 @@
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use flowlog_common::flow::Direction;
@@ -310,45 +316,60 @@ fn sums_that_differ_are_told_as_people_do() {
     );
 }
 
-/// A daemon that puts flows and then their ledger, and retention that deletes in the same order.
+/// A daemon that puts flows and then their ledger, and retention that deletes in the same order, until
+/// so many runs of `verify` have looked at so many hours. `FLOWLOG_TEST_VERIFY=HOURS,RUNS` sets both.
 #[tokio::test]
-async fn beside_a_writer_and_retention_nothing_is_told_that_is_not_so() {
+async fn beside_a_writer_and_retention_nothing_is_reported_that_is_not_so() {
+    let size = std::env::var("FLOWLOG_TEST_VERIFY").unwrap_or_else(|_| "30,20".to_owned());
+    let (hours, runs) = size.split_once(',').unwrap();
+    let (hours, runs): (i64, usize) = (hours.parse().unwrap(), runs.parse().unwrap());
     let (_directory, store) = made::store();
-    for hour in 0..30 {
-        let first = u64::try_from(hour).unwrap() * 10 + 1;
-        made(hour, (first, first + 9)).put(&store).await;
+    for hour in 0..hours {
+        ten_epochs(hour).put(&store).await;
     }
+    let is_over = Arc::new(AtomicBool::new(false));
     let writing = std::thread::spawn({
-        let store = store.clone();
+        let (store, is_over) = (store.clone(), is_over.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        move || {
-            runtime.block_on(async {
-                for last in 301..400 {
-                    let growing = made(30, (301, last));
-                    let (flows, ledger) = (growing.flows(), growing.ledger());
-                    put_named(&store, &growing.name(Dataset::Flows, 0), &flows).await;
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                    put_named(&store, &growing.name(Dataset::Ledger, 0), &ledger).await;
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                    if last % 4 == 0 {
-                        let hour = (last - 301) / 4;
-                        let expired =
-                            made(i64::try_from(hour).unwrap(), (hour * 10 + 1, hour * 10 + 10));
-                        for dataset in Dataset::ALL {
-                            store.delete(&expired.name(dataset, 0).path()).await.unwrap();
-                            tokio::time::sleep(Duration::from_millis(5)).await;
-                        }
-                    }
-                }
-            });
-        }
+        move || runtime.block_on(write_and_delete(&store, hours, &is_over))
     });
-    let mut runs = 0;
-    while !writing.is_finished() {
+    for run in 0..runs {
         let report = verify(&store, Depth::Sums, |_, _| ()).await.unwrap();
-        assert!(report.is_balanced() && report.unreadable.is_empty(), "run {runs}: {report:?}");
-        runs += 1;
+        assert!(report.is_balanced() && report.unreadable.is_empty(), "run {run}: {report:?}");
     }
-    writing.join().unwrap();
-    assert!(runs > 5, "{runs}");
+    is_over.store(true, Ordering::Relaxed);
+    let deleted = writing.join().unwrap();
+    assert!(deleted > 2, "{deleted} hours were deleted meanwhile");
+}
+
+fn ten_epochs(hour: i64) -> Made {
+    let first = u64::try_from(hour).unwrap() * 10 + 1;
+    made(hour, (first, first + 9))
+}
+
+async fn write_and_delete(store: &Store, hours: i64, is_over: &AtomicBool) -> i64 {
+    let (mut growing, mut deleted) = (ten_epochs(hours), 0);
+    let pause = |ms| tokio::time::sleep(Duration::from_millis(ms));
+    while !is_over.load(Ordering::Relaxed) {
+        // Of the hours, one more begins and the oldest ends whenever a hundred epochs are through.
+        if growing.epochs.1 - growing.epochs.0 < 100 {
+            growing.epochs.1 += 1;
+        } else {
+            let first = growing.epochs.1 + 1;
+            growing = made(growing.hour + 1, (first, first));
+        }
+        let (flows, ledger) = (growing.flows(), growing.ledger());
+        put_named(store, &growing.name(Dataset::Flows, 0), &flows).await;
+        pause(10).await;
+        put_named(store, &growing.name(Dataset::Ledger, 0), &ledger).await;
+        pause(20).await;
+        if growing.epochs.1 % 4 == 0 && deleted < growing.hour - 2 {
+            for dataset in Dataset::ALL {
+                store.delete(&ten_epochs(deleted).name(dataset, 0).path()).await.unwrap();
+                pause(5).await;
+            }
+            deleted += 1;
+        }
+    }
+    deleted
 }
