@@ -12,7 +12,7 @@ mod source;
 mod uninstall;
 mod verify;
 
-use std::{io, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use flowlog::telemetry;
@@ -130,8 +130,6 @@ pub fn main() -> ExitCode {
         Ok(Outcome::None) => 1,
         Err(Failure::Usage(error)) => fail(2, &error),
         Err(Failure::Refused(error)) => fail(6, &error),
-        // Who reads our answer has heard enough.
-        Err(Failure::Failed(error)) if is_broken_pipe(&error) => 0,
         Err(Failure::Failed(error)) => fail(3, &error),
     };
     // Where nobody reads, the exit code has to do.
@@ -148,10 +146,6 @@ fn fail(code: u8, error: &anyhow::Error) -> u8 {
         telemetry::log().line(&format!("flowlog: {remedy}"));
     }
     code
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// A runtime of one thread: the work is in the kernel, the drain thread and the encoder.

@@ -38,6 +38,7 @@ pub use rig::{
     Bpffs, SMALL, ask_duckdb, cable, duckdb, duckdb_cli, duckdbs, has_tcx, newest_duckdb,
     oldest_duckdb_cli, python, quiet_tun, root, set_ipv6, silence, try_duckdb, veth_pair, wait_for,
 };
+pub use stores::HungServer;
 pub use transfer::{Bursts, TcpSent, tcp_both_ways, udp_both_ways};
 pub use virtio::{Cut, CutKind, send_frames, tunnel_of_super_packets};
 pub use wall_clock::WallClock;

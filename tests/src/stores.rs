@@ -1,6 +1,7 @@
 //! Real stores on loopback, and what comes between them and a gateway.
 
 mod conformance;
+mod hung;
 mod proxy;
 mod server;
 
@@ -13,6 +14,7 @@ use crate::flowlog_binary;
 use server::{Server, free_ports, http, node, venv};
 
 pub use conformance::{conforms, path, pattern};
+pub use hung::HungServer;
 pub use proxy::{Fault, FaultProxy};
 
 /// The bucket or container that every server has.

@@ -280,9 +280,11 @@ fn commands_take_the_configuration_of_the_daemon() {
     let scratch = Scratch::new();
     let store = scratch.path("store");
     let config = scratch.file("flowlog.toml", &format!("profile = \"flows\"\nstore = {store:?}"));
-    let asked = flowlog(&["duckdb", "--config", &config]);
-    // It is the file's store that is not there.
-    assert!(asked.code != DONE && asked.stderr.contains(&store), "{asked:?}");
+    for command in ["duckdb", "verify"] {
+        // It is the file's store that is not there.
+        let asked = flowlog(&[command, "--config", &config]);
+        assert!(asked.code != DONE && asked.stderr.contains(&store), "{asked:?}");
+    }
 }
 
 #[test]

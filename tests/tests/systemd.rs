@@ -17,6 +17,9 @@ store = "/var/lib/flowlog/store"
 spool = "/var/lib/flowlog/spool"
 window = "1s"
 drain_interval = "500ms"
+
+[retention]
+keep = "90d"
 "#;
 
 /// A booted system, which is gone with all that was written to it.
@@ -182,6 +185,8 @@ fn counts_everything_on(suite: &str) {
     assert_eq!(verified["packets"], 400, "{verified}\n{}", container.journal());
     assert!(container.journal().contains("gateway gw1 counts flvpn*"), "{}", container.journal());
 
+    container.run(&["systemctl", "start", "flowlog-retention"]);
+    container.run(&["systemctl", "start", "flowlog-retention.timer"]);
     // After what uninstalls, and with it removes the directory of the pins, it starts again.
     container.run(&["flowlog", "uninstall"]);
     container.run(&["systemctl", "start", "flowlog"]);

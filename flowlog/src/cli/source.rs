@@ -9,6 +9,7 @@ use super::Failure;
 
 /// The configuration file of the daemon, for what its options do not say.
 #[derive(Args)]
+#[group(skip)]
 pub struct ConfigFile {
     /// Configuration file of the daemon (TOML), for what the options do not say.
     #[arg(long, short, value_name = "FILE")]
@@ -25,6 +26,7 @@ impl ConfigFile {
 
 /// The store that a command is about.
 #[derive(Args)]
+#[group(skip)]
 pub struct StoreArguments {
     /// The store: a directory or a URL [default: that of the file, else /var/lib/flowlog/store].
     #[arg(long, short, value_name = "URL")]

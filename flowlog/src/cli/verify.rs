@@ -5,13 +5,12 @@ use std::io::{IsTerminal as _, Write as _};
 use clap::Args;
 use flowlog::{
     aggregate::ledger::Gap,
-    config::DEFAULT_STORE,
     store::Store,
     telemetry::with_causes,
     verify::{Depth, InterfaceGap, Report, verify},
 };
 
-use super::{Failure, Global, Outcome, Output, size};
+use super::{Failure, Global, Outcome, Output, size, source::StoreArguments};
 
 /// Add every window up again: is each packet that was seen in the store?
 ///
@@ -23,9 +22,8 @@ use super::{Failure, Global, Outcome, Output, size};
 /// It may run while a daemon writes and while retention deletes: what changes is read again.
 #[derive(Args)]
 pub struct Arguments {
-    /// The store: a directory or a URL.
-    #[arg(long, short, value_name = "URL", default_value = DEFAULT_STORE)]
-    store: String,
+    #[command(flatten)]
+    store: StoreArguments,
     /// Read every page of every column too
     ///
     /// Without it, the columns of counts are decoded, and every byte is in the digest of its file.
@@ -36,7 +34,8 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, global: &Global) -> Result<Outcome, Failure> {
-    let store = Store::open(&arguments.store).map_err(Failure::usage)?;
+    let (store, _) = arguments.store.read()?;
+    let store = Store::open(&store).map_err(Failure::usage)?;
     let depth = if arguments.deep { Depth::Pages } else { Depth::Sums };
     let shows_progress = std::io::stderr().is_terminal();
     let progress = |done: usize, all: usize| {

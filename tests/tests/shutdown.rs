@@ -1,0 +1,192 @@
+//! Whenever the daemon is told to end, and whatever hangs: it is gone in time, and its last line
+//! reports where the counts are.
+
+use std::{
+    net::UdpSocket,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use flowlog::demo::{Netns, Tun};
+use flowlog_tests::{Bpffs, Daemon, Ended, HungServer, SmallDisk, flowlog, quiet_tun};
+use nix::sys::signal::Signal;
+
+/// `shutdown_timeout` of these daemons.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// What it may take beyond that.
+const GRACE: Duration = Duration::from_secs(2);
+
+struct Rig {
+    directory: tempfile::TempDir,
+    bpffs: Bpffs,
+    netns: Netns,
+    _tun: Tun,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let (netns, tun) = quiet_tun("fltun");
+        netns.ip(&["address", "add", "10.9.0.1/24", "dev", "fltun"]).unwrap();
+        let rig = Self {
+            directory: tempfile::tempdir().unwrap(),
+            bpffs: Bpffs::mount(),
+            netns,
+            _tun: tun,
+        };
+        rig.configure(TIMEOUT);
+        rig
+    }
+
+    fn configure(&self, timeout: Duration) {
+        let text = format!("profile = \"flows\"\nshutdown_timeout = \"{}s\"", timeout.as_secs());
+        std::fs::write(self.path("flowlog.toml"), text).unwrap();
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.directory.path().join(name).display().to_string()
+    }
+
+    /// Starts a daemon, with a spool where one is named.
+    fn start(&self, store: &str, spool: Option<&str>) -> Daemon {
+        let (config, pins) = (self.path("flowlog.toml"), self.bpffs.base());
+        let mut arguments = vec!["--interface", "fltun", "--store", store, "--gateway", "gw1"];
+        arguments.extend(["--config", &config, "--window", "1s", "--drain-interval", "500ms"]);
+        if let Some(spool) = spool {
+            arguments.extend(["--spool", spool, "--pins", pins.to_str().unwrap()]);
+        }
+        Daemon::start_with(&self.netns, &HungServer::variables(store), &arguments)
+    }
+
+    fn send(&self, packets: u32) {
+        self.netns
+            .run(move || {
+                let socket = UdpSocket::bind("0.0.0.0:0")?;
+                (0..packets).try_for_each(|_| socket.send_to(&[0; 72], "10.9.0.2:9").map(|_| ()))
+            })
+            .unwrap();
+    }
+
+    fn assert_stored(&self, packets: u32) {
+        let (store, spool) = (self.path("store"), self.path("spool"));
+        let mut daemon = self.start(&store, Some(&spool));
+        daemon.wait_for("attached");
+        std::thread::sleep(Duration::from_secs(2));
+        let ended = daemon.terminate();
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        let verified = flowlog(&["verify", "--store", &store]);
+        let words = format!(" {packets} packets");
+        assert!(verified.stdout.contains(&words), "{verified:?}\n{}", ended.stderr);
+    }
+}
+
+/// Tells a daemon to end, which it does in time.
+fn terminate(daemon: Daemon, within: Duration) -> Ended {
+    let told = Instant::now();
+    let ended = daemon.terminate();
+    let took = told.elapsed();
+    assert!(took <= within, "it took {took:?}: {}", ended.stderr);
+    ended
+}
+
+fn last_line(ended: &Ended) -> &str {
+    ended.stderr.lines().last().unwrap_or_default()
+}
+
+#[test]
+fn told_to_end_at_any_step_of_the_start_it_is_gone_in_time_and_nothing_is_lost() {
+    let rig = Rig::new();
+    let (store, spool) = (rig.path("store"), rig.path("spool"));
+    // Something to recover.
+    std::fs::create_dir_all(Path::new(&spool).join("epochs")).unwrap();
+    let run = std::fs::File::create(Path::new(&spool).join("epochs/1.run")).unwrap();
+    run.set_len(256 << 20).unwrap();
+    drop(run);
+    let mut sent = 0;
+    for ms in [0, 10, 30, 60, 100, 150, 200, 300, 400, 600, 900] {
+        let daemon = rig.start(&store, Some(&spool));
+        std::thread::sleep(Duration::from_millis(ms));
+        let ended = terminate(daemon, TIMEOUT + GRACE);
+        assert!([0, 3].contains(&ended.code), "{ms} ms: {ended:?}");
+        // Counted as soon as a first daemon was attached; what comes before is nobody's.
+        if ms >= 900 {
+            rig.send(10);
+            sent += 10;
+        }
+    }
+    rig.assert_stored(sent);
+}
+
+#[test]
+fn a_store_that_never_answers_does_not_hold_up_the_end() {
+    let rig = Rig::new();
+    let server = HungServer::start();
+    let (store, spool) = (server.url(&rig.netns), rig.path("spool"));
+    let mut daemon = rig.start(&store, Some(&spool));
+    daemon.wait_for("attached");
+    rig.send(10);
+    std::thread::sleep(Duration::from_secs(3));
+    let ended = terminate(daemon, TIMEOUT + GRACE);
+    assert_eq!(ended.code, 3, "{ended:?}");
+    for words in ["1 windows with 1 flow rows", &spool, "stored when flowlog starts again"] {
+        assert!(last_line(&ended).contains(words), "{words:?} is not in {}", ended.stderr);
+    }
+    rig.assert_stored(10);
+}
+
+#[test]
+fn a_full_spool_does_not_hold_up_the_end_and_the_kernel_keeps_the_counts() {
+    let rig = Rig::new();
+    let disk = SmallDisk::new("size=1m");
+    std::os::unix::fs::symlink(disk.path(), rig.path("spool")).unwrap();
+    let store = rig.path("store");
+    let spool = disk.path().join("spool").display().to_string();
+    let mut daemon = rig.start(&store, Some(&spool));
+    daemon.wait_for("attached");
+    std::thread::sleep(Duration::from_secs(1));
+    disk.fill();
+    rig.send(10);
+    daemon.wait_for("the kernel holds the counts");
+    let ended = terminate(daemon, TIMEOUT + GRACE);
+    assert_eq!(ended.code, 3, "{ended:?}");
+    assert!(last_line(&ended).contains("in the kernel"), "{}", ended.stderr);
+    disk.free();
+    let mut daemon = rig.start(&store, Some(&spool));
+    daemon.wait_for("attached");
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(terminate(daemon, TIMEOUT + GRACE).code, 0);
+    let verified = flowlog(&["verify", "--store", &store]);
+    assert!(verified.stdout.contains(" 10 packets"), "{verified:?}");
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once_and_safely() {
+    let rig = Rig::new();
+    rig.configure(Duration::from_mins(1));
+    let server = HungServer::start();
+    for second in [Signal::SIGTERM, Signal::SIGINT] {
+        let mut daemon = rig.start(&server.url(&rig.netns), Some(&rig.path("spool")));
+        daemon.wait_for("attached");
+        rig.send(5);
+        std::thread::sleep(Duration::from_secs(2));
+        daemon.signal(Signal::SIGTERM);
+        std::thread::sleep(Duration::from_millis(500));
+        daemon.signal(second);
+        let told = Instant::now();
+        let ended = daemon.end();
+        assert!(told.elapsed() < Duration::from_secs(1), "{}", ended.stderr);
+        assert_eq!(ended.code, 3, "{ended:?}");
+        for words in ["second signal", &rig.path("spool"), "starts again"] {
+            assert!(last_line(&ended).contains(words), "{words:?} is not in {}", ended.stderr);
+        }
+    }
+    rig.assert_stored(10);
+}
+
+#[test]
+fn without_a_spool_a_store_that_hangs_at_the_start_does_not_hold_up_the_end() {
+    let rig = Rig::new();
+    let server = HungServer::start();
+    let daemon = rig.start(&server.url(&rig.netns), None);
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(terminate(daemon, GRACE).code, 0);
+}
