@@ -33,7 +33,9 @@ fn a_bit_that_flips_in_a_store_is_named_or_changes_no_row() {
             copy_directory(&stores[0], store);
         }
         // Nobody is writing here any more.
-        files_under(store).iter().for_each(|file| set_modified(file, an_hour_ago()));
+        for file in files_under(store) {
+            set_modified(&file, an_hour_ago());
+        }
     }
     let tries = times(2_000, 100).next_multiple_of(STORES);
     let outcomes: Vec<Outcome> = std::thread::scope(|scope| {
