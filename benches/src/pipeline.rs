@@ -19,7 +19,12 @@ use flowlog::{
     config::Policy,
     drain::Drainer,
     encode,
-    spool::{Epochs, Files, Spool, files::merge, merge::Same},
+    spool::{
+        Spool,
+        files::merge,
+        merge::Same,
+        recover::{Recovered, Recording, recover},
+    },
     store::{
         Created, Store,
         layout::{Dataset, ObjectName},
@@ -49,8 +54,8 @@ pub fn measure(table: Option<&Path>) -> anyhow::Result<Vec<Measurement>> {
 
 fn once(table: &Table, kernel: &mut Kernel, series: &mut Series) -> anyhow::Result<()> {
     let spool = Arc::new(Spool::temporary()?);
-    let mut epochs = Epochs::new(Arc::clone(&spool), "0".repeat(64), HOUR, vec![]);
-    let mut files = Files::open(spool, &mut vec![])?;
+    let recording = Recording { gateway: GATEWAY.to_owned(), policy: "0".repeat(64), window: HOUR };
+    let Recovered { mut epochs, mut files, .. } = recover(&spool, recording)?;
     let times = Times::of(table);
     let mut watch = Watch::default();
     let mut runs = vec![];
@@ -76,7 +81,7 @@ fn once(table: &Table, kernel: &mut Kernel, series: &mut Series) -> anyhow::Resu
     files.add(merge(&runs, path, Same::Combine)?);
     watch.end("gather");
     let file = &files.growing()[0];
-    let encoded = encode::encode_file(file, GATEWAY)?;
+    let encoded = encode::encode_file(file)?;
     watch.end("encode");
     let bytes = encoded.flows.iter().chain([&encoded.ledger]).map(|file| file.len() as u64).sum();
     put(encoded, file.hour())?;

@@ -11,7 +11,7 @@ pub use activity::{Activity, FlowRecord, Times};
 
 use crate::{
     clock::Utc,
-    spool::{files::MOST_ROWS, run::Run},
+    spool::{files::MOST_ROWS, header::Header, run::Run},
 };
 
 /// Gathers the epochs of the window that is open.
@@ -27,8 +27,11 @@ impl Windows {
     /// open is bounded.
     pub fn add(&mut self, epoch: Run) -> Vec<Vec<Run>> {
         let mut finished = vec![];
-        // What was recorded under another policy is told apart, also within a window.
-        let of = |epoch: &Run| (window(epoch), epoch.header.policy.clone());
+        // What was recorded under another policy, or has other numbers, is told apart, also within a window.
+        let of = |epoch: &Run| {
+            let Header { policy, gateway, numbering, .. } = &epoch.header;
+            (window(epoch), policy.clone(), gateway.clone(), numbering.clone())
+        };
         if self.open.first().is_some_and(|first| of(first) != of(&epoch)) {
             finished.extend(self.finish());
         }

@@ -41,6 +41,15 @@ use counting::Counting;
 use drain_loop::DrainLoop;
 use publishing::Publishing;
 
+/// What the model test drives.
+#[cfg(test)]
+pub(crate) mod model {
+    pub(crate) use super::{
+        publish::{Target, Worker},
+        windows::{Shared, provisional, try_part},
+    };
+}
+
 pub use error::{Error, Unfinished};
 pub use whereabouts::{Unstored, Whereabouts};
 

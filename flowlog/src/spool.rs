@@ -1,25 +1,37 @@
 //! The spool: what was drained and is not yet in the store, safe on the gateway's disk.
 //!
 //! ```text
-//! SPOOL/epochs/00000000000000000042.run                     a drained epoch
-//! SPOOL/files/20261122T09-000-3f62…/00000000000000000042.run  a window of a file of the store
+//! SPOOL/identity, identity.copy                whose it is, and what became of each epoch
+//! SPOOL/epochs/42-42-1795341300000-….run       a drained epoch
+//! SPOOL/files/20261122T09-000-3f62…/identity   a file of the store: where it goes, and as what
+//!                                  /40-46-….run  a window of it
+//! SPOOL/aside/                                 what cannot be read
 //! ```
 //!
-//! Everything is a *run*: entries in the order of the flow table, checked by a CRC, whole or not
+//! Everything is a *run*: entries in the order of the flow table, checked by CRCs, whole or not
 //! there. An epoch is in the spool before the kernel's maps are cleared. The epochs of a window
 //! become one run; the windows of an hour make one file in the store, which grows with each of
 //! them, and is rewritten from the runs. Only when the file will not grow any more, and the store
 //! has shown that it has every byte, are its runs deleted.
 //!
-//! So nothing that reads a spool depends on what was done before: each step can be done again.
+//! So nothing that reads a spool depends on what was done before: each step can be done again. What is
+//! to be done is decided by pure functions ([`recover`], [`decide`]).
 
-mod damaged;
+mod aside;
+pub mod decide;
+pub mod disk;
+mod durable;
 pub mod entry;
 mod epoch_set;
 pub mod epochs;
 pub mod files;
 pub mod header;
+pub mod identity;
 pub mod merge;
+#[cfg(test)]
+mod model;
+pub mod name;
+pub(crate) mod planted;
 pub mod recover;
 pub mod redate;
 pub mod run;
@@ -30,13 +42,17 @@ use std::{
     fs::File,
     io,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use nix::fcntl::{Flock, FlockArg};
 
+use disk::{Kind, RealDisk, SharedDisk, bytes_under, remove_all};
+pub use durable::FORMAT;
 pub use epoch_set::EpochSet;
 pub use epochs::Epochs;
 pub use files::{Files, Growing};
+use identity::{Identity, Kept};
 
 /// Why the spool cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +74,31 @@ pub enum Error {
         /// The spool.
         path: PathBuf,
     },
+    /// It is not ours alone.
+    #[error(
+        "the spool {} cannot be trusted, {reason}; give flowlog a directory that it makes itself, or look at what is in this one, then chown and chmod go-w it",
+        path.display()
+    )]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A later version wrote it.
+    #[error(
+        "{} was written by a newer flowlog (format {format}; this one knows {FORMAT}), and is left as it is: start the newer one, or name another directory with --spool",
+        path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        format: u32,
+    },
+    /// The daemon is to end, and what was being done can be done again.
+    #[error("stopped in the middle; the next flowlog goes on with it")]
+    Stopped,
     /// A run is not what was written.
     #[error("{} is damaged", path.display())]
     Damaged {
@@ -83,6 +124,22 @@ pub enum Error {
 }
 
 impl Error {
+    /// The run that cannot be read, now or later.
+    #[must_use]
+    pub fn lost_run(&self) -> Option<&Path> {
+        const FOR_GOOD: [i32; 3] = [libc::ENOENT, libc::EINVAL, libc::EIO];
+        match self {
+            Self::Damaged { path } => Some(path),
+            Self::Io { action: "read", path, source } => {
+                // What is there instead of a run may be a link, or a pipe.
+                let is_other = source.kind() == io::ErrorKind::InvalidInput;
+                let code = source.raw_os_error();
+                (is_other || code.is_some_and(|code| FOR_GOOD.contains(&code))).then_some(path)
+            }
+            _ => None,
+        }
+    }
+
     fn io<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Self + use<'a> {
         move |source| Self::Io { action, path: path.to_owned(), source }
     }
@@ -96,9 +153,11 @@ const UNFINISHED: &str = "unfinished";
 /// A directory that belongs to one daemon.
 #[derive(Debug)]
 pub struct Spool {
+    disk: SharedDisk,
     directory: PathBuf,
     limit: u64,
-    _lock: Flock<File>,
+    kept: Mutex<Kept>,
+    _lock: Option<Flock<File>>,
     /// Goes with the spool where nobody named a directory.
     temporary: Option<tempfile::TempDir>,
 }
@@ -107,7 +166,7 @@ impl Spool {
     /// Opens a spool, which is made where there is none, of at most `limit` bytes.
     pub fn open(directory: &Path, limit: u64) -> Result<Self, Error> {
         make_directory(directory)?;
-        Self::in_directory(directory.to_owned(), limit, None)
+        Self::in_directory(directory, limit, None)
     }
 
     /// A spool that goes when this is dropped, or else when the next one is made.
@@ -119,23 +178,34 @@ impl Spool {
         temporary::remove_abandoned(parent)?;
         let directory = temporary::make(parent)?;
         let path = directory.path().to_owned();
-        Self::in_directory(path, u64::MAX, Some(directory))
+        Self::in_directory(&path, u64::MAX, Some(directory))
     }
 
     fn in_directory(
-        directory: PathBuf,
+        directory: &Path,
         limit: u64,
         temporary: Option<tempfile::TempDir>,
     ) -> Result<Self, Error> {
-        let file = File::open(&directory).map_err(Error::io("open", &directory))?;
+        let disk = RealDisk::open(directory)?;
+        let file = disk.descriptor().map_err(Error::io("open", directory))?;
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
-            .map_err(|_| Error::InUse { path: directory.clone() })?;
-        for part in ["epochs", "files", "scratch"] {
-            make_directory(&directory.join(part))?;
+            .map_err(|_| Error::InUse { path: directory.to_owned() })?;
+        for part in PARTS {
+            let path = directory.join(part);
+            if let Some(reason) = disk.foreign(part).map_err(Error::io("open", &path))? {
+                return Err(Error::Foreign { path, reason });
+            }
         }
-        let spool = Self { directory, limit, _lock: lock, temporary };
-        spool.empty_scratch()?;
-        Ok(spool)
+        let spool = Self::on(SharedDisk(Arc::new(disk)), directory, limit)?;
+        Ok(Self { _lock: Some(lock), temporary, ..spool })
+    }
+
+    /// A spool on a disk, which nobody else uses.
+    fn on(disk: SharedDisk, directory: &Path, limit: u64) -> Result<Self, Error> {
+        let kept = Kept::read(&disk, directory.join(IDENTITY))?;
+        let directory = directory.to_owned();
+        let (kept, temporary) = (Mutex::new(kept), None);
+        Ok(Self { disk, directory, limit, kept, _lock: None, temporary })
     }
 
     /// Whether it outlives the process.
@@ -147,20 +217,27 @@ impl Spool {
     /// A number that no epoch of the spool is above, from the names alone: quick, however much there is.
     #[must_use]
     pub fn last_number_by_names(&self) -> u64 {
-        let mut last = 0;
         let mut directories = vec![self.epochs_directory()];
-        directories.extend(list(&self.files_directory()).unwrap_or_default());
-        for path in directories.iter().flat_map(|directory| list(directory).unwrap_or_default()) {
-            let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            last = stem.split('-').filter_map(|part| part.parse().ok()).fold(last, u64::max);
-        }
-        last
+        let files = self.disk.list(&self.files_directory()).unwrap_or_default();
+        directories.extend(files.iter().map(|file| self.files_directory().join(&file.name)));
+        let runs = directories.iter().flat_map(|path| self.disk.list(path).unwrap_or_default());
+        let by_name =
+            runs.filter_map(|run| name::RunName::parse(Path::new(&run.name))).map(|n| n.last);
+        let identity = self.kept().identity.clone();
+        let known = identity
+            .numberings
+            .values()
+            .filter_map(|known| known.stored.last().max(known.last).max(known.first));
+        let lost = identity.lost.iter().filter_map(|lost| lost.epochs.last());
+        by_name.chain(known).chain(lost).max().unwrap_or(0)
     }
 
-    /// Under which other name its daemon ran before, and what that left is pinned.
+    /// Another name of the gateway, whose daemon filled the spool before: its programs are pinned under
+    /// that name. To be asked before the spool is recovered.
     #[must_use]
-    pub const fn former_gateway(&self) -> Option<&str> {
-        None
+    pub fn former_gateway(&self, gateway: &str) -> Option<String> {
+        let before = self.kept().identity.gateway.clone();
+        (!before.is_empty() && before != gateway).then_some(before)
     }
 
     /// Where what is of no use after this process is kept.
@@ -177,29 +254,72 @@ impl Spool {
         self.directory.join("files")
     }
 
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        // Every change leaves it sound, so that of a thread that panicked is too.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes what is known of the epochs, and makes that durable.
+    fn know<T>(&self, change: impl FnOnce(&mut Identity) -> T) -> Result<T, Error> {
+        let mut kept = self.kept();
+        let changed = change(&mut kept.identity);
+        kept.write(&self.disk)?;
+        Ok(changed)
+    }
+
+    /// Moves aside what is in the place of a directory.
+    fn make_way(&self) -> Result<(), Error> {
+        let entries =
+            self.disk.list(&self.directory).map_err(Error::io("list", &self.directory))?;
+        for entry in entries {
+            if entry.kind != Kind::Directory && PARTS.iter().any(|part| entry.name == *part) {
+                self.set_aside(&self.directory.join(entry.name), aside::Reason::Foreign)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the directories, unless they are there.
+    fn prepare_directories(&self) -> Result<(), Error> {
+        for part in [self.epochs_directory(), self.files_directory(), self.scratch()] {
+            self.disk.make_directory(&part).map_err(Error::io("make", &part))?;
+        }
+        Ok(())
+    }
+
     /// Fails where another `more` bytes are too many.
     fn has_room(&self, more: u64) -> Result<(), Error> {
-        let bytes = bytes_under(&self.directory).map_err(Error::io("measure", &self.directory))?;
+        let bytes = bytes_under(&*self.disk, &self.directory)
+            .map_err(Error::io("measure", &self.directory))?;
         if bytes.saturating_add(more) > self.limit {
             return Err(Error::Full { bytes, limit: self.limit });
         }
         Ok(())
     }
 
-    /// What a process that was killed was making.
+    /// What a process that was killed was making, and what the store has.
     fn empty_scratch(&self) -> Result<(), Error> {
         let scratch = self.scratch();
-        for path in list(&scratch)? {
-            let removed = if path.is_dir() {
-                std::fs::remove_dir_all(&path)
-            } else {
-                std::fs::remove_file(&path)
+        let entries = match self.disk.list(&scratch) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(Error::io("list", &scratch))?,
+        };
+        for entry in entries {
+            let path = scratch.join(&entry.name);
+            let removed = match entry.kind {
+                Kind::Directory => remove_all(&*self.disk, &path),
+                _ => self.disk.remove(&path),
             };
             removed.map_err(Error::io("delete", &path))?;
         }
         Ok(())
     }
 }
+
+/// The directories of a spool.
+const PARTS: [&str; 4] = ["epochs", "files", "scratch", aside::ASIDE];
+/// Name of the file that states whose something is.
+const IDENTITY: &str = "identity";
 
 /// Makes a directory that only its owner can look into, and its parents.
 fn make_directory(path: &Path) -> Result<(), Error> {
@@ -213,46 +333,9 @@ fn make_directory(path: &Path) -> Result<(), Error> {
 }
 
 /// Makes names in the directory of a path durable.
-fn sync_directory(path: &Path) -> Result<(), Error> {
+fn sync_directory(disk: &SharedDisk, path: &Path) -> Result<(), Error> {
     let directory = path.parent().unwrap_or(Path::new("."));
-    File::open(directory)
-        .and_then(|directory| directory.sync_all())
-        .map_err(Error::io("sync", directory))
-}
-
-/// What is in a directory, in the order of the names.
-fn list(directory: &Path) -> Result<Vec<PathBuf>, Error> {
-    let read = || -> io::Result<Vec<PathBuf>> {
-        let entries = std::fs::read_dir(directory)?;
-        let mut paths =
-            entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<PathBuf>>>()?;
-        paths.sort_unstable();
-        Ok(paths)
-    };
-    read().map_err(Error::io("list", directory))
-}
-
-/// The runs of a directory that are sound. What was not finished is deleted; what is damaged is
-/// reported and set aside.
-fn sound_runs(directory: &Path) -> Result<Vec<run::Run>, Error> {
-    let mut runs = vec![];
-    for path in list(directory)? {
-        let extension = path.extension().unwrap_or_default().to_owned();
-        if extension == UNFINISHED {
-            tracing::warn!(file = %path.display(), "was not finished when flowlog ended: deleted");
-            std::fs::remove_file(&path).map_err(Error::io("delete", &path))?;
-        } else if extension == RUN {
-            match run::Run::open(&path) {
-                Ok(run) => runs.push(run),
-                Err(error @ (Error::Damaged { .. } | Error::Header { .. })) => {
-                    tracing::error!("{}; set aside", crate::telemetry::with_causes(&error));
-                    damaged::set_aside(&path)?;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-    Ok(runs)
+    disk.sync_directory(directory).map_err(Error::io("sync", directory))
 }
 
 /// The interface names of runs. Names are only ever added while anything is in the spool, so that
@@ -260,24 +343,6 @@ fn sound_runs(directory: &Path) -> Result<Vec<run::Run>, Error> {
 pub fn longest_table<'a>(runs: impl IntoIterator<Item = &'a run::Run>) -> Vec<String> {
     let tables = runs.into_iter().map(|run| &run.header.interfaces);
     tables.max_by_key(|names| names.len()).cloned().unwrap_or_default()
-}
-
-fn bytes_under(directory: &Path) -> io::Result<u64> {
-    let mut bytes = 0;
-    for entry in std::fs::read_dir(directory)? {
-        let entry = entry?;
-        bytes += match entry.metadata() {
-            Ok(metadata) if metadata.is_dir() => bytes_under(&entry.path()).or_else(gone)?,
-            Ok(metadata) => metadata.len(),
-            Err(error) => gone(error)?,
-        };
-    }
-    Ok(bytes)
-}
-
-/// Files come and go while they are measured.
-fn gone(error: io::Error) -> io::Result<u64> {
-    if error.kind() == io::ErrorKind::NotFound { Ok(0) } else { Err(error) }
 }
 
 #[cfg(test)]

@@ -268,6 +268,15 @@ impl Store {
         Ok(self.list_under(Some(&partition.folder())).await?.objects)
     }
 
+    /// A store of any kind of objects.
+    #[cfg(test)]
+    pub(crate) fn of<S>(objects: Arc<S>, url: Url) -> Self
+    where
+        S: object_store::ObjectStore + object_store::list::PaginatedListStore,
+    {
+        Self { backend: Backend::Cloud(Arc::new(Cloud::of(objects))), url }
+    }
+
     async fn list_under(&self, under: Option<&str>) -> Result<Listing, Error> {
         let listing = match &self.backend {
             Backend::Cloud(cloud) => cloud.list(under).await?,

@@ -11,7 +11,12 @@ use flowlog::{
     config::Policy,
     drain::{Drainer, Epoch},
     encode,
-    spool::{Epochs, Files, Spool, files::merge, merge::Same},
+    spool::{
+        Spool,
+        files::merge,
+        merge::Same,
+        recover::{Recovered, Recording, recover},
+    },
     store::layout::{Dataset, ObjectName},
 };
 use flowlog_common::interface::Interface;
@@ -102,13 +107,14 @@ impl Loaded {
 /// Writes an epoch to a local store, as one window.
 pub fn store_epoch(epoch: &Epoch, store: &Path) {
     let spool = Arc::new(Spool::temporary().unwrap());
-    let mut epochs = Epochs::new(Arc::clone(&spool), "0".repeat(64), WINDOW, vec![]);
+    let recording =
+        Recording { gateway: GATEWAY.to_owned(), policy: "0".repeat(64), window: WINDOW };
+    let Recovered { mut epochs, mut files, .. } = recover(&spool, recording).unwrap();
     let epoch = epochs.append(epoch, Duration::ZERO).unwrap();
-    let mut files = Files::open(spool, &mut vec![]).unwrap();
     let path = files.place(&epoch.header.windows[0], &epoch.header).unwrap();
     files.add(merge(&[epoch], path, Same::Combine).unwrap());
     let file = files.growing().pop().unwrap();
-    let encoded = encode::encode_file(&file, GATEWAY).unwrap();
+    let encoded = encode::encode_file(&file).unwrap();
     let both = [(Dataset::Flows, encoded.flows), (Dataset::Ledger, Some(encoded.ledger))];
     for (dataset, bytes) in both {
         let name = ObjectName::new(dataset, GATEWAY, file.hour(), Duration::from_hours(1));

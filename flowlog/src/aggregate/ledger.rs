@@ -192,7 +192,16 @@ impl LedgerEntry {
             (true, false) => self.on_interface,
             (false, _) => *on_interface,
         };
-        self.observe(*observed_start, *observed_end, *interruptions, totals, *clock_error);
+        // A row that is there for its gaps does not say that anything was counted.
+        let (start, end) = match (self.is_observed(), other.is_observed()) {
+            (true, false) => (self.observed_start, self.observed_end),
+            (false, true) => {
+                (self.observed_start, self.observed_end) = (*observed_start, *observed_end);
+                (*observed_start, *observed_end)
+            }
+            _ => (*observed_start, *observed_end),
+        };
+        self.observe(start, end, *interruptions, totals, *clock_error);
         for direction in Direction::ALL.map(|direction| direction as usize) {
             let (flows, overflow) = (&in_flows[direction], &in_overflow[direction]);
             self.in_flows[direction].add(flows.packets, flows.bytes);

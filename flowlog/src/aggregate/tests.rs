@@ -14,7 +14,7 @@ fn epoch(closed: i64, window: i64, flows: u64) -> Run {
         entries: (flows, 0),
         ..Header::default()
     };
-    Run { path: format!("{closed}").into(), bytes: 0, header }
+    Run::of(format!("{closed}").into(), header)
 }
 
 fn ends(windows: &[Vec<Run>]) -> Vec<Vec<String>> {

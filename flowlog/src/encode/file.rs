@@ -25,13 +25,13 @@ pub struct Encoded {
 }
 
 /// Encodes what there is of a file that grows.
-pub fn encode(file: &Growing, gateway: &str) -> Result<Encoded, Error> {
+pub fn encode(file: &Growing) -> Result<Encoded, Error> {
     let header = Header::of(&file.runs).unwrap_or_default();
     let mut rows = Rows::new(&file.runs, Same::Keep)?;
     let mut writer = FlowsWriter::new(vec![])?;
     while rows.next_row(|row| writer.push(row))? {}
     let count = writer.rows();
-    let pair = Pair { about: &file.about, gateway, header: &header };
+    let pair = Pair { about: &file.about, header: &header };
     let mut pairs = pair.of(Dataset::Flows, count);
     pairs.push(metadata::ledger_pair(&header.windows));
     let flows = Bytes::from(writer.finish(pairs)?);

@@ -70,15 +70,14 @@ const MEANINGS: [(&str, &str); 13] = [
 /// What both files that belong together say of themselves.
 pub(super) struct Pair<'a> {
     pub(super) about: &'a About,
-    pub(super) gateway: &'a str,
     pub(super) header: &'a Header,
 }
 
 impl Pair<'_> {
     /// The pairs of the file of a table that has so many rows.
     pub(super) fn of(&self, dataset: Dataset, rows: u64) -> Vec<KeyValue> {
-        let Self { about, gateway, header } = self;
-        let About { lineage, hour_ns, policy, window_ms } = about;
+        let Self { about, header } = self;
+        let About { lineage, hour_ns, policy, window_ms, gateway, numbering, .. } = about;
         let start = header.windows.first().map_or(*hour_ns, |window| window.start_ns);
         let version = match dataset {
             Dataset::Flows => schema::FLOWS_VERSION,
@@ -86,13 +85,14 @@ impl Pair<'_> {
         };
         vec![
             pair(SCHEMA_VERSION, version.to_owned()),
-            pair(GATEWAY, (*gateway).to_owned()),
+            pair(GATEWAY, gateway.clone()),
             pair(WINDOW_START, Utc::from_ns(start).to_string()),
             pair(WINDOW_LENGTH_MS, window_ms.to_string()),
             pair(POLICY, policy.clone()),
             pair(LINEAGE, lineage.clone()),
             pair(ROWS, rows.to_string()),
             pair(EPOCHS, header.held().to_string()),
+            pair(NUMBERING, numbering.clone()),
         ]
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     aggregate::Windows,
     spool::{
         self, Files, Growing,
-        files::merge,
+        files::{merge_until, remove_contained},
         header::{Dated, Header},
         merge::Same,
         redate,
@@ -33,7 +33,7 @@ pub(super) enum News {
 
 /// The files that are still growing, shared by those who add to them and those who publish them.
 #[derive(Clone)]
-pub(super) struct Shared {
+pub(crate) struct Shared {
     files: Arc<Mutex<Files>>,
     changed: Arc<Notify>,
     /// Set when the daemon is to end: until when.
@@ -41,7 +41,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(files: Files) -> Self {
+    pub(crate) fn new(files: Files) -> Self {
         Self {
             files: Arc::new(Mutex::new(files)),
             changed: Arc::new(Notify::new()),
@@ -49,7 +49,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Files> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Files> {
         // What is on disk is what counts; the list of a thread that panicked is no worse.
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -59,6 +59,29 @@ impl Shared {
         // The first one counts.
         self.deadline.get_or_init(|| deadline);
         self.tell();
+    }
+
+    /// Waits, unless the daemon is to end.
+    async fn pause(&self, duration: Duration) {
+        let end = Instant::now() + duration;
+        while !self.is_stopping() && Instant::now() < end {
+            tokio::time::sleep(duration / 10).await;
+        }
+    }
+
+    /// Whether the time is over in which the daemon is to end.
+    pub(super) fn is_over(&self) -> bool {
+        self.deadline.get().is_some_and(|deadline| Instant::now() >= *deadline)
+    }
+
+    /// Sets an epoch aside that cannot be read.
+    fn lose(&self, epochs: &mut Vec<Run>, path: &Path) {
+        let files = self.lock();
+        for lost in epochs.extract_if(.., |run| run.path == path) {
+            if let Err(error) = files.spool().lose(&lost, files.reserved_by(&lost)) {
+                tracing::warn!("{}", with_causes(&error));
+            }
+        }
     }
 
     /// Whether the daemon is to end, so that nothing is tried again.
@@ -84,11 +107,11 @@ impl Shared {
 
     /// Lets no file grow any more, so that what is in the spool can leave it. Returns whether there
     /// is any.
-    fn let_all_go(&self) -> bool {
+    pub(crate) fn let_all_go(&self) -> bool {
         let mut files = self.lock();
         files.complete();
         self.tell();
-        !files.growing().is_empty()
+        files.growing().iter().any(|file| !file.runs.is_empty() && file.pending.is_empty())
     }
 }
 
@@ -103,7 +126,7 @@ pub(super) async fn gather(
     scratch: PathBuf,
 ) -> Result<Option<Growing>, spool::Error> {
     let mut windows = Windows::default();
-    for epoch in date_again(found, &Dated::now()).await {
+    for epoch in date_again(&shared, found, &Dated::now()).await {
         for finished in windows.add(epoch) {
             store_window(&shared, finished).await;
         }
@@ -115,7 +138,7 @@ pub(super) async fn gather(
                 if let Some(now) = &epoch.header.dated {
                     let misdated =
                         windows.take(|open| redate::correction(&open.header, now).is_some());
-                    epochs = date_again(misdated, now).await;
+                    epochs = date_again(&shared, misdated, now).await;
                 }
                 epochs.push(*epoch);
                 epochs.into_iter().flat_map(|epoch| windows.add(epoch)).collect()
@@ -129,15 +152,28 @@ pub(super) async fn gather(
         }
     }
     let Some(open) = windows.finish() else { return Ok(None) };
-    blocking(move || provisional(&shared, &open, &scratch)).await
+    let mut parts = shared.lock().parts_of(open);
+    let Some(open) = parts.pop() else { return Ok(None) };
+    for part in parts {
+        store_part(&shared, part).await;
+    }
+    let is_durable = shared.lock().spool().is_durable();
+    match blocking(move || provisional(&shared, &open, &scratch)).await {
+        Err(error) if is_durable => {
+            tracing::warn!("{}; the window that is open stays in the spool", with_causes(&error));
+            Ok(None)
+        }
+        open => open,
+    }
 }
 
 /// Dates epochs again that were counted before the wall clock was corrected. Where the disk does not
-/// take them anew they stay as they are.
-async fn date_again(epochs: Vec<Run>, now: &Dated) -> Vec<Run> {
+/// take them anew they stay as they are, and so do those that the store may have by the other time.
+async fn date_again(shared: &Shared, epochs: Vec<Run>, now: &Dated) -> Vec<Run> {
     let mut dated = vec![];
     for epoch in epochs {
-        let Some(by) = redate::correction(&epoch.header, now) else {
+        let is_reserved = shared.lock().reserved_by(&epoch).is_some();
+        let Some(by) = redate::correction(&epoch.header, now).filter(|_| !is_reserved) else {
             dated.push(epoch);
             continue;
         };
@@ -163,51 +199,76 @@ async fn date_again(epochs: Vec<Run>, now: &Dated) -> Vec<Run> {
 
 /// Makes a run of a window's epochs, however often that takes.
 async fn store_window(shared: &Shared, epochs: Vec<Run>) {
-    loop {
-        let (adding, epochs) = (shared.clone(), epochs.clone());
-        match blocking(move || add_window(&adding, &epochs)).await {
-            Ok(()) => return,
-            // The epochs stay in the spool.
-            Err(error) if shared.is_stopping() => {
-                tracing::warn!("{}", with_causes(&error));
-                return;
-            }
-            Err(error) => {
-                tracing::warn!("{}; trying again in {PAUSE:?}", with_causes(&error));
-                tokio::time::sleep(PAUSE).await;
-            }
-        }
+    let parts = shared.lock().parts_of(epochs);
+    for part in parts {
+        store_part(shared, part).await;
     }
 }
 
+async fn store_part(shared: &Shared, mut epochs: Vec<Run>) {
+    loop {
+        let (adding, mut copy) = (shared.clone(), epochs);
+        let tried = blocking(move || {
+            let outcome = try_part(&adding, &mut copy);
+            Ok((copy, outcome))
+        });
+        let (left, outcome) = match tried.await {
+            Ok((left, outcome)) => (left, outcome),
+            Err(error) => (vec![], Err(error)),
+        };
+        let Err(error) = outcome else { return };
+        epochs = left;
+        // The epochs stay in the spool.
+        if shared.is_stopping() {
+            tracing::warn!("{}", with_causes(&error));
+            return;
+        }
+        tracing::warn!("{}; trying again in {PAUSE:?}", with_causes(&error));
+        shared.pause(PAUSE).await;
+    }
+}
+
+/// Makes a run of those epochs of a window that can be read.
+pub(crate) fn try_part(shared: &Shared, epochs: &mut Vec<Run>) -> Result<(), spool::Error> {
+    while !epochs.is_empty() {
+        let Err(error) = add_window(shared, epochs) else { return Ok(()) };
+        let Some(path) = error.lost_run() else { return Err(error) };
+        let before = epochs.len();
+        shared.lose(epochs, path);
+        if epochs.len() == before {
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// Makes a run of the epochs of a window. It can be done again.
 fn add_window(shared: &Shared, epochs: &[Run]) -> Result<(), spool::Error> {
     let Some(header) = Header::of(epochs) else { return Ok(()) };
     let Some(window) = header.windows.first() else { return Ok(()) };
     let path = shared.lock().place(window, &header)?;
-    let run = merge(epochs, path, Same::Combine)?;
-    // In the run now; the store must not be told before they are gone, or they would be told again.
-    for epoch in epochs {
-        epoch.remove()?;
-    }
+    let run = merge_until(epochs, path, Same::Combine, &|| shared.is_over())?;
+    // They are in the run now, and are not read again when the store has it.
+    epochs.iter().filter(|epoch| epoch.path != run.path).for_each(remove_contained);
     shared.lock().add(run);
     shared.tell();
     Ok(())
 }
 
 /// The file with the window that is open, which the next daemon goes on with.
-fn provisional(
+pub(crate) fn provisional(
     shared: &Shared,
     epochs: &[Run],
     scratch: &Path,
 ) -> Result<Option<Growing>, spool::Error> {
     let Some(header) = Header::of(epochs) else { return Ok(None) };
     let Some(window) = header.windows.first() else { return Ok(None) };
+    let open = merge_until(epochs, scratch.join("open.run"), Same::Combine, &|| shared.is_over())?;
     let file = {
         let mut files = shared.lock();
-        files.place(window, &header)?;
-        files.growing().pop()
+        let path = files.place(window, &header)?;
+        files.reserve(&path, &header.held())?
     };
-    let open = merge(epochs, scratch.join("open.run"), Same::Combine)?;
     Ok(file.map(|mut file| {
         file.runs.push(open);
         file

@@ -5,12 +5,14 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 use flowlog_common::flow::{FlowCounters, FlowKey};
 
 use super::{
-    Error, RUN, Spool,
+    EpochSet, Error, Spool,
     entry::Entry,
     header::{Dated, Header, WindowLedger},
+    identity::Lost,
     longest_table,
+    name::RunName,
+    planted::{Bug, planted},
     run::{Run, RunWriter},
-    sound_runs,
 };
 use crate::{
     aggregate::{
@@ -20,6 +22,7 @@ use crate::{
     clock::{self, Utc},
     drain::{Entries, Epoch},
     encode::order,
+    telemetry::with_causes,
 };
 
 /// Writes drained epochs.
@@ -34,6 +37,8 @@ pub struct Epochs {
     counted: BTreeSet<String>,
     /// Number and end of the last epoch.
     last: Option<(u64, Utc)>,
+    /// The number that the next epoch has, where those before it never were.
+    renumbered: Option<u64>,
     /// Since when the interfaces that there are are counted.
     counting_since: Option<Utc>,
     /// This start of the machine.
@@ -44,17 +49,33 @@ impl Epochs {
     /// Writes into this spool, in which these runs were found.
     #[must_use]
     pub fn new(spool: Arc<Spool>, policy: String, window: Duration, found: Vec<&Run>) -> Self {
-        let number = found.iter().map(|run| run.header.epochs.1).max();
-        let closed = found.iter().map(|run| run.header.closed()).max();
         let windows = found.iter().flat_map(|run| &run.header.windows);
         let rows = windows.flat_map(|window| &window.rows);
+        let mut counted: BTreeSet<String> = rows.map(|row| row.interface.clone()).collect();
+        let identity = spool.kept().identity.clone();
+        counted.extend(identity.lost.iter().flat_map(|lost| lost.interfaces.clone()));
+        let by_run = found.iter().map(|run| (run.header.epochs.1, run.header.closed()));
+        let stored = identity
+            .numberings
+            .values()
+            .filter_map(|known| Some((known.stored.last()?, Utc::from_ns(known.stored_until_ns))));
+        let lost = identity.lost.iter();
+        let lost = lost.filter_map(|lost| Some((lost.epochs.last()?, Utc::from_ns(lost.end_ns))));
+        // The first epoch of a numbering was about to be written when its number was.
+        let begun = identity.numberings.values().filter_map(|known| {
+            Some((known.first?.saturating_sub(1), Utc::from_ns(known.opened_ns)))
+        });
+        let known: Vec<(u64, Utc)> = by_run.chain(stored).chain(lost).chain(begun).collect();
+        let number = known.iter().map(|(number, _)| *number).max();
+        let closed = known.iter().map(|(_, closed)| *closed).max();
         Self {
             spool,
             policy,
             window,
-            counted: rows.map(|row| row.interface.clone()).collect(),
+            counted,
             interfaces: longest_table(found),
             last: number.zip(closed),
+            renumbered: None,
             counting_since: None,
             boot: clock::boot(),
         }
@@ -72,12 +93,15 @@ impl Epochs {
         self.last.map_or(0, |(number, _)| number)
     }
 
+    /// The numbers of the spool have nothing to do with those to come.
+    pub(super) const fn forget_last(&mut self) {
+        self.last = None;
+    }
+
     /// The open epoch has another number: those in between are not missing.
     pub const fn renumbered(&mut self, from: u64, to: u64) {
-        if let Some((last, _)) = &mut self.last
-            && *last + 1 == from
-        {
-            *last = to - 1;
+        if from != to {
+            self.renumbered = Some(to);
         }
     }
 
@@ -92,6 +116,8 @@ impl Epochs {
     /// for longer than a drain interval; then its rows are stored, and kept, with the later window.
     pub fn append(&mut self, epoch: &Epoch, clock_error: Duration) -> Result<Run, Error> {
         self.spool.has_room(size(epoch))?;
+        self.spool.prepare_directories()?;
+        let (numbering, gateway) = self.numbering_of(epoch)?;
         let places = self.places(epoch);
         let times = Times::of(epoch);
         let mut ledger: Vec<LedgerEntry> = vec![];
@@ -102,10 +128,13 @@ impl Epochs {
             row.clock_step_ms = epoch.clock_step_ms;
             ledger.push(row);
         }
+        // New maps leave out one number. Where there are more, somebody else may have counted on, whose epochs
+        // the store has.
         let gap = self.gap_before(epoch);
-        if let Some(gap) = gap {
-            self.add_gap(gap, &mut ledger, clock_error);
-        }
+        let is_sure = self.last.is_none_or(|(last, _)| epoch.number <= last + 2);
+        let lost = self.untold();
+        let is_told =
+            self.add_gaps(gap.filter(|_| is_sure), &lost, epoch, &mut ledger, clock_error);
         let row_of = |name: &String| ledger.iter().position(|row| row.interface == *name);
         let rows: Vec<Option<usize>> = self.interfaces.iter().map(row_of).collect();
         let mut account = |place: u16, detail: u8, activity: &Activity| {
@@ -114,7 +143,7 @@ impl Epochs {
                 row.add_row(detail, activity);
             }
         };
-        let mut writer = RunWriter::create(self.path(epoch.number))?;
+        let mut writer = RunWriter::create(&self.spool.disk, self.path(epoch))?;
         let v4 = [&epoch.flows_v4, &epoch.overflow_v4];
         write_sorted(&mut writer, v4, &places, &times, &mut account)?;
         let v6 = [&epoch.flows_v6, &epoch.overflow_v6];
@@ -130,6 +159,9 @@ impl Epochs {
             epochs: (epoch.number, epoch.number),
             numbers: None,
             closed_ns: epoch.closed.ns(),
+            opened_ns: Some(epoch.opened.ns()),
+            gateway,
+            numbering: numbering.clone(),
             policy: self.policy.clone(),
             interfaces: self.interfaces.clone(),
             windows: vec![window],
@@ -141,39 +173,135 @@ impl Epochs {
             }),
         })?;
         report_step(epoch);
-        if let Some(Gap { start, end, .. }) = gap {
-            tracing::warn!(
-                "nothing was counted from {start} to {end}; the ledger says so (gap_start, gap_end)"
-            );
-        }
+        let gap = gap.map(|gap| (gap, is_sure));
+        self.told(gap, &lost, is_told, (numbering, epoch.number));
         let this = (epoch.number, epoch.closed);
         self.last =
             Some(self.last.map_or(this, |(last, closed)| (last.max(this.0), closed.max(this.1))));
+        self.renumbered = None;
         Ok(run)
     }
 
-    /// A number that is missing says that nobody counted in between, or that what was counted is lost.
-    fn gap_before(&self, epoch: &Epoch) -> Option<Gap> {
-        let (_, closed) = self.last.filter(|(last, _)| epoch.number > last + 1)?;
-        Some(Gap::between(closed, self.counting_since.unwrap_or(epoch.closed), GapReason::Down))
+    /// The numbering of the epoch that is next, and the gateway that counts. Where numbers are left out,
+    /// another numbering begins, so that none is ever used twice: not even by a spool that was restored from a
+    /// copy.
+    fn numbering_of(&self, epoch: &Epoch) -> Result<(String, String), Error> {
+        let number = epoch.number;
+        let last = self.last;
+        let goes_on =
+            last.is_none_or(|(last, _)| number == last + 1) && self.renumbered != Some(number);
+        let goes_on = goes_on || planted(Bug::OneNumbering);
+        self.spool.know(|identity| {
+            let current = identity.numbering.clone();
+            let begins_here = identity.of(&current).first == Some(number);
+            if current.is_empty() {
+                identity.numberings.remove(&current);
+                identity.begin(Some(number), None);
+            } else if identity.of(&current).first.is_none() {
+                identity.of(&current).first = Some(number);
+            } else if !goes_on && !begins_here {
+                identity.begin(Some(number), last);
+            }
+            let current = identity.numbering.clone();
+            let numbering = identity.of(&current);
+            if numbering.first == Some(number) {
+                numbering.opened_ns = epoch.opened.ns();
+            }
+            (current, identity.gateway.clone())
+        })
     }
 
-    /// Any interface may have been in use meanwhile, also one that has gone since.
-    fn add_gap(&self, gap: Gap, ledger: &mut Vec<LedgerEntry>, clock_error: Duration) {
-        for name in &self.counted {
+    /// A number that is missing says that nobody counted in between.
+    fn gap_before(&self, epoch: &Epoch) -> Option<Gap> {
+        let (_, closed) = self.last.filter(|(last, _)| epoch.number > last + 1)?;
+        if self.renumbered == Some(epoch.number) {
+            return None;
+        }
+        let end = self.counting_since.unwrap_or(epoch.closed);
+        // Where the clock was set back, nothing is known but that there was something.
+        Some(Gap { start: closed.min(end), end, reason: GapReason::Down })
+    }
+
+    /// What is lost, and told by no epoch.
+    fn untold(&self) -> Vec<Lost> {
+        let identity = self.spool.kept().identity.clone();
+        identity.lost.into_iter().filter(|lost| lost.is_settled && lost.told_by.is_none()).collect()
+    }
+
+    /// Any interface may have been in use meanwhile, also one that has gone since. Returns whether there is
+    /// a row that tells.
+    fn add_gaps(
+        &self,
+        down: Option<Gap>,
+        lost: &[Lost],
+        epoch: &Epoch,
+        ledger: &mut Vec<LedgerEntry>,
+        clock_error: Duration,
+    ) -> bool {
+        if down.is_none() && lost.is_empty() {
+            return false;
+        }
+        let of_lost = lost.iter().flat_map(|lost| &lost.interfaces);
+        for name in self.counted.iter().chain(of_lost) {
             if !ledger.iter().any(|row| row.interface == *name) {
-                let mut row = LedgerEntry::new(name.clone(), gap.end, gap.end);
+                let mut row = LedgerEntry::new(name.clone(), epoch.closed, epoch.closed);
                 row.clock_error = clock_error;
                 ledger.push(row);
             }
         }
-        for row in ledger {
-            row.add_gap(gap);
+        for row in &mut *ledger {
+            // Counted time is no gap: maps that went on were filled before anybody looked.
+            let since = if row.is_observed() { row.observed_start } else { epoch.closed };
+            if let Some(gap) = down {
+                let end = gap.end.min(since);
+                row.add_gap(Gap { start: gap.start.min(end), end, ..gap });
+            }
+            lost.iter().for_each(|lost| row.add_gap(lost.gap()));
+        }
+        !ledger.is_empty()
+    }
+
+    /// An epoch has told what is missing, or else the next one is to.
+    fn told(&self, down: Option<(Gap, bool)>, lost: &[Lost], is_told: bool, by: (String, u64)) {
+        let sure = down.filter(|(_, is_sure)| *is_sure).map(|(gap, _)| gap);
+        for Gap { start, end, reason } in sure.into_iter().chain(lost.iter().map(Lost::gap)) {
+            let reason = reason.name();
+            tracing::warn!(
+                "nothing is recorded from {start} to {end} ({reason}); the ledger says so (gap_start, gap_end)"
+            );
+        }
+        if down.is_none() && lost.is_empty() {
+            return;
+        }
+        let known = self.spool.know(|identity| {
+            if let Some((Gap { start, end, reason }, is_sure)) = down {
+                identity.lost.push(Lost {
+                    numbering: by.0.clone(),
+                    epochs: EpochSet::default(),
+                    start_ns: start.ns(),
+                    end_ns: end.ns(),
+                    reason,
+                    interfaces: self.counted.iter().cloned().collect(),
+                    told_by: (is_told && is_sure).then(|| by.clone()),
+                    gateway: identity.gateway.clone(),
+                    store: None,
+                    is_settled: is_sure,
+                });
+            }
+            for told in identity.lost.iter_mut().filter(|known| is_told && lost.contains(known)) {
+                told.told_by = Some(by.clone());
+            }
+        });
+        // Then it is told twice, which is no harm.
+        if let Err(error) = known {
+            tracing::warn!("{}", with_causes(&error));
         }
     }
 
-    fn path(&self, epoch: u64) -> PathBuf {
-        self.spool.epochs_directory().join(format!("{epoch:020}.{RUN}"))
+    fn path(&self, epoch: &Epoch) -> PathBuf {
+        let times = Some((epoch.opened, epoch.closed));
+        let name = RunName { first: epoch.number, last: epoch.number, times };
+        self.spool.epochs_directory().join(name.file_name())
     }
 
     /// The place of each slot's interface name, by slot.
@@ -191,11 +319,6 @@ impl Epochs {
         }
         places
     }
-}
-
-/// The epochs that are in a spool.
-pub fn found(spool: &Spool) -> Result<Vec<Run>, Error> {
-    sound_runs(&spool.epochs_directory())
 }
 
 fn report_step(epoch: &Epoch) {

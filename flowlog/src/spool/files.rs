@@ -10,22 +10,24 @@ use jiff::{Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Error, RUN, Spool,
+    EpochSet, Error, IDENTITY, Spool,
+    aside::Reason,
+    disk::remove_all,
+    durable,
     header::{Header, WindowLedger},
-    list, make_directory,
-    merge::{Merge, Same},
-    run::{Cursor, Run, RunWriter},
-    sound_runs, sync_directory,
+    name::RunName,
+    planted::{Bug, planted},
+    run::Run,
+    sync_directory,
 };
-use crate::clock::Utc;
+use crate::{clock::Utc, telemetry::with_causes};
+
+pub use super::merge::runs::{MOST_AT_ONCE, merge, merge_until};
 
 /// Rows beyond which a file of the store does not grow any more: each window writes all of it again.
 pub const MOST_ROWS: u64 = 4_000_000;
-/// Runs of a file beyond which they become one: all of them are open when the file is written.
-const MOST_RUNS: usize = 64;
 
 const HOUR: Duration = Duration::from_hours(1);
-const ABOUT: &str = "about.json";
 
 /// The files of the store that are not there for good yet, in their order.
 #[derive(Debug)]
@@ -37,17 +39,19 @@ pub struct Files {
 /// A file of the store that is not there for good yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Growing {
-    directory: PathBuf,
+    pub(super) directory: PathBuf,
     /// What it is.
     pub about: About,
     /// Its runs, in the order of their windows.
     pub runs: Vec<Run>,
     /// Whether nothing will be added to it.
     pub is_complete: bool,
+    /// Epochs that the store may have as a part of it, and that are not in its runs yet.
+    pub pending: EpochSet,
 }
 
 /// What a file of the store is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct About {
     /// What tells it from every other file, in its metadata too.
     pub lineage: String,
@@ -57,32 +61,37 @@ pub struct About {
     pub policy: String,
     /// Length of its windows in milliseconds.
     pub window_ms: u64,
+    /// Name of the gateway that counted them.
+    #[serde(default)]
+    pub gateway: String,
+    /// Whose the numbers of its epochs are.
+    #[serde(default)]
+    pub numbering: String,
+    /// The store that it goes to; `None` until something is put there.
+    #[serde(default)]
+    pub store: Option<String>,
+    /// Epochs of a window that was open when a daemon stopped: the store may have them as a part of it.
+    #[serde(default)]
+    pub provisional: EpochSet,
+    /// Whether the store has more of it than the spool, so that it takes nothing else.
+    #[serde(default)]
+    pub is_closed: bool,
+    /// How often this was written.
+    #[serde(default)]
+    pub revision: u64,
 }
 
 impl Files {
-    /// Finds what is in the spool. Epochs that are in a run of it are of no use any more.
-    pub fn open(spool: Arc<Spool>, epochs: &mut Vec<Run>) -> Result<Self, Error> {
-        let mut growing = vec![];
-        for directory in list(&spool.files_directory())? {
-            let path = directory.join(ABOUT);
-            // Without it, the directory was just being made.
-            let Ok(json) = std::fs::read(&path) else {
-                std::fs::remove_dir_all(&directory).map_err(Error::io("delete", &directory))?;
-                continue;
-            };
-            let about =
-                serde_json::from_slice(&json).map_err(|source| Error::Header { path, source })?;
-            let runs = without_contained(&sound_runs(&directory)?)?;
-            let merged = |epoch: &Run| runs.iter().any(|run| contains(run, epoch));
-            for epoch in epochs.extract_if(.., |epoch| merged(epoch)) {
-                epoch.remove()?;
-            }
-            growing.push(Growing { directory, about, runs, is_complete: true });
-        }
-        if let Some(last) = growing.last_mut() {
-            last.is_complete = false;
-        }
-        Ok(Self { spool, growing })
+    /// Those that were found in a spool, in their order.
+    #[must_use]
+    pub const fn new(spool: Arc<Spool>, growing: Vec<Growing>) -> Self {
+        Self { spool, growing }
+    }
+
+    /// The spool that they are in.
+    #[must_use]
+    pub const fn spool(&self) -> &Arc<Spool> {
+        &self.spool
     }
 
     /// The runs of all of them.
@@ -96,35 +105,106 @@ impl Files {
         self.growing.clone()
     }
 
+    /// One of them, as it is now.
+    #[must_use]
+    pub fn of_lineage(&self, lineage: &str) -> Option<Growing> {
+        self.growing.iter().find(|file| file.about.lineage == lineage).cloned()
+    }
+
+    /// The store that may have an epoch as a part of a file.
+    #[must_use]
+    pub fn reserved_by(&self, epoch: &Run) -> Option<&str> {
+        let held = epoch.header.held();
+        let reserving = self.growing.iter().find(|file| {
+            file.about.numbering == epoch.header.numbering && file.about.provisional.meets(&held)
+        });
+        reserving?.about.store.as_deref()
+    }
+
+    /// The epochs of a window, as runs are to be made of them: one, unless the store may have some of them as a
+    /// part of a file, and others of that part are gone.
+    #[must_use]
+    pub fn parts_of(&self, epochs: Vec<Run>) -> Vec<Vec<Run>> {
+        let held = |epochs: &[Run]| held_by(epochs);
+        let all = held(&epochs);
+        let numbering = epochs.first().map(|run| run.header.numbering.clone()).unwrap_or_default();
+        let reserving = self
+            .growing
+            .iter()
+            .find(|file| file.about.numbering == numbering && file.pending.meets(&all));
+        let Some(About { provisional, is_closed, .. }) = reserving.map(|file| &file.about) else {
+            return vec![epochs];
+        };
+        if all.contains(provisional) && !is_closed {
+            return vec![epochs];
+        }
+        let (reserved, others): (Vec<_>, Vec<_>) =
+            epochs.into_iter().partition(|run| run.header.held().meets(provisional));
+        [reserved, others].into_iter().filter(|part| !part.is_empty()).collect()
+    }
+
     /// The file to which a window goes, and what its next run is to be called.
     pub fn place(&mut self, window: &WindowLedger, epochs: &Header) -> Result<PathBuf, Error> {
-        let about = |lineage| About {
-            lineage,
+        let held = epochs.held();
+        let name = RunName {
+            first: epochs.epochs.0,
+            last: epochs.epochs.1,
+            times: Some((epochs.opened(), epochs.closed())),
+        };
+        let reserving = self
+            .growing
+            .iter()
+            .find(|file| file.about.numbering == epochs.numbering && file.pending.meets(&held));
+        if let Some(file) = reserving {
+            return Ok(file.directory.join(name.file_name()));
+        }
+        let about = About {
+            lineage: String::new(),
             hour_ns: window.start().floor(HOUR).ns(),
             policy: epochs.policy.clone(),
             window_ms: window.length_ms,
+            gateway: epochs.gateway.clone(),
+            numbering: epochs.numbering.clone(),
+            ..About::default()
         };
         let fits = |file: &Growing| {
             let rows: u64 = file.runs.iter().map(|run| run.header.entry_count()).sum();
             !file.is_complete
-                && file.about == about(file.about.lineage.clone())
+                && !file.about.is_closed
+                && file.about.is_like(&about)
                 && (rows == 0 || rows + epochs.entry_count() <= MOST_ROWS)
         };
         if !self.growing.last().is_some_and(fits) {
-            let file = self.begin(about(lineage()))?;
+            let file = self.begin(about)?;
             self.complete();
             self.growing.push(file);
         }
         let directory = self.growing.last().map(|file| file.directory.clone()).unwrap_or_default();
-        Ok(directory.join(format!("{:020}.{RUN}", epochs.epochs.0)))
+        Ok(directory.join(name.file_name()))
+    }
+
+    /// The store may come to have these epochs as a part of the file at a place, before they are in a run of
+    /// it.
+    pub fn reserve(&mut self, path: &Path, held: &EpochSet) -> Result<Option<Growing>, Error> {
+        let Some(file) = self.growing.iter_mut().find(|f| Some(&*f.directory) == path.parent())
+        else {
+            return Ok(None);
+        };
+        if planted(Bug::NoReservation) {
+            return Ok(Some(file.clone()));
+        }
+        let mut about = file.about.clone();
+        about.provisional = about.provisional.union(held);
+        file.write(&self.spool, about)?;
+        file.pending = file.pending.union(held);
+        Ok(Some(file.clone()))
     }
 
     /// Adds a run at the place that it was given.
     pub fn add(&mut self, run: Run) {
         let directory = run.path.parent();
-        if let Some(file) =
-            self.growing.iter_mut().find(|f| Some(f.directory.as_path()) == directory)
-        {
+        if let Some(file) = self.growing.iter_mut().find(|f| Some(&*f.directory) == directory) {
+            file.pending = file.pending.minus(&run.header.held());
             file.runs.push(run);
         }
     }
@@ -137,44 +217,161 @@ impl Files {
     }
 
     /// Puts one run in the place of those that it was merged from.
-    pub fn replace(&mut self, merged: &Run) -> Result<(), Error> {
+    pub fn replace(&mut self, merged: &Run) {
         let directory = merged.path.parent();
-        for file in self.growing.iter_mut().filter(|f| Some(f.directory.as_path()) == directory) {
-            for run in file.runs.extract_if(.., |run| contains(merged, run)) {
-                if run.path != merged.path {
-                    run.remove()?;
-                }
-            }
+        let held = merged.header.held();
+        for file in self.growing.iter_mut().filter(|f| Some(&*f.directory) == directory) {
+            let parts: Vec<Run> =
+                file.runs.extract_if(.., |run| held.contains(&run.header.held())).collect();
             file.runs.insert(0, merged.clone());
+            parts.iter().filter(|run| run.path != merged.path).for_each(remove_contained);
+        }
+    }
+
+    /// What comes from now on goes to this store, and not into files that go to others.
+    pub fn complete_others(&mut self, store: &str) {
+        for file in &mut self.growing {
+            let goes_elsewhere = file.about.store.as_deref().is_some_and(|other| other != store);
+            file.is_complete |= goes_elsewhere;
+        }
+    }
+
+    /// Remembers to which store a file goes.
+    pub fn set_store(&mut self, lineage: &str, store: &str) -> Result<(), Error> {
+        for file in self.growing.iter_mut().filter(|file| file.about.lineage == lineage) {
+            if file.about.store.as_deref() != Some(store) {
+                let about = About { store: Some(store.to_owned()), ..file.about.clone() };
+                file.write(&self.spool, about)?;
+            }
         }
         Ok(())
     }
 
+    /// Sets a run of a file aside, which cannot be read: its epochs are lost, unless the store has them.
+    pub fn lose(&mut self, path: &Path) -> Result<(), Error> {
+        for file in &mut self.growing {
+            if let Some(place) = file.runs.iter().position(|run| run.path == path) {
+                let (run, store) = (&file.runs[place], file.about.store.as_deref());
+                self.spool.lose_run(run, Reason::Damaged, &EpochSet::default(), store)?;
+                file.runs.remove(place);
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes a file of which the store has these epochs in a way that cannot be added to. They leave the
+    /// spool; what else there is of it goes on as another file.
+    pub fn close(&mut self, lineage: &str, safe: &EpochSet) -> Result<(), Error> {
+        let Some(place) = self.growing.iter().position(|file| file.about.lineage == lineage) else {
+            return Ok(());
+        };
+        let mut about = self.growing[place].about.clone();
+        let held = self.growing[place].held();
+        let until = self.growing[place].until();
+        let stays = !self.growing[place].pending.is_empty();
+        if stays {
+            about.is_closed = true;
+            self.growing[place].write(&self.spool, about.clone())?;
+        }
+        self.spool.know(|identity| {
+            identity.stored(&about.numbering, &held.minus(&held.minus(safe)), until);
+        })?;
+        if !safe.contains(&held) {
+            let next = About { provisional: EpochSet::default(), is_closed: false, ..about };
+            let mut next = self.begin(next)?;
+            next.is_complete = self.growing[place].is_complete;
+            self.growing.insert(place + 1, next);
+        }
+        while let Some(run) = self.growing[place].runs.first().cloned() {
+            let held = run.header.held();
+            let mut moved = None;
+            if safe.contains(&held) || planted(Bug::NoRest) {
+                run.remove()?;
+            } else if safe.meets(&held) {
+                let store = self.growing[place].about.store.clone();
+                self.spool.lose_run(&run, Reason::Double, safe, store.as_deref())?;
+            } else {
+                moved = Some(self.move_run(&run, place + 1)?);
+            }
+            self.growing[place].runs.remove(0);
+            if let Some(run) = moved {
+                self.growing[place + 1].runs.push(run);
+            }
+        }
+        let directory = self.growing[place].directory.clone();
+        if !safe.contains(&held) {
+            sync_directory(&self.spool.disk, &self.growing[place + 1].directory.join(IDENTITY))?;
+            sync_directory(&self.spool.disk, &directory.join(IDENTITY))?;
+        }
+        if stays {
+            self.growing[place].is_complete = true;
+            return Ok(());
+        }
+        self.discard(&directory)
+    }
+
+    fn move_run(&self, run: &Run, to: usize) -> Result<Run, Error> {
+        let mut run = run.clone();
+        let name = run.path.file_name().unwrap_or_default();
+        run.rename(self.growing[to].directory.join(name))?;
+        Ok(run)
+    }
+
     /// Forgets a file that is in the store for good.
     pub fn remove(&mut self, file: &Growing) -> Result<(), Error> {
+        let held = held_by(&file.runs);
+        self.spool.know(|identity| {
+            if !held.is_empty() {
+                identity.stored(&file.about.numbering, &held, file.until());
+            }
+        })?;
+        self.discard(&file.directory)
+    }
+
+    /// Deletes the directory of a file, of which nothing is needed any more.
+    fn discard(&mut self, directory: &Path) -> Result<(), Error> {
         // At once: what is left of it when this process ends must not be taken for all of it.
-        let name = file.directory.file_name().unwrap_or_default();
+        let name = directory.file_name().unwrap_or_default();
         let scratch = self.spool.scratch().join(name);
-        std::fs::rename(&file.directory, &scratch).map_err(Error::io("rename", &file.directory))?;
-        sync_directory(&file.directory)?;
-        self.growing.retain(|growing| growing.directory != file.directory);
-        std::fs::remove_dir_all(&scratch).map_err(Error::io("delete", &scratch))
+        let disk = &self.spool.disk;
+        disk.rename(directory, &scratch).map_err(Error::io("rename", directory))?;
+        sync_directory(disk, directory)?;
+        self.growing.retain(|growing| growing.directory != directory);
+        remove_all(&**disk, &scratch).map_err(Error::io("delete", &scratch))
     }
 
     fn begin(&self, about: About) -> Result<Growing, Error> {
+        let about = About { lineage: lineage(), ..about };
         let hour = Timestamp::from(Utc::from_ns(about.hour_ns)).to_zoned(TimeZone::UTC);
         let hour = hour.strftime("%Y%m%dT%H").to_string();
         let of_hour = |file: &&Growing| file.about.hour_ns == about.hour_ns;
         let number = self.growing.iter().filter(of_hour).count();
         let name = format!("{hour}-{number:03}-{}", about.lineage);
         let directory = self.spool.files_directory().join(name);
-        make_directory(&directory)?;
-        let path = directory.join(ABOUT);
-        let json = serde_json::to_vec(&about)
-            .map_err(|source| Error::Header { path: path.clone(), source })?;
-        write_whole(&path, &json)?;
-        sync_directory(&directory)?;
-        Ok(Growing { directory, about, runs: vec![], is_complete: false })
+        let disk = &self.spool.disk;
+        disk.make_directory(&directory).map_err(Error::io("make", &directory))?;
+        let mut file = Growing {
+            directory,
+            about: About::default(),
+            runs: vec![],
+            is_complete: false,
+            pending: EpochSet::default(),
+        };
+        file.write(&self.spool, about)?;
+        sync_directory(disk, &file.directory)?;
+        Ok(file)
+    }
+}
+
+impl About {
+    /// Whether windows of this kind go into a file of that kind.
+    fn is_like(&self, other: &Self) -> bool {
+        let Self { lineage: _, hour_ns, policy, window_ms, gateway, numbering, .. } = self;
+        *hour_ns == other.hour_ns
+            && *policy == other.policy
+            && *window_ms == other.window_ms
+            && *gateway == other.gateway
+            && *numbering == other.numbering
     }
 }
 
@@ -185,77 +382,55 @@ impl Growing {
         Utc::from_ns(self.about.hour_ns)
     }
 
+    /// The numbers of the epochs that it has.
+    #[must_use]
+    pub fn held(&self) -> EpochSet {
+        held_by(&self.runs)
+    }
+
+    /// When the last of its epochs ended.
+    fn until(&self) -> Utc {
+        self.runs.iter().map(|run| run.header.closed()).max().unwrap_or(self.hour())
+    }
+
+    /// Writes what it is.
+    pub(super) fn write(&mut self, spool: &Spool, about: About) -> Result<(), Error> {
+        let about = About { revision: self.about.revision + 1, ..about };
+        let path = self.directory.join(IDENTITY);
+        durable::write(&*spool.disk, &path, about.revision, &about)?;
+        self.about = about;
+        Ok(())
+    }
+
     /// Merges its runs into one, where there are many.
-    pub fn merge_many(&self) -> Result<Option<Run>, Error> {
-        let Some(first) = self.runs.first().filter(|_| self.runs.len() > MOST_RUNS) else {
+    pub fn merge_many(&self, is_over: &dyn Fn() -> bool) -> Result<Option<Run>, Error> {
+        let Some(first) = self.runs.first().filter(|_| self.runs.len() > MOST_AT_ONCE) else {
             return Ok(None);
         };
-        let last = self.runs.last().map_or(0, |run| run.header.epochs.1);
-        let name = format!("{:020}-{last:020}.{RUN}", first.header.epochs.0);
-        merge(&self.runs, self.directory.join(name), Same::Keep).map(Some)
+        let header = Header::of(&self.runs).unwrap_or_else(|| first.header.clone());
+        let name = RunName {
+            first: header.epochs.0,
+            last: header.epochs.1,
+            times: Some((header.opened(), header.closed())),
+        };
+        let path = self.directory.join(name.file_name());
+        merge_until(&self.runs, path, super::merge::Same::Keep, is_over).map(Some)
     }
 }
 
-/// Merges runs into one.
-pub fn merge(runs: &[Run], path: PathBuf, same: Same) -> Result<Run, Error> {
-    let header = Header::of(runs).unwrap_or_default();
-    let mut writer = RunWriter::create(path)?;
-    copy(runs.iter().map(Run::v4), same, &mut writer)?;
-    copy(runs.iter().map(Run::v6), same, &mut writer)?;
-    writer.finish(header)
-}
-
-fn copy<const A: usize>(
-    cursors: impl Iterator<Item = Result<Cursor<A>, Error>>,
-    same: Same,
-    writer: &mut RunWriter,
-) -> Result<(), Error>
-where
-    std::net::IpAddr: From<[u8; A]>,
-{
-    let mut merged = Merge::new(cursors.collect::<Result<_, _>>()?, same)?;
-    while let Some(entry) = merged.next_entry()? {
-        writer.push(&entry)?;
+/// Deletes a run whose epochs are in another one. Where that fails, the next start does it.
+pub fn remove_contained(run: &Run) {
+    if let Err(error) = run.remove() {
+        tracing::warn!("{}", with_causes(&error));
     }
-    Ok(())
 }
 
-/// A run may have been merged with others, which were then not deleted in time.
-fn without_contained(runs: &[Run]) -> Result<Vec<Run>, Error> {
-    let mut kept: Vec<Run> = vec![];
-    for run in runs {
-        if runs.iter().any(|other| other.path != run.path && contains(other, run)) {
-            run.remove()?;
-        } else {
-            kept.push(run.clone());
-        }
-    }
-    Ok(kept)
-}
-
-fn contains(whole: &Run, part: &Run) -> bool {
-    let (first, last) = part.header.epochs;
-    whole.header.epochs.0 <= first && last <= whole.header.epochs.1
-}
-
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    use std::io::Write as _;
-
-    let temporary = path.with_extension(super::UNFINISHED);
-    let write = || {
-        let mut file = std::fs::File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)
-    };
-    write().map_err(Error::io("write", path))?;
-    sync_directory(path)
+/// The numbers of the epochs of runs.
+pub(super) fn held_by(runs: &[Run]) -> EpochSet {
+    runs.iter().fold(EpochSet::default(), |held, run| held.union(&run.header.held()))
 }
 
 /// A name that nothing else has.
-fn lineage() -> String {
-    use std::hash::{BuildHasher as _, RandomState};
-
-    // Keyed by the system's random numbers.
-    format!("{:016x}", RandomState::new().hash_one(crate::clock::now().ns()))
+pub(super) fn lineage() -> String {
+    format!("{:016x}", fastrand::u64(..))
 }

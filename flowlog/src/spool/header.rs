@@ -19,6 +19,15 @@ pub struct Header {
     pub numbers: Option<EpochSet>,
     /// When the last of them ended, nanoseconds of UTC: no later one has anything from before.
     pub closed_ns: i64,
+    /// When the first of them began; not in runs of version 1.
+    #[serde(default)]
+    pub opened_ns: Option<i64>,
+    /// Name of the gateway that counted; empty in runs of version 1.
+    #[serde(default)]
+    pub gateway: String,
+    /// Whose the numbers are; empty in runs of version 1.
+    #[serde(default)]
+    pub numbering: String,
     /// What the flows were recorded under.
     pub policy: String,
     /// Interface names, to which the keys' slots point.
@@ -109,6 +118,14 @@ impl Header {
         Utc::from_ns(self.closed_ns)
     }
 
+    /// When the first of its epochs began, as far as that is known.
+    #[must_use]
+    pub fn opened(&self) -> Utc {
+        let rows = self.windows.iter().flat_map(|window| &window.rows);
+        let observed = rows.filter(|row| row.is_observed()).map(|row| row.observed_start).min();
+        self.opened_ns.map(Utc::from_ns).or(observed).unwrap_or(self.closed()).min(self.closed())
+    }
+
     /// Number of all entries.
     #[must_use]
     pub const fn entry_count(&self) -> u64 {
@@ -123,6 +140,7 @@ impl Header {
         self.entries.0 += other.entries.0;
         self.entries.1 += other.entries.1;
         self.closed_ns = self.closed_ns.max(other.closed_ns);
+        self.opened_ns = self.opened_ns.zip(other.opened_ns).map(|(one, other)| one.min(other));
         self.dated = self.dated.take().filter(|dated| dated.is_alike(other.dated.as_ref()));
         if other.interfaces.len() > self.interfaces.len() {
             self.interfaces.clone_from(&other.interfaces);

@@ -1,5 +1,7 @@
 //! Merging runs: the rows of all of them, in the order of the flow table.
 
+pub mod runs;
+
 use std::{cmp::Ordering, net::IpAddr};
 
 use flowlog_common::flow::{FlowKey, detail};
@@ -149,8 +151,7 @@ pub struct Rows {
 impl Rows {
     /// Merges runs.
     pub fn new(runs: &[Run], same: Same) -> Result<Self, Error> {
-        let v4 = runs.iter().map(Run::v4).collect::<Result<_, _>>()?;
-        let v6 = runs.iter().map(Run::v6).collect::<Result<_, _>>()?;
+        let (v4, v6) = cursors(runs)?;
         Ok(Self {
             interfaces: longest_table(runs),
             v4: Merge::new(v4, same)?,
@@ -176,6 +177,11 @@ impl Rows {
         }
         Ok(true)
     }
+}
+
+/// The entries of each run, of both IP versions.
+fn cursors(runs: &[Run]) -> Result<(Vec<Cursor<4>>, Vec<Cursor<16>>), Error> {
+    Ok(runs.iter().map(Run::cursors).collect::<Result<Vec<_>, _>>()?.into_iter().unzip())
 }
 
 fn record<'a, const A: usize>(interfaces: &'a [String], entry: &Entry<A>) -> FlowRecord<'a>

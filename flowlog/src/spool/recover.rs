@@ -1,8 +1,25 @@
-//! What a spool has in it when a daemon starts.
+//! What a spool has in it when a daemon starts, and what is to be done with it.
+//!
+//! [`look`] reads names, headers and small files; [`plan`] decides, and touches nothing; then it is
+//! done. Nothing that is found here keeps a daemon from counting.
 
-use std::{sync::Arc, time::Duration};
+mod look;
+mod plan;
 
-use super::{Epochs, Error, Files, Spool, epochs, run::Run};
+use std::{path::Path, sync::Arc, time::Duration};
+
+use super::{
+    EpochSet, Epochs, Error, Files, Growing, IDENTITY, Spool,
+    aside::Reason,
+    disk::remove_all,
+    files::{About, held_by},
+    identity::{Identity, Lost, machine},
+    run::Run,
+};
+use crate::{clock::Utc, telemetry::with_causes};
+use look::{Listing, is_small_file, look};
+pub use plan::Action;
+use plan::{Plan, plan};
 
 /// What the flows of a daemon are recorded under.
 #[derive(Clone, Debug)]
@@ -24,20 +41,254 @@ pub struct Recovered {
     pub files: Files,
     /// Epochs of which nothing was made yet.
     pub found: Vec<Run>,
-    /// The number of the last epoch.
+    /// The number of the last epoch that this machine counted; zero where there is none.
     pub last: u64,
 }
 
-/// Looks at all that is in a spool.
+/// Looks at all that is in a spool, and makes the best of it.
 pub fn recover(spool: &Arc<Spool>, recording: Recording) -> Result<Recovered, Error> {
-    let Recording { gateway: _, policy, window } = recording;
-    let mut found = epochs::found(spool)?;
-    let files = Files::open(Arc::clone(spool), &mut found)?;
-    let runs = files.runs().chain(&found).collect();
-    let epochs = Epochs::new(Arc::clone(spool), policy, window, runs);
+    report(spool.make_way());
+    report(spool.prepare_directories());
+    report(spool.empty_scratch());
+    let mut listing = look(spool);
+    let is_foreign = take_over(spool, &mut listing, &recording);
+    let identity = spool.kept().identity.clone();
+    let Plan { epochs: found, files: planned, actions, lost } = plan(listing, &identity);
+    let mut files = vec![];
+    for (file, is_written) in planned {
+        let mut file = file;
+        if !is_written {
+            let about = file.about.clone();
+            report(file.write(spool, about));
+        }
+        files.push(file);
+    }
+    remember(spool, &found, &files, lost);
+    // What is lost is written down before anything is moved; else the next start does both.
+    match spool.know(|_| ()) {
+        Ok(()) => actions.into_iter().for_each(|action| report(carry_out(spool, action))),
+        Err(error) => report(Err(error)),
+    }
+    let files = Files::new(Arc::clone(spool), files);
+    let runs: Vec<&Run> = files.runs().chain(&found).collect();
+    let mut epochs = Epochs::new(Arc::clone(spool), recording.policy, recording.window, runs);
+    if is_foreign {
+        epochs.forget_last();
+    }
     let last = epochs.last();
-    if last > 0 {
+    if !found.is_empty() || !files.growing().is_empty() {
         tracing::info!(epochs = found.len(), files = files.growing().len(), "found in the spool");
     }
     Ok(Recovered { epochs, files, found, last })
+}
+
+fn report(done: Result<(), Error>) {
+    if let Err(error) = done {
+        tracing::warn!("{}", with_causes(&error));
+    }
+}
+
+/// Whose the spool is from now on. Returns whether another machine filled it, whose numbers have nothing to do
+/// with those in this kernel.
+fn take_over(spool: &Spool, listing: &mut Listing, recording: &Recording) -> bool {
+    let mut kept = spool.kept();
+    let was_damaged = std::mem::take(&mut kept.was_damaged);
+    let identity = &mut kept.identity;
+    let machine = machine();
+    let is_new = identity.numbering.is_empty();
+    if is_new {
+        identity.begin(None, None);
+        identity.gateway.clone_from(&recording.gateway);
+        identity.machine.clone_from(&machine);
+    }
+    let numbering = identity.numbering.clone();
+    listing.fill_in(&identity.gateway, &numbering);
+    if is_new {
+        let of_numbering = listing.runs().filter(|run| run.header.numbering == numbering);
+        let first = of_numbering.min_by_key(|run| run.header.epochs.0);
+        if let Some((number, opened)) = first.map(|run| (run.header.epochs.0, run.header.opened()))
+        {
+            identity.of(&numbering).first = Some(number);
+            identity.of(&numbering).opened_ns = opened.ns();
+        }
+    }
+    let is_foreign = identity.machine != machine;
+    if is_foreign || identity.gateway != recording.gateway {
+        let of_numbering = listing.runs().filter(|run| run.header.numbering == numbering);
+        let last = of_numbering.map(|run| (run.header.epochs.1, run.header.closed())).max();
+        let known = identity.of(&numbering);
+        let stored = known.stored.last().map(|last| (last, Utc::from_ns(known.stored_until_ns)));
+        tracing::warn!(
+            "the spool has counts of {}; they go to where they belong",
+            if is_foreign { "another machine" } else { "another gateway name" }
+        );
+        identity.begin(None, last.max(stored));
+        identity.gateway.clone_from(&recording.gateway);
+        identity.machine = machine;
+    }
+    drop(kept);
+    if was_damaged {
+        for name in [IDENTITY.to_owned(), format!("{IDENTITY}.copy")] {
+            let path = spool.directory.join(name);
+            if let Err(error) = spool.set_aside(&path, Reason::Damaged) {
+                tracing::debug!("{}", with_causes(&error));
+            }
+        }
+    }
+    is_foreign
+}
+
+/// Writes down what is lost: what cannot be read, and numbers of which there is no trace.
+fn remember(spool: &Spool, found: &[Run], files: &[Growing], lost: Vec<Lost>) {
+    let mut kept = spool.kept();
+    let identity = &mut kept.identity;
+    let runs: Vec<&Run> = files.iter().flat_map(|file| &file.runs).chain(found).collect();
+    for run in &runs {
+        identity.found(&run.header.numbering, &run.header.held());
+    }
+    for lost in lost {
+        let known = identity.lost_of(&lost.numbering);
+        let stored = identity.of(&lost.numbering).stored.clone();
+        let epochs = lost.epochs.minus(&known).minus(&stored);
+        if !epochs.is_empty() {
+            identity.lose(bounded(Lost { epochs, ..lost }, &runs));
+        }
+    }
+    for (numbering, known) in identity.numberings.clone() {
+        let of: Vec<&Run> =
+            runs.iter().filter(|run| run.header.numbering == numbering).copied().collect();
+        let held = of.iter().fold(EpochSet::default(), |all, run| all.union(&run.header.held()));
+        let accounted = held.union(&known.stored).union(&identity.lost_of(&numbering));
+        let last = known.last.or(accounted.last());
+        let Some((first, last)) = known.first.zip(last) else { continue };
+        for (first, last) in EpochSet::range(first, last).minus(&accounted).ranges() {
+            let lost = without_trace(identity, &numbering, (first, last), &of);
+            tracing::error!(
+                "epochs {first} to {last} are neither in the spool nor in the store; the ledger states a gap"
+            );
+            identity.lose(lost);
+        }
+        // A window that was open at a stop went where its file goes.
+        for lost in identity.lost.iter_mut().filter(|lost| lost.numbering == numbering) {
+            let reserving = files.iter().find(|file| {
+                file.about.numbering == numbering && file.about.provisional.meets(&lost.epochs)
+            });
+            lost.store = lost.store.take().or_else(|| reserving?.about.store.clone());
+        }
+        if known.last.is_some() && held.is_empty() {
+            // All of them are accounted for.
+            let is_told = |lost: &Lost| lost.numbering != numbering;
+            if identity.lost.iter().all(is_told) {
+                identity.numberings.remove(&numbering);
+            }
+        }
+    }
+}
+
+/// Epochs that were written once, by what comes before and after them.
+fn without_trace(
+    identity: &Identity,
+    numbering: &str,
+    (first, last): (u64, u64),
+    runs: &[&Run],
+) -> Lost {
+    let before = runs.iter().filter(|run| run.header.epochs.1 < first);
+    let after = runs.iter().filter(|run| run.header.epochs.0 > last);
+    let stored = identity.numberings.get(numbering);
+    let stored = stored.filter(|known| known.stored.last().is_some_and(|last| last < first));
+    let start = before.map(|run| run.header.closed()).max();
+    let start = start.max(stored.map(|known| Utc::from_ns(known.stored_until_ns)));
+    let begun = identity.numberings.get(numbering).filter(|known| known.first == Some(first));
+    let start = start.or(begun.map(|known| Utc::from_ns(known.opened_ns)));
+    let ended = identity.numberings.get(numbering).filter(|known| known.last == Some(last));
+    let ended = ended.and_then(|known| known.until_ns.map(Utc::from_ns));
+    let end = after.map(|run| run.header.opened()).min().or(ended);
+    let start_ns = start.or(end).map_or(0, Utc::ns);
+    let rows = runs.iter().flat_map(|run| &run.header.windows).flat_map(|window| &window.rows);
+    let interfaces: std::collections::BTreeSet<String> =
+        rows.map(|row| row.interface.clone()).collect();
+    Lost {
+        numbering: numbering.to_owned(),
+        epochs: EpochSet::range(first, last),
+        start_ns,
+        end_ns: end.map_or(start_ns, Utc::ns),
+        reason: crate::aggregate::ledger::GapReason::Damaged,
+        interfaces: interfaces.into_iter().collect(),
+        told_by: None,
+        gateway: runs.first().map_or(&identity.gateway, |run| &run.header.gateway).clone(),
+        store: None,
+        is_settled: false,
+    }
+}
+
+/// A gap is not longer than what is known of the epochs beside it allows.
+fn bounded(mut lost: Lost, runs: &[&Run]) -> Lost {
+    let (Some(first), Some(last)) = (lost.epochs.first(), lost.epochs.last()) else { return lost };
+    let of = || runs.iter().filter(|run| run.header.numbering == lost.numbering);
+    let before = of().filter(|run| run.header.epochs.1 < first);
+    let after = of().filter(|run| run.header.epochs.0 > last);
+    let start = before.map(|run| run.header.closed_ns).max();
+    let end = after.map(|run| run.header.opened().ns()).min();
+    let no_time = i64::MIN;
+    if lost.start_ns == no_time {
+        lost.start_ns = start.or(end).unwrap_or(0);
+        lost.end_ns = end.unwrap_or(lost.start_ns);
+    }
+    lost.start_ns = start.map_or(lost.start_ns, |start| lost.start_ns.max(start));
+    lost.end_ns = end.map_or(lost.end_ns, |end| lost.end_ns.min(end)).max(lost.start_ns);
+    if lost.interfaces.is_empty() {
+        let rows = of().flat_map(|run| &run.header.windows).flat_map(|window| &window.rows);
+        let names: std::collections::BTreeSet<String> =
+            rows.map(|row| row.interface.clone()).collect();
+        lost.interfaces = names.into_iter().collect();
+    }
+    lost
+}
+
+fn carry_out(spool: &Spool, action: Action) -> Result<(), Error> {
+    match action {
+        Action::Delete(path) => {
+            tracing::debug!("{} is of no use any more: deleted", path.display());
+            spool.disk.remove(&path).map_err(Error::io("delete", &path))
+        }
+        Action::SetAside(path, reason) => spool.set_aside(&path, reason),
+        Action::RemoveDirectory(path) => remove_empty(spool, &path),
+    }
+}
+
+/// Removes the directory of a file of which there is no run; else leaves it.
+fn remove_empty(spool: &Spool, directory: &Path) -> Result<(), Error> {
+    let disk = &spool.disk;
+    let entries = disk.list(directory).map_err(Error::io("list", directory))?;
+    if entries.iter().all(|entry| is_small_file(&entry.name)) {
+        remove_all(&**disk, directory).map_err(Error::io("delete", directory))?;
+    }
+    Ok(())
+}
+
+impl About {
+    /// What a directory is, of which only the name and the runs can be read.
+    fn of_runs(lineage: String, hour_ns: i64, runs: &[&Run]) -> Option<Self> {
+        let first = runs.first()?;
+        let header = &first.header;
+        Some(Self {
+            lineage,
+            hour_ns,
+            policy: header.policy.clone(),
+            window_ms: header.windows.first()?.length_ms,
+            gateway: header.gateway.clone(),
+            numbering: header.numbering.clone(),
+            ..Self::default()
+        })
+    }
+}
+
+impl Growing {
+    fn found(directory: std::path::PathBuf, about: About, runs: Vec<Run>, epochs: &[Run]) -> Self {
+        let waiting: Vec<Run> =
+            epochs.iter().filter(|run| run.header.numbering == about.numbering).cloned().collect();
+        let waiting = held_by(&waiting);
+        let pending = waiting.minus(&waiting.minus(&about.provisional));
+        Self { directory, about, runs, is_complete: true, pending }
+    }
 }

@@ -28,9 +28,10 @@ pub fn correction(epoch: &Header, now: &Dated) -> Option<i64> {
 
 /// Writes an epoch anew with times that are so many nanoseconds later.
 pub fn redate(epoch: &Run, by: i64, now: &Dated) -> Result<Run, Error> {
-    let mut writer = RunWriter::create(epoch.path.clone())?;
-    copy(epoch.v4()?, by, &mut writer)?;
-    copy(epoch.v6()?, by, &mut writer)?;
+    let mut writer = RunWriter::create(epoch.disk(), epoch.path.clone())?;
+    let (v4, v6) = epoch.cursors()?;
+    copy(v4, by, &mut writer)?;
+    copy(v6, by, &mut writer)?;
     writer.finish(moved(&epoch.header, by, now))
 }
 
@@ -57,6 +58,7 @@ fn moved(header: &Header, by: i64, now: &Dated) -> Header {
     let mut moved = header.clone();
     let was_closed = header.closed();
     moved.closed_ns = later(was_closed).ns();
+    moved.opened_ns = header.opened_ns.map(|opened| opened.saturating_add(by));
     moved.dated = Some(now.clone());
     for window in &mut moved.windows {
         let last = later(was_closed).minus(Duration::from_nanos(1));
@@ -120,7 +122,7 @@ mod tests {
         let now = dated("this", HOUR_NS, true);
         let again = redate(&run, HOUR_NS, &now).unwrap();
         assert_eq!(again.path, run.path);
-        assert_eq!(Run::open(&again.path).unwrap(), again);
+        assert_eq!(Run::open(again.disk(), &again.path).unwrap(), again);
         assert_eq!(again.header.closed(), Utc::from_ms(3_670_000));
         assert_eq!(again.header.dated, Some(now));
         let [window] = again.header.windows.as_slice() else { panic!("{:?}", again.header) };

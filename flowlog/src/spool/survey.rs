@@ -7,7 +7,10 @@ use nix::{
     unistd::{AccessFlags, access},
 };
 
-use super::{Error, bytes_under, damaged};
+use super::{
+    Error, aside,
+    disk::{RealDisk, bytes_under},
+};
 
 /// What there is of a spool.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +21,7 @@ pub struct Survey {
     pub bytes: u64,
     /// Bytes that its disk has room for.
     pub free: u64,
-    /// Runs that were found damaged, and set aside.
+    /// What could not be read, and was set aside.
     pub damaged: Vec<PathBuf>,
 }
 
@@ -32,12 +35,18 @@ impl Survey {
         access(there, AccessFlags::W_OK | AccessFlags::X_OK)
             .map_err(|error| Error::io("write to", there)(error.into()))?;
         let disk = statvfs(there).map_err(|error| Error::io("measure", there)(error.into()))?;
-        let bytes = if exists { bytes_under(directory) } else { Ok(0) };
+        let mut bytes = 0;
+        let mut aside = vec![];
+        if exists {
+            let disk = RealDisk::open(directory)?;
+            bytes = bytes_under(&disk, directory).map_err(Error::io("measure", directory))?;
+            aside = aside::listed(&disk, directory)?.into_iter().map(|(path, _)| path).collect();
+        }
         Ok(Self {
             exists,
-            bytes: bytes.map_err(Error::io("measure", directory))?,
+            bytes,
             free: disk.blocks_available().saturating_mul(disk.fragment_size()),
-            damaged: if exists { damaged::under(directory)? } else { vec![] },
+            damaged: aside,
         })
     }
 }

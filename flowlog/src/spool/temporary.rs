@@ -1,6 +1,11 @@
 //! Spools of daemons that were given none: they go with the process.
 
-use std::{fs::File, os::unix::fs::MetadataExt as _, path::Path, time::Duration};
+use std::{
+    fs::File,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use nix::{
     fcntl::{Flock, FlockArg},
@@ -8,12 +13,20 @@ use nix::{
 };
 use tempfile::TempDir;
 
-use super::{Error, list};
+use super::Error;
 
 /// What the name of one begins with.
 const NAME: &str = "flowlog-spool-";
 /// Younger ones may not be locked yet.
 const YOUNG: Duration = Duration::from_mins(1);
+
+/// What is in a directory, in the order of the names.
+fn list(directory: &Path) -> Result<Vec<PathBuf>, Error> {
+    let entries = std::fs::read_dir(directory).map_err(Error::io("list", directory))?;
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort_unstable();
+    Ok(paths)
+}
 
 /// Makes the directory of one.
 pub(super) fn make(parent: &Path) -> Result<TempDir, Error> {

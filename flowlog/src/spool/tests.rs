@@ -9,11 +9,11 @@ use flowlog_common::{
 };
 
 use super::{
-    damaged::DAMAGED,
-    epochs,
+    aside,
     files::merge,
     header::Header,
     merge::{Rows, Same},
+    recover::{Recording, Recovered, recover},
     run::Run,
     *,
 };
@@ -84,8 +84,14 @@ const MINUTE: Duration = Duration::from_mins(1);
 
 pub(crate) fn spool() -> (Arc<Spool>, Epochs) {
     let spool = Arc::new(Spool::temporary().unwrap());
-    let epochs = Epochs::new(Arc::clone(&spool), "policy".to_owned(), MINUTE, vec![]);
+    let epochs = recovered(&spool).epochs;
     (spool, epochs)
+}
+
+/// What the next daemon finds in a spool.
+pub(crate) fn recovered(spool: &Arc<Spool>) -> Recovered {
+    let (gateway, policy) = ("gw1".to_owned(), "policy".to_owned());
+    recover(spool, Recording { gateway, policy, window: MINUTE }).unwrap()
 }
 
 /// Member, remote, start and packets of the rows of runs.
@@ -173,26 +179,55 @@ fn what_is_damaged_is_set_aside_and_what_was_not_finished_is_deleted() {
     let [good, bad, torn] =
         [70, 80, 90].map(|end| epochs.append(&epoch(60, end, &flows), Duration::ZERO).unwrap());
     let mut bytes = std::fs::read(&bad.path).unwrap();
-    bytes[20] ^= 1;
+    let in_header = bytes.len() - 100;
+    bytes[in_header] ^= 1;
     std::fs::write(&bad.path, bytes).unwrap();
     let bytes = std::fs::read(&torn.path).unwrap();
     std::fs::write(&torn.path, &bytes[..bytes.len() - 1]).unwrap();
     std::fs::write(spool.epochs_directory().join("5.unfinished"), "half").unwrap();
-    assert_eq!(epochs::found(&spool).unwrap(), [good]);
-    let left: Vec<_> = list(&spool.epochs_directory()).unwrap();
-    let damaged = left.iter().filter(|path| path.extension().is_some_and(|e| e == DAMAGED));
-    assert_eq!((left.len(), damaged.clone().count()), (3, 2));
+    assert_eq!(recovered(&spool).found, [good.clone()]);
+    let names = |directory: &Path| -> Vec<PathBuf> {
+        spool.disk.list(directory).unwrap().iter().map(|e| directory.join(&e.name)).collect()
+    };
+    assert_eq!(names(&spool.epochs_directory()), [good.path.clone()]);
+    let damaged = names(&spool.directory.join(aside::ASIDE));
+    assert_eq!(damaged.len(), 2);
 
     // What is sound has its own end, however old it is.
     let written = SystemTime::UNIX_EPOCH + Duration::from_hours(1);
-    for path in [&left[0], damaged.clone().next().unwrap()] {
+    for path in [&good.path, &damaged[0]] {
         File::options().append(true).open(path).unwrap().set_modified(written).unwrap();
     }
     let before = |ms| move |written| written < Utc::from_ms(ms);
-    assert_eq!(spool.expire_damaged(before(3_600_000)).unwrap(), 0);
-    assert_eq!(spool.expire_damaged(before(3_600_001)).unwrap(), 1);
-    let gone: Vec<_> = left.iter().filter(|path| !path.exists()).collect();
-    assert_eq!(gone, [damaged.clone().next().unwrap()]);
+    assert_eq!(spool.expire_aside(before(3_600_000)).unwrap(), 0);
+    assert_eq!(spool.expire_aside(before(3_600_001)).unwrap(), 1);
+    let left = [&good.path, &damaged[0], &damaged[1]].map(|path| path.exists());
+    assert_eq!(left, [true, false, true]);
+}
+
+#[test]
+fn a_run_whose_entries_are_damaged_is_not_read_to_its_end() {
+    let (_spool, mut epochs) = spool();
+    let flows = [(key(1), 61, Direction::Up), (key(2), 61, Direction::Up)];
+    let run = epochs.append(&epoch(60, 70, &flows), Duration::ZERO).unwrap();
+    let sound = std::fs::read(&run.path).unwrap();
+    for place in 8..8 + 2 * entry::Entry::<4>::SIZE {
+        let mut bytes = sound.clone();
+        bytes[place] ^= 1;
+        std::fs::write(&run.path, bytes).unwrap();
+        let opened = Run::open(run.disk(), &run.path).unwrap();
+        assert_eq!(opened.header, run.header);
+        assert!(matches!(opened.check(), Err(Error::Damaged { .. })), "{place}");
+        let merged = merge(&[opened], run.path.with_file_name("9.run"), Same::Keep);
+        assert!(matches!(merged, Err(Error::Damaged { .. })), "{place}");
+    }
+    // Every other byte is of the header, or of what tells where it is.
+    for place in (0..8).chain(8 + 2 * entry::Entry::<4>::SIZE..sound.len()) {
+        let mut bytes = sound.clone();
+        bytes[place] ^= 1;
+        std::fs::write(&run.path, bytes).unwrap();
+        assert!(Run::open(run.disk(), &run.path).is_err(), "{place}");
+    }
 }
 
 #[test]
@@ -220,10 +255,11 @@ fn two_daemons_cannot_share_a_spool() {
 #[test]
 fn files_are_found_again_as_they_were_whatever_was_left_over() {
     let (spool, mut epochs) = spool();
-    let mut files = Files::open(Arc::clone(&spool), &mut vec![]).unwrap();
+    let mut files = Files::new(Arc::clone(&spool), vec![]);
     let mut put = |files: &mut Files, opened, closed| {
         let flows = [(key(1), opened, Direction::Up)];
-        let run = epochs.append(&epoch(opened, closed, &flows), Duration::ZERO).unwrap();
+        let epoch = Epoch { number: closed / 60, ..epoch(opened, closed, &flows) };
+        let run = epochs.append(&epoch, Duration::ZERO).unwrap();
         let path = files.place(&run.header.windows[0], &run.header).unwrap();
         files.add(merge(std::slice::from_ref(&run), path, Same::Combine).unwrap());
         run
@@ -235,20 +271,19 @@ fn files_are_found_again_as_they_were_whatever_was_left_over() {
     assert_eq!((first.runs.len(), second.runs.len()), (60, 10));
     assert_eq!((first.is_complete, second.is_complete), (true, false));
     // As if it had been killed before the epochs were deleted: they are in a run, and go.
-    let mut found = epochs::found(&spool).unwrap();
-    assert_eq!(found.len(), runs.len());
-    let again = Files::open(Arc::clone(&spool), &mut found).unwrap();
-    assert_eq!((found.len(), again.growing()), (0, files.growing()));
-    assert_eq!(epochs::found(&spool).unwrap(), []);
+    assert!(runs.iter().all(|run| run.path.exists()));
+    let again = recovered(&spool);
+    assert_eq!((again.found.len(), again.files.growing()), (0, files.growing()));
+    assert!(!runs.iter().any(|run| run.path.exists()));
     files.remove(&files.growing()[0]).unwrap();
     assert_eq!(files.growing().len(), 1);
-    assert_eq!(Files::open(spool, &mut vec![]).unwrap().growing(), files.growing());
+    assert_eq!(recovered(&spool).files.growing(), files.growing());
 }
 
 #[test]
 fn many_runs_of_a_file_become_one_with_the_same_rows() {
     let (spool, _) = spool();
-    let mut files = Files::open(Arc::clone(&spool), &mut vec![]).unwrap();
+    let mut files = Files::new(Arc::clone(&spool), vec![]);
     let second = Duration::from_secs(1);
     let mut epochs = Epochs::new(Arc::clone(&spool), "policy".to_owned(), second, vec![]);
     for at in 0..100 {
@@ -260,13 +295,13 @@ fn many_runs_of_a_file_become_one_with_the_same_rows() {
         run.remove().unwrap();
     }
     let before = files.growing().remove(0);
-    let merged = before.merge_many().unwrap().unwrap();
-    files.replace(&merged).unwrap();
+    let merged = before.merge_many(&|| false).unwrap().unwrap();
+    files.replace(&merged);
     let after = files.growing().remove(0);
     assert_eq!(after.runs, [merged]);
     assert_eq!(after.runs[0].header.windows.len(), 100);
     assert_eq!(rows(&after.runs, Same::Keep).len(), 100);
-    assert_eq!(Files::open(spool, &mut vec![]).unwrap().growing(), files.growing());
+    assert_eq!(recovered(&spool).files.growing(), files.growing());
 }
 
 /// The ledger of wg0 in the only window of runs, and the names that it has rows of.
@@ -299,12 +334,16 @@ fn a_number_that_is_missing_is_a_gap_of_every_interface_that_was_counted_before(
     let gap =
         Gap { start: Utc::from_ms(70_000), end: Utc::from_ms(81_000), reason: GapReason::Down };
     let (row, names) = ledger(std::slice::from_ref(&second));
-    assert_eq!((row.gaps, names), (vec![gap], vec!["wg0".to_owned(), "tun0".to_owned()]));
+    // Counted time is no gap: that interface was counted since the epoch began.
+    let of_wg0 = Gap { end: Utc::from_ms(80_000), ..gap };
+    assert_eq!((row.gaps, names), (vec![of_wg0], vec!["wg0".to_owned(), "tun0".to_owned()]));
+    let of_tun0 = second.header.windows[0].rows.iter().find(|row| row.interface == "tun0");
+    assert_eq!(of_tun0.unwrap().gaps, [gap]);
     assert_eq!(ledger(std::slice::from_ref(&third)).0.gaps, []);
     // It stays what it is when the window is merged, and is read again.
-    let merged = Run::open(&second.path).unwrap();
+    let merged = Run::open(second.disk(), &second.path).unwrap();
     let (row, _) = ledger(&[first, merged, third]);
-    assert_eq!((row.gaps, row.observed_start), (vec![gap], Utc::from_ms(60_000)));
+    assert_eq!((row.gaps, row.observed_start), (vec![of_wg0], Utc::from_ms(60_000)));
 }
 
 #[test]

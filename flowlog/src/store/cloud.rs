@@ -91,6 +91,15 @@ macro_rules! build {
 }
 
 impl Cloud {
+    /// A store of any kind of objects.
+    #[cfg(test)]
+    pub(super) fn of<S: ObjectStore + PaginatedListStore>(objects: Arc<S>) -> Self {
+        let pages = Pages(Arc::clone(&objects) as Arc<dyn PaginatedListStore>);
+        let objects: Arc<dyn ObjectStore> = objects;
+        let prefix = Path::default();
+        Self { objects: Arc::new(PrefixStore::new(objects, prefix.clone())), pages, prefix }
+    }
+
     /// The store of a URL. A variable counts for the cloud whose name it begins with: `object_store`
     /// alone would also take a `BUCKET` or a `TOKEN` that is somebody else's.
     pub(super) fn connect(

@@ -58,7 +58,7 @@ impl Retry {
     }
 
     /// The pause after so many failures: half of it is certain, the other half is chance (0 to 1).
-    fn pause(&self, failures: u32, chance: f64) -> Duration {
+    pub(crate) fn pause(&self, failures: u32, chance: f64) -> Duration {
         let doubled = 2_u32.saturating_pow(failures.saturating_sub(1));
         let limit = self.first.saturating_mul(doubled).min(self.longest);
         (limit / 2).saturating_add((limit / 2).mul_f64(chance.clamp(0.0, 1.0)))

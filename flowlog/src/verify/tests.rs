@@ -39,10 +39,10 @@ async fn store_with(seen: u64, datasets: &[Dataset]) -> (tempfile::TempDir, Stor
     let up = &mut drained.totals[0].1[0].seen;
     (up.packets, up.bytes) = (seen, seen * 100);
     let run = epochs.append(&drained, Duration::ZERO).unwrap();
-    let mut files = Files::open(spool, &mut vec![]).unwrap();
+    let mut files = Files::new(spool, vec![]);
     let path = files.place(&run.header.windows[0], &run.header).unwrap();
     files.add(merge(&[run], path, Same::Combine).unwrap());
-    let encoded = encode::encode_file(&files.growing()[0], "gw1").unwrap();
+    let encoded = encode::encode_file(&files.growing()[0]).unwrap();
     for dataset in datasets {
         let file = match dataset {
             Dataset::Flows => encoded.flows.clone().unwrap(),

@@ -1,0 +1,93 @@
+//! What the ledgers in the store state to have been counted within a time.
+
+use arrow::{
+    array::AsArray as _,
+    datatypes::{TimestampMillisecondType, UInt64Type},
+    record_batch::RecordBatch,
+};
+use bytes::Bytes;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use super::worker::HOUR;
+use crate::{
+    clock::Utc,
+    encode::metadata::Facts,
+    spool::{EpochSet, identity::Lost},
+    store::{
+        self, Store,
+        layout::{Dataset, ObjectName, Partition},
+    },
+};
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(super) struct Counted {
+    /// Epochs of the numbering.
+    pub(super) epochs: EpochSet,
+    /// Times in which some interface was counted, nanoseconds of UTC.
+    pub(super) times: Vec<(i64, i64)>,
+}
+
+/// More hours than flowlog is ever down are rather an error of the clock.
+const MOST_HOURS: usize = 24 * 62;
+const MILLISECOND: i64 = 1_000_000;
+
+/// Looks into the ledgers of the hours in which something was lost.
+pub(super) async fn within(store: &Store, lost: &Lost) -> Result<Counted, store::Error> {
+    let mut files = vec![];
+    let first = Utc::from_ns(lost.start_ns).floor(HOUR);
+    let hours = std::iter::successors(Some(first), |hour| Some(hour.plus(HOUR)));
+    for hour in hours.take_while(|hour| hour.ns() <= lost.end_ns).take(MOST_HOURS) {
+        let gateway = lost.gateway.clone();
+        let partition = Partition { gateway, hour, dataset: Dataset::Ledger };
+        for object in store.list_partition(&partition).await? {
+            if ObjectName::parse(&object.location).is_some() {
+                let file = store.read(&object.location).await?;
+                files.extend(Facts::of(&file).map(|facts| (facts, file)));
+            }
+        }
+    }
+    let mut counted = Counted::default();
+    for (facts, _) in &files {
+        if facts.numbering.as_ref() == Some(&lost.numbering) {
+            counted.epochs = counted.epochs.union(&facts.epochs.clone().unwrap_or_default());
+        }
+    }
+    let missing = lost.epochs.minus(&counted.epochs);
+    for (facts, file) in &files {
+        if lost.epochs.is_empty() || facts.numbering.as_ref() == Some(&lost.numbering) {
+            counted.add_times(file, &missing);
+        }
+    }
+    Ok(counted)
+}
+
+impl Counted {
+    /// Adds the times of the windows of a ledger of which no epoch is missing. A ledger that cannot be read
+    /// states nothing.
+    fn add_times(&mut self, file: &Bytes, missing: &EpochSet) {
+        let Ok(builder) = ParquetRecordBatchReaderBuilder::try_new(file.clone()) else { return };
+        let Ok(batches) = builder.build() else { return };
+        for batch in batches.map_while(Result::ok) {
+            self.add_rows(&batch, missing).unwrap_or_default();
+        }
+    }
+
+    fn add_rows(&mut self, batch: &RecordBatch, missing: &EpochSet) -> Option<()> {
+        let time =
+            |name| batch.column_by_name(name)?.as_primitive_opt::<TimestampMillisecondType>();
+        let number = |name| batch.column_by_name(name)?.as_primitive_opt::<UInt64Type>();
+        let (start, end) = (time("observed_start")?, time("observed_end")?);
+        let (first, last) = (number("epoch_first")?, number("epoch_last")?);
+        for row in 0..batch.num_rows() {
+            let epochs = EpochSet::range(first.value(row), last.value(row));
+            let (start, end) = (start.value(row), end.value(row));
+            if start < end && !epochs.meets(missing) {
+                // What begins or ends within a millisecond is not known to the nanosecond.
+                let (start, end) = (Utc::from_ms(start).ns(), Utc::from_ms(end).ns());
+                self.times.push((start, end.saturating_add(MILLISECOND - 1)));
+            }
+        }
+        Some(())
+    }
+}

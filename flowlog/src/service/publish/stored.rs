@@ -1,0 +1,62 @@
+//! What the store has of an hour.
+
+use std::collections::BTreeMap;
+
+use super::super::publish::worker::HOUR;
+use crate::{
+    clock::Utc,
+    encode::metadata,
+    spool::{
+        decide::{Facts, Stored},
+        files::About,
+    },
+    store::{
+        self, Store,
+        layout::{Dataset, ObjectName},
+    },
+};
+
+/// Reads what the files state that are in the store of a gateway's hour.
+pub(super) async fn of_hour(store: &Store, about: &About) -> Result<Vec<Stored>, store::Error> {
+    let first =
+        |dataset| ObjectName::new(dataset, &about.gateway, Utc::from_ns(about.hour_ns), HOUR);
+    let mut stored: BTreeMap<u32, Stored> = BTreeMap::new();
+    let mut flows = vec![];
+    for dataset in [Dataset::Ledger, Dataset::Flows] {
+        let expected = first(dataset);
+        for object in store.list_partition(&expected.partition).await? {
+            let Some(name) = ObjectName::parse(&object.location) else { continue };
+            if (ObjectName { part: name.part, ..expected.clone() }) != name {
+                continue;
+            }
+            let file = stored.entry(name.part).or_default();
+            file.part = name.part;
+            if dataset == Dataset::Ledger {
+                file.ledger = Some(facts(store, &name).await?);
+            } else {
+                flows.push(name);
+            }
+        }
+    }
+    for name in flows {
+        let file = stored.entry(name.part).or_default();
+        // What another file's ledger proves need not be read twice.
+        let is_enough = |ledger: &Facts| {
+            ledger.epochs.is_some() && ledger.lineage.as_deref() != Some(&about.lineage)
+        };
+        let is_proven = file.ledger.as_ref().is_some_and(is_enough);
+        file.flows = Some(if is_proven { Facts::default() } else { facts(store, &name).await? });
+    }
+    Ok(stored.into_values().collect())
+}
+
+async fn facts(store: &Store, name: &ObjectName) -> Result<Facts, store::Error> {
+    let path = name.path();
+    let file = store.read(&path).await?;
+    let Some(metadata::Facts { lineage, numbering, epochs, rows, .. }) = metadata::Facts::of(&file)
+    else {
+        tracing::warn!("{path} in the store is no sound Parquet file; it is left as it is");
+        return Ok(Facts::default());
+    };
+    Ok(Facts { lineage, numbering, epochs, rows: rows.unwrap_or(0) })
+}

@@ -1,0 +1,455 @@
+//! The steps of publishing. What is remembered between them can be found out again.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::{
+    sync::{Mutex as AsyncMutex, watch},
+    time::Instant,
+};
+
+use super::{
+    super::{Error, Summary, windows::Shared},
+    Early, Opener, Target, counted, stored,
+    targets::Targets,
+};
+use crate::{
+    encode,
+    spool::{
+        self, EpochSet, Growing,
+        decide::{Decision, Ours, decide},
+        files::MOST_AT_ONCE,
+        planted::{Bug, planted},
+    },
+    store::{
+        self, Created, Retry, Store,
+        layout::{Dataset, ObjectName},
+    },
+    telemetry::with_causes,
+};
+
+/// What is lost is not of one file.
+const LOST: &str = "what is lost";
+
+/// Rows of a file span an hour.
+pub(super) const HOUR: Duration = Duration::from_hours(1);
+
+/// Puts files.
+#[derive(Clone)]
+pub(crate) struct Worker {
+    target: Target,
+    targets: Arc<AsyncMutex<Targets>>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The numbers of the files in the store, and which tables there are of each, by lineage.
+    parts: HashMap<String, Part>,
+    /// What is in the store, by lineage.
+    published: HashMap<String, Growing>,
+    /// Failures in a row, and when to try again, by lineage, or by URL for a store that cannot be opened.
+    pauses: HashMap<String, (u32, Instant)>,
+    /// Packets, bytes and rows of files that are there for good.
+    done: Summary,
+    last_error: Option<store::Error>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Part {
+    number: u32,
+    has: [bool; 2],
+}
+
+/// Why a step was not done.
+#[derive(Debug)]
+enum Fault {
+    Store(store::Error),
+    Spool(spool::Error),
+    Encode(encode::Error),
+    /// It panicked: a defect, and no reason to hold up other files.
+    Panicked(&'static str),
+}
+
+/// How far a file came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// The store has it as it is.
+    Done,
+    /// It is another one now.
+    Changed,
+}
+
+impl Worker {
+    pub(crate) fn new(target: Target, early: Option<Early>, opener: Opener) -> Self {
+        let targets = Targets::new(target.clone(), early, opener);
+        Self { target, targets: Arc::new(AsyncMutex::new(targets)), state: Arc::default() }
+    }
+
+    pub(super) const fn target(&self) -> &Target {
+        &self.target
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every change leaves it sound, so that of a task that panicked is too.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Publishes what the store does not have as it is now, in place of the last file `open`, and
+    /// forgets files that are there for good. Returns when to try again what could not be done.
+    pub(crate) async fn pass(
+        &self,
+        shared: &Shared,
+        open: Option<&Growing>,
+        opened: &watch::Sender<Option<Store>>,
+    ) -> Result<Option<Instant>, Error> {
+        if !self.is_paused(&self.target.store) {
+            let mut targets = self.targets.lock().await;
+            match targets.open(None, &self.target.gateway).await {
+                Ok((store, url)) => {
+                    shared.lock().complete_others(&url);
+                    if opened.borrow().is_none() {
+                        opened.send_replace(Some(store));
+                    }
+                    self.state().pauses.remove(&self.target.store);
+                }
+                Err(source) if !self.target.is_durable && opened.borrow().is_none() => {
+                    return Err(Error::Store { url: self.target.store.clone(), source });
+                }
+                Err(error) => self.pause(&self.target.store, Fault::Store(error)),
+            }
+        }
+        if let Err(fault) = self.settle(shared).await {
+            self.pause(LOST, fault);
+        }
+        let mut files = shared.lock().growing();
+        if let Some(open) = open {
+            files.retain(|file| file.about.lineage != open.about.lineage);
+            files.push(open.clone());
+        }
+        let mut is_changed = false;
+        let mut tried = vec![LOST.to_owned(), self.target.store.clone()];
+        tried.extend(files.iter().map(|file| file.about.lineage.clone()));
+        for file in files {
+            let lineage = file.about.lineage.clone();
+            if self.is_paused(&lineage) {
+                continue;
+            }
+            let is_open = open.is_some_and(|open| open.about.lineage == lineage);
+            match self.publish(shared, file, is_open).await {
+                Ok(step) => {
+                    is_changed |= step == Step::Changed;
+                    self.state().pauses.remove(&lineage);
+                }
+                Err(fault) => self.pause(&lineage, fault),
+            }
+        }
+        let mut state = self.state();
+        state.pauses.retain(|key, _| tried.contains(key));
+        let pauses = state.pauses.values().map(|(_, until)| *until).min();
+        Ok(if is_changed { Some(Instant::now()) } else { pauses })
+    }
+
+    /// Asks the store for what is lost: it may have it.
+    async fn settle(&self, shared: &Shared) -> Result<(), Fault> {
+        if self.is_paused(LOST) {
+            return Ok(());
+        }
+        let spool = Arc::clone(shared.lock().spool());
+        for lost in spool.unsettled() {
+            let (store, _) =
+                self.targets.lock().await.open(lost.store.as_deref(), &lost.gateway).await?;
+            let counted = counted::within(&store, &lost).await?;
+            tracing::debug!(?lost, ?counted, "asked the store for what is lost");
+            spool.settle(&lost, &counted.epochs, &counted.times)?;
+        }
+        self.state().pauses.remove(LOST);
+        Ok(())
+    }
+
+    /// Takes a file one step on its way.
+    async fn publish(
+        &self,
+        shared: &Shared,
+        mut file: Growing,
+        is_open: bool,
+    ) -> Result<Step, Fault> {
+        let is_done = file.is_complete && file.pending.is_empty() && !is_open;
+        let is_published = |file: &Growing| {
+            self.state().published.get(&file.about.lineage).is_some_and(|before| {
+                before.runs == file.runs && before.is_complete == file.is_complete
+            })
+        };
+        if !file.runs.is_empty() && !is_published(&file) {
+            if !is_open && file.runs.len() > MOST_AT_ONCE {
+                file = merge_many(shared, file).await?;
+            }
+            if self.put_file(shared, &file, is_open).await? == Step::Changed {
+                return Ok(Step::Changed);
+            }
+            self.state().published.insert(file.about.lineage.clone(), file.clone());
+        }
+        if is_done {
+            self.forget(shared, &file)?;
+        }
+        Ok(Step::Done)
+    }
+
+    async fn put_file(
+        &self,
+        shared: &Shared,
+        file: &Growing,
+        is_open: bool,
+    ) -> Result<Step, Fault> {
+        let mut about = file.about.clone();
+        if planted(Bug::NoGateway) {
+            about.gateway.clone_from(&self.target.gateway);
+        }
+        let before = about.store.as_deref().filter(|_| !planted(Bug::NoStore));
+        let (store, url) = self.targets.lock().await.open(before, &about.gateway).await?;
+        let known = self.state().parts.get(&about.lineage).copied();
+        let mut part = if let Some(part) = known {
+            part
+        } else {
+            match self.decide(&store, file).await? {
+                Ok(part) => part,
+                Err(safe) => return close(shared, file, &safe, is_open),
+            }
+        };
+        // Before anything can be there.
+        shared.lock().set_store(&about.lineage, &url)?;
+        let encoded = self.encode(shared, file, is_open).await?;
+        let Some(encoded) = encoded else { return Ok(Step::Changed) };
+        // The ledger goes last: a window that has one is complete.
+        let files = [(Dataset::Flows, encoded.flows), (Dataset::Ledger, Some(encoded.ledger))];
+        for (dataset, bytes) in files {
+            if let Some(bytes) = bytes {
+                let name = ObjectName::new(dataset, &about.gateway, file.hour(), HOUR);
+                let name = ObjectName { part: part.number, ..name };
+                if !put(&store, &name, &bytes, part.has[dataset as usize]).await? {
+                    // Somebody else was there first.
+                    self.state().parts.remove(&about.lineage);
+                    return Ok(Step::Changed);
+                }
+                part.has[dataset as usize] = true;
+                self.state().parts.insert(about.lineage.clone(), part);
+                if !planted(Bug::NoConfirm) {
+                    store.confirm(&name.path(), &bytes, file.is_complete).await?;
+                }
+            }
+        }
+        Ok(Step::Done)
+    }
+
+    /// Where a file goes, or which of its epochs the store has in another way.
+    async fn decide(&self, store: &Store, file: &Growing) -> Result<Result<Part, EpochSet>, Fault> {
+        let mut stored = stored::of_hour(store, &file.about).await?;
+        if planted(Bug::NoFooters) {
+            stored.retain(|stored| stored.is_of(&file.about.lineage));
+        }
+        let epochs = file.held();
+        let (lineage, numbering) = (&file.about.lineage, &file.about.numbering);
+        let ours = Ours { lineage, numbering, epochs: &epochs, rows: rows(file) };
+        Ok(match decide(&ours, &stored) {
+            Decision::Create(number) => Ok(Part { number, has: [false; 2] }),
+            Decision::Replace(number) => {
+                let there = stored.iter().find(|stored| stored.part == number);
+                let has = there
+                    .map_or([false; 2], |there| [there.flows.is_some(), there.ledger.is_some()]);
+                Ok(Part { number, has })
+            }
+            Decision::Close(safe) => Err(safe),
+        })
+    }
+
+    /// Encodes a file; `None` where a run of it cannot be read, and was set aside.
+    async fn encode(
+        &self,
+        shared: &Shared,
+        file: &Growing,
+        is_open: bool,
+    ) -> Result<Option<encode::Encoded>, Fault> {
+        // On a thread of its own: interfaces that appear meanwhile are not to wait for it.
+        let growing = file.clone();
+        let encoded = apart("encoding", move || encode::encode_file(&growing)).await?;
+        let error = match encoded {
+            Ok(encoded) => return Ok(Some(encoded)),
+            Err(error) => error,
+        };
+        if let encode::Error::Spool(error) = &error
+            && let Some(path) = error.lost_run()
+            && !is_open
+        {
+            shared.lock().lose(path)?;
+            // It may be less now than what the store has.
+            self.state().parts.remove(&file.about.lineage);
+            return Ok(None);
+        }
+        Err(Fault::Encode(error))
+    }
+
+    /// Forgets a file that is in the store for good.
+    fn forget(&self, shared: &Shared, file: &Growing) -> Result<(), Fault> {
+        shared.lock().remove(file)?;
+        let mut state = self.state();
+        state.published.remove(&file.about.lineage);
+        let part = state.parts.remove(&file.about.lineage).unwrap_or_default();
+        state.done.files += part.files();
+        add(&mut state.done, file);
+        Ok(())
+    }
+
+    pub(super) fn summary(&self) -> Summary {
+        let state = self.state();
+        let mut summary = state.done;
+        summary.files += state.parts.values().map(Part::files).sum::<u64>();
+        state.published.values().for_each(|file| add(&mut summary, file));
+        summary
+    }
+
+    /// The files that the store does not have as they are.
+    pub(super) fn unpublished(&self, shared: &Shared, open: Option<&Growing>) -> Vec<Growing> {
+        let state = self.state();
+        let mut files = shared.lock().growing();
+        files.retain(|file| {
+            let is_open = open.is_some_and(|open| open.about.lineage == file.about.lineage);
+            let published = state.published.get(&file.about.lineage);
+            !is_open && published.is_none_or(|published| published.runs != file.runs)
+        });
+        files.extend(open.cloned());
+        files
+    }
+
+    pub(super) fn last_error(&self) -> Option<store::Error> {
+        self.state().last_error.take()
+    }
+
+    /// All that failed is tried at once.
+    pub(crate) fn forget_pauses(&self) {
+        self.state().pauses.clear();
+    }
+
+    fn is_paused(&self, key: &str) -> bool {
+        self.state().pauses.get(key).is_some_and(|(_, until)| Instant::now() < *until)
+    }
+
+    /// Remembers a failure, and reports it.
+    fn pause(&self, key: &str, fault: Fault) {
+        let mut state = self.state();
+        let failures = state.pauses.get(key).map_or(0, |(failures, _)| *failures) + 1;
+        let pause = Retry::DAEMON.pause(failures, fastrand::f64());
+        state.pauses.insert(key.to_owned(), (failures, Instant::now() + pause));
+        match fault {
+            Fault::Store(error) => {
+                tracing::warn!("{}; trying again in {pause:?}", with_causes(&error));
+                if let Some(remedy) = error.remedy() {
+                    tracing::warn!("{remedy}");
+                }
+                state.last_error = Some(error);
+            }
+            Fault::Spool(error) => {
+                tracing::warn!("{}; trying again in {pause:?}", with_causes(&error));
+            }
+            Fault::Encode(error) => {
+                tracing::error!("{}; trying again in {pause:?}", with_causes(&error));
+            }
+            Fault::Panicked(part) => {
+                tracing::error!(
+                    "the {part} of a file ended unexpectedly; trying again in {pause:?}"
+                );
+            }
+        }
+    }
+}
+
+impl Part {
+    fn files(&self) -> u64 {
+        self.has.iter().map(|has| u64::from(*has)).sum()
+    }
+}
+
+/// Puts an object in its place; false where somebody else has put one there.
+async fn put(
+    store: &Store,
+    name: &ObjectName,
+    bytes: &Bytes,
+    is_there: bool,
+) -> Result<bool, store::Error> {
+    let path = name.path();
+    if is_there {
+        store.replace(&path, bytes).await?;
+        return Ok(true);
+    }
+    Ok(matches!(store.create_object(&path, bytes).await?, Created::New | Created::Again))
+}
+
+/// The store has some epochs of a file in a way that cannot be added to.
+fn close(shared: &Shared, file: &Growing, safe: &EpochSet, is_open: bool) -> Result<Step, Fault> {
+    let hour = file.hour();
+    tracing::warn!(
+        "the store has epochs {safe} of {hour} in another file, which is left as it is; the rest goes into one more"
+    );
+    shared.lock().close(&file.about.lineage, safe)?;
+    // What is open stays in the spool for the next daemon.
+    Ok(if is_open { Step::Done } else { Step::Changed })
+}
+
+async fn merge_many(shared: &Shared, file: Growing) -> Result<Growing, Fault> {
+    let (copy, ending) = (file.clone(), shared.clone());
+    let merged = apart("merging", move || copy.merge_many(&|| ending.is_over())).await?;
+    match merged {
+        Ok(None) => Ok(file),
+        Ok(Some(run)) => {
+            let mut files = shared.lock();
+            files.replace(&run);
+            Ok(files.of_lineage(&file.about.lineage).unwrap_or(file))
+        }
+        // It only saves work; what cannot be read is found when the file is encoded.
+        Err(error) => {
+            tracing::warn!("{}", with_causes(&error));
+            Ok(file)
+        }
+    }
+}
+
+/// Does something on a thread of its own; in the model test, at once.
+async fn apart<T: Send + 'static>(
+    part: &'static str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Fault> {
+    if cfg!(test) {
+        return Ok(work());
+    }
+    tokio::task::spawn_blocking(work).await.map_err(|_| Fault::Panicked(part))
+}
+
+pub(super) fn rows(file: &Growing) -> u64 {
+    file.runs.iter().map(|run| run.header.entry_count()).sum()
+}
+
+fn add(summary: &mut Summary, file: &Growing) {
+    summary.flows += rows(file);
+    let windows = file.runs.iter().flat_map(|run| &run.header.windows);
+    for row in windows.flat_map(|window| &window.rows) {
+        for totals in row.totals {
+            summary.packets += totals.seen.packets;
+            summary.bytes += totals.seen.bytes;
+        }
+    }
+}
+
+impl From<store::Error> for Fault {
+    fn from(error: store::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<spool::Error> for Fault {
+    fn from(error: spool::Error) -> Self {
+        Self::Spool(error)
+    }
+}

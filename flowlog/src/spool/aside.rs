@@ -1,0 +1,188 @@
+//! What cannot be read is set aside for whoever wants to look at it, until its time is over.
+
+use std::{
+    ffi::OsString,
+    io,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    EpochSet, Error, Spool,
+    disk::{Disk, Kind, Listed, remove_all},
+    identity::Lost,
+    run::Run,
+    sync_directory,
+};
+use crate::{aggregate::ledger::GapReason, clock::Utc, telemetry::with_causes};
+
+/// Where it goes.
+pub(super) const ASIDE: &str = "aside";
+
+/// What version 1 set aside stayed where it was, with this extension.
+pub(super) const DAMAGED_1: &str = "damaged";
+
+/// Why something is set aside: the end of its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It is not what was written.
+    Damaged,
+    /// It holds epochs that are elsewhere too, and others that cannot be told from them.
+    Double,
+    /// Nothing of flowlog has such a name, or is of such a kind.
+    Foreign,
+}
+
+impl Reason {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Damaged => "damaged",
+            Self::Double => "double",
+            Self::Foreign => "foreign",
+        }
+    }
+}
+
+impl Spool {
+    fn aside(&self) -> PathBuf {
+        self.directory.join(ASIDE)
+    }
+
+    /// Moves something aside, and reports it.
+    pub(super) fn set_aside(&self, path: &Path, reason: Reason) -> Result<(), Error> {
+        let aside = self.aside();
+        self.disk.make_directory(&aside).map_err(Error::io("make", &aside))?;
+        let there = self.disk.list(&aside).map_err(Error::io("list", &aside))?;
+        let relative = path.strip_prefix(&self.directory).unwrap_or(path);
+        let parts: Vec<_> = relative.iter().collect();
+        let name = parts.join(std::ffi::OsStr::new("~"));
+        let named = |number: u32| {
+            let mut name = name.clone();
+            name.push(if number == 0 { String::new() } else { format!("~{number}") });
+            name.push(format!(".{}", reason.name()));
+            name
+        };
+        let is_free = |name: &OsString| there.iter().all(|listed| listed.name != *name);
+        let Some(name) = (0..u32::MAX).map(named).find(is_free) else { return Ok(()) };
+        let to = aside.join(name);
+        self.disk.rename(path, &to).map_err(Error::io("rename", path))?;
+        sync_directory(&self.disk, &to)?;
+        sync_directory(&self.disk, path)?;
+        tracing::error!("{} is {}; moved to {}", path.display(), reason.name(), to.display());
+        Ok(())
+    }
+
+    /// Sets an epoch aside that is not what was written.
+    pub fn lose(&self, run: &Run, store: Option<&str>) -> Result<(), Error> {
+        self.lose_run(run, Reason::Damaged, &EpochSet::default(), store)
+    }
+
+    /// Sets a run aside whose epochs, but for those that are `safe`, are lost with it: the next epoch tells of
+    /// them.
+    pub(super) fn lose_run(
+        &self,
+        run: &Run,
+        reason: Reason,
+        safe: &EpochSet,
+        store: Option<&str>,
+    ) -> Result<(), Error> {
+        let lost = lost_of(run, &run.header.held().minus(safe));
+        let lost = Lost { store: store.map(ToOwned::to_owned), ..lost };
+        self.know(|identity| {
+            if !lost.epochs.is_empty() {
+                identity.lose(lost);
+            }
+        })?;
+        // Where that fails, the next start does it.
+        if let Err(error) = self.set_aside(&run.path, reason) {
+            tracing::warn!("{}", with_causes(&error));
+        }
+        Ok(())
+    }
+
+    /// What is lost, unless the store has it.
+    #[must_use]
+    pub fn unsettled(&self) -> Vec<Lost> {
+        let lost = self.kept().identity.lost.clone();
+        lost.into_iter().filter(|lost| !lost.is_settled).collect()
+    }
+
+    /// The store was asked: it has these epochs of what is lost, and what was counted in these times.
+    pub fn settle(
+        &self,
+        lost: &Lost,
+        stored: &EpochSet,
+        counted: &[(i64, i64)],
+    ) -> Result<(), Error> {
+        self.know(|identity| identity.settle(lost, stored, counted))
+    }
+
+    /// Deletes what was set aside and has expired, and answers how many files that were.
+    ///
+    /// A run cannot tell when its packets passed if it cannot be read: all of them did before it was written.
+    pub fn expire_aside(&self, has_expired: impl Fn(Utc) -> bool) -> Result<usize, Error> {
+        let mut deleted = 0;
+        let aside = listed(&*self.disk, &self.directory)?;
+        for (path, entry) in aside.into_iter().filter(|(_, entry)| has_expired(entry.modified)) {
+            let removed = match entry.kind {
+                Kind::Directory => remove_all(&*self.disk, &path),
+                _ => self.disk.remove(&path),
+            };
+            removed.map_err(Error::io("delete", &path))?;
+            deleted += 1;
+        }
+        Ok(deleted)
+    }
+}
+
+/// What is lost with a run whose header is known.
+pub(super) fn lost_of(run: &Run, epochs: &EpochSet) -> Lost {
+    let header = &run.header;
+    let rows = header.windows.iter().flat_map(|window| &window.rows);
+    let mut interfaces: Vec<String> = rows.map(|row| row.interface.clone()).collect();
+    interfaces.sort_unstable();
+    interfaces.dedup();
+    let (opened, closed) = (header.opened(), header.closed());
+    Lost {
+        numbering: header.numbering.clone(),
+        epochs: epochs.clone(),
+        start_ns: opened.ns(),
+        end_ns: closed.ns(),
+        reason: GapReason::Damaged,
+        interfaces,
+        told_by: None,
+        gateway: header.gateway.clone(),
+        store: None,
+        is_settled: false,
+    }
+}
+
+/// What was set aside in a spool.
+pub(super) fn listed(disk: &dyn Disk, directory: &Path) -> Result<Vec<(PathBuf, Listed)>, Error> {
+    let mut aside = vec![];
+    for part in [ASIDE, "epochs", "files"] {
+        list_into(disk, &directory.join(part), part == ASIDE, &mut aside)?;
+    }
+    Ok(aside)
+}
+
+fn list_into(
+    disk: &dyn Disk,
+    directory: &Path,
+    is_aside: bool,
+    aside: &mut Vec<(PathBuf, Listed)>,
+) -> Result<(), Error> {
+    let entries = match disk.list(directory) {
+        // Directories of files that are in the store for good go meanwhile.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(Error::io("list", directory))?,
+    };
+    for entry in entries {
+        let path = directory.join(&entry.name);
+        if is_aside || path.extension().is_some_and(|extension| extension == DAMAGED_1) {
+            aside.push((path, entry));
+        } else if entry.kind == Kind::Directory {
+            list_into(disk, &path, false, aside)?;
+        }
+    }
+    Ok(())
+}

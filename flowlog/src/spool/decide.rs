@@ -1,0 +1,222 @@
+//! What becomes of a file of the spool, given what the store has of its hour: pure.
+
+use super::{
+    EpochSet,
+    planted::{Bug, planted},
+};
+use crate::store::layout::Dataset;
+
+/// A file of the store, as far as it matters to one of the spool.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// Its number among the files of its hour.
+    pub part: u32,
+    /// Its file of flows.
+    pub flows: Option<Facts>,
+    /// Its ledger.
+    pub ledger: Option<Facts>,
+}
+
+/// What a stored file says of itself; nothing where it cannot be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// What tells it from every other one.
+    pub lineage: Option<String>,
+    /// Whose the numbers of its epochs are.
+    pub numbering: Option<String>,
+    /// The epochs that it holds; `None` in version 1.
+    pub epochs: Option<EpochSet>,
+    /// Rows.
+    pub rows: u64,
+}
+
+/// A file of the spool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ours<'a> {
+    /// What tells it from every other one.
+    pub lineage: &'a str,
+    /// Whose the numbers of its epochs are.
+    pub numbering: &'a str,
+    /// The epochs that it has.
+    pub epochs: &'a EpochSet,
+    /// Rows of its flows, at least.
+    pub rows: u64,
+}
+
+/// What becomes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It is put under this number, where there is no file.
+    Create(u32),
+    /// It is put in the place of the file of this number, all of which it has.
+    Replace(u32),
+    /// These of its epochs are in the store; the rest is another file.
+    Close(EpochSet),
+}
+
+/// Decides. No file of the store is ever replaced by one that has less, and no epoch is put there twice.
+#[must_use]
+pub fn decide(ours: &Ours<'_>, stored: &[Stored]) -> Decision {
+    let of_ours = |file: &&Stored| file.is_of(ours.lineage);
+    let others: Vec<&Stored> = stored.iter().filter(|file| !of_ours(file)).collect();
+    let elsewhere =
+        others.iter().fold(EpochSet::default(), |all, file| all.union(&file.safe(ours)));
+    let own: Vec<&Stored> = stored.iter().filter(of_ours).collect();
+    let common = |theirs: &EpochSet| ours.epochs.minus(&ours.epochs.minus(theirs));
+    let own_epochs = own.iter().fold(EpochSet::default(), |all, file| all.union(&file.safe(ours)));
+    let has_all = ours.epochs.contains(&own_epochs) && own.iter().all(|file| file.fits(ours));
+    if let ([own], true, false) = (&own[..], has_all, elsewhere.meets(ours.epochs)) {
+        return Decision::Replace(own.part);
+    }
+    if let ([own], true) = (&own[..], planted(Bug::AlwaysReplace)) {
+        return Decision::Replace(own.part);
+    }
+    let safe = common(&elsewhere.union(&own_epochs));
+    if !own.is_empty() || !safe.is_empty() {
+        return Decision::Close(safe);
+    }
+    // Whoever put flows and did not live to put their ledger has left nothing that counts.
+    let unproven = others.iter().find(|file| {
+        let claimed = file.claimed(ours.numbering);
+        file.ledger.is_none() && claimed.meets(ours.epochs) && ours.epochs.contains(&claimed)
+    });
+    if let Some(unproven) = unproven {
+        return Decision::Replace(unproven.part);
+    }
+    let is_taken = |part: &u32| stored.iter().any(|file| file.part == *part);
+    Decision::Create((0..u32::MAX).find(|part| !is_taken(part)).unwrap_or(u32::MAX))
+}
+
+impl Stored {
+    fn facts(&self) -> impl Iterator<Item = &Facts> {
+        self.flows.iter().chain(&self.ledger)
+    }
+
+    /// Whether it is the file that ours has been put as before.
+    pub(crate) fn is_of(&self, lineage: &str) -> bool {
+        self.facts().any(|facts| facts.lineage.as_deref() == Some(lineage))
+    }
+
+    /// The epochs that its flows or its ledger hold.
+    fn claimed(&self, numbering: &str) -> EpochSet {
+        self.facts().fold(EpochSet::default(), |all, facts| all.union(&facts.of(numbering)))
+    }
+
+    /// The epochs that are not to be taken out of it: those that its ledger holds. What flows have beyond
+    /// that was being put when somebody died; without any ledger, it may also have been deleted.
+    fn safe(&self, ours: &Ours<'_>) -> EpochSet {
+        let claimed = || Some(self.claimed(ours.numbering));
+        let proven = self.ledger.as_ref().map(|facts| facts.of(ours.numbering));
+        let unproven = || claimed().filter(|claimed| !ours.epochs.contains(claimed));
+        proven.or_else(unproven).unwrap_or_default()
+    }
+
+    /// Whether a file of version 1 can be one that has grown to ours.
+    fn fits(&self, ours: &Ours<'_>) -> bool {
+        let has_epochs = |facts: &Facts| facts.epochs.is_some();
+        self.flows.as_ref().is_none_or(|flows| has_epochs(flows) || flows.rows <= ours.rows)
+    }
+
+    /// The file of a table.
+    pub fn of(&mut self, dataset: Dataset) -> &mut Option<Facts> {
+        match dataset {
+            Dataset::Flows => &mut self.flows,
+            Dataset::Ledger => &mut self.ledger,
+        }
+    }
+}
+
+impl Facts {
+    fn of(&self, numbering: &str) -> EpochSet {
+        let epochs = self
+            .epochs
+            .as_ref()
+            .filter(|_| self.numbering.as_deref() == Some(numbering) || planted(Bug::NoNumbering));
+        epochs.cloned().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(lineage: &str, numbering: &str, epochs: &str) -> Option<Facts> {
+        let epochs = Some(epochs.parse().unwrap());
+        let (lineage, numbering) = (Some(lineage.to_owned()), Some(numbering.to_owned()));
+        Some(Facts { lineage, numbering, epochs, rows: 1 })
+    }
+
+    fn whole(part: u32, lineage: &str, epochs: &str) -> Stored {
+        let facts = facts(lineage, "n", epochs);
+        Stored { part, flows: facts.clone(), ledger: facts }
+    }
+
+    fn decided(epochs: &str, stored: &[Stored]) -> Decision {
+        let epochs: EpochSet = epochs.parse().unwrap();
+        decide(&Ours { lineage: "a", numbering: "n", epochs: &epochs, rows: 1 }, stored)
+    }
+
+    fn close(safe: &str) -> Decision {
+        Decision::Close(safe.parse().unwrap())
+    }
+
+    #[test]
+    fn a_file_is_put_where_none_is_and_again_in_the_place_of_less() {
+        assert_eq!(decided("1-4", &[]), Decision::Create(0));
+        assert_eq!(decided("1-4", &[whole(0, "b", "9-12")]), Decision::Create(1));
+        assert_eq!(decided("1-4", &[whole(1, "b", "9-12")]), Decision::Create(0));
+        assert_eq!(decided("1-4", &[whole(3, "a", "1-2")]), Decision::Replace(3));
+        assert_eq!(decided("1-4", &[whole(3, "a", "1-4")]), Decision::Replace(3));
+    }
+
+    #[test]
+    fn a_stored_file_is_never_replaced_by_less() {
+        assert_eq!(decided("1-4", &[whole(0, "a", "1-5")]), close("1-4"));
+        assert_eq!(decided("1-1,3-8", &[whole(0, "a", "1-5")]), close("1-1,3-5"));
+        assert_eq!(decided("7-8", &[whole(0, "a", "1-5")]), close(""));
+    }
+
+    #[test]
+    fn an_epoch_that_another_file_holds_is_not_put_again() {
+        assert_eq!(decided("1-4", &[whole(0, "b", "2-3")]), close("2-3"));
+        let both = [whole(0, "a", "1-2"), whole(1, "b", "3-9")];
+        assert_eq!(decided("1-4", &both), close("1-4"));
+    }
+
+    #[test]
+    fn numbers_of_another_numbering_are_other_epochs() {
+        let other = facts("b", "m", "1-4");
+        let file = Stored { part: 0, flows: other.clone(), ledger: other };
+        assert_eq!(decided("1-4", &[file]), Decision::Create(1));
+    }
+
+    #[test]
+    fn flows_without_a_ledger_prove_nothing_and_are_replaced_by_what_has_all_of_them() {
+        let unproven =
+            |lineage, epochs| Stored { part: 2, flows: facts(lineage, "n", epochs), ledger: None };
+        assert_eq!(decided("1-4", &[unproven("a", "1-3")]), Decision::Replace(2));
+        assert_eq!(decided("1-4", &[unproven("b", "1-3")]), Decision::Replace(2));
+        assert_eq!(decided("1-4", &[unproven("b", "7-9")]), Decision::Create(0));
+        assert_eq!(decided("1-4", &[unproven("b", "4-9")]), close("4-4"));
+        let ahead = Stored { ledger: facts("a", "n", "1-4"), ..unproven("a", "1-5") };
+        assert_eq!(decided("1-4", &[ahead]), Decision::Replace(2));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_keeps_its_place() {
+        let damaged =
+            Stored { part: 0, flows: Some(Facts::default()), ledger: Some(Facts::default()) };
+        assert_eq!(decided("1-4", &[damaged]), Decision::Create(1));
+    }
+
+    #[test]
+    fn a_file_of_version_1_is_replaced_unless_it_has_more_rows() {
+        let old = |rows| {
+            let facts =
+                Facts { lineage: Some("a".to_owned()), numbering: None, epochs: None, rows };
+            Stored { part: 0, flows: Some(facts.clone()), ledger: Some(facts) }
+        };
+        assert_eq!(decided("1-4", &[old(1)]), Decision::Replace(0));
+        assert_eq!(decided("1-4", &[old(2)]), close(""));
+    }
+}

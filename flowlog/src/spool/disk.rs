@@ -1,0 +1,359 @@
+//! The disk, as far as the spool uses it: few operations, so that tests can have a disk of their own.
+
+use std::{
+    ffi::OsString,
+    fmt,
+    fs::File,
+    io::{self, Write as _},
+    os::{
+        fd::{AsFd as _, AsRawFd as _, OwnedFd},
+        unix::fs::MetadataExt as _,
+    },
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use nix::{
+    fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2, renameat},
+    sys::stat::{Mode, SFlag, fstat, fstatat, mkdirat},
+    unistd::{UnlinkatFlags, geteuid, unlinkat},
+};
+
+use super::Error;
+use crate::clock::Utc;
+
+/// What a name in a directory stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A link, a pipe, a socket, a device: nothing of ours.
+    Other,
+}
+
+/// A name in a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The name.
+    pub name: OsString,
+    /// What it stands for.
+    pub kind: Kind,
+    /// Bytes of a file.
+    pub bytes: u64,
+    /// When it was written.
+    pub modified: Utc,
+}
+
+/// What the spool does with a disk. Paths lie in the spool's directory.
+pub trait Disk: fmt::Debug + Send + Sync {
+    /// What is in a directory.
+    fn list(&self, directory: &Path) -> io::Result<Vec<Listed>>;
+    /// Opens a regular file for reading.
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn ReadAt>>;
+    /// Makes a new file, in the place of one that was there.
+    fn create(&self, path: &Path) -> io::Result<Box<dyn Output>>;
+    /// Gives something another name, in the place of a file that has it.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a name that is no directory.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Removes an empty directory.
+    fn remove_directory(&self, path: &Path) -> io::Result<()>;
+    /// Makes a directory that only its owner can look into, unless it is there.
+    fn make_directory(&self, path: &Path) -> io::Result<()>;
+    /// Makes the names in a directory durable.
+    fn sync_directory(&self, path: &Path) -> io::Result<()>;
+}
+
+/// A file that is read.
+pub trait ReadAt: Send + Sync {
+    /// How many bytes it has.
+    fn len(&self) -> io::Result<u64>;
+    /// Reads from an offset; fewer bytes than asked for at the end only.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+}
+
+/// A file that is written.
+pub trait Output: Send {
+    /// Writes all of these bytes.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Makes durable what was written.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+/// A disk that is shared; all are taken for equal, so that what is on them can be compared.
+#[derive(Clone, Debug)]
+pub struct SharedDisk(pub(super) Arc<dyn Disk>);
+
+impl PartialEq for SharedDisk {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for SharedDisk {}
+
+impl std::ops::Deref for SharedDisk {
+    type Target = dyn Disk;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}
+
+/// A directory of a real file system. No link within it is followed, and none of its directories may
+/// belong to somebody else or be open to others.
+#[derive(Debug)]
+pub struct RealDisk {
+    root: PathBuf,
+    directory: OwnedFd,
+}
+
+impl RealDisk {
+    /// Opens a directory that is there. It may be reached by a link of ours, or of root.
+    pub(super) fn open(root: &Path) -> Result<Self, Error> {
+        let link = std::fs::symlink_metadata(root).map_err(Error::io("look at", root))?;
+        if link.is_symlink() && ![0, geteuid().as_raw()].contains(&link.uid()) {
+            let reason = format!("it is a link of another user ({})", link.uid());
+            return Err(Error::Foreign { path: root.to_owned(), reason });
+        }
+        let file = std::fs::canonicalize(root)
+            .and_then(|path| File::options().read(true).custom_flags_of_directory().open(path))
+            .map_err(Error::io("open", root))?;
+        let directory = OwnedFd::from(file);
+        let reason = foreign(&directory).map_err(Error::io("look at", root))?;
+        match reason {
+            Some(reason) => Err(Error::Foreign { path: root.to_owned(), reason }),
+            None => Ok(Self { root: root.to_owned(), directory }),
+        }
+    }
+
+    /// Why a directory within it is not one that only we can write to.
+    pub(super) fn foreign(&self, name: &str) -> io::Result<Option<String>> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        match openat2(&self.directory, name, how(flags)) {
+            Ok(directory) => foreign(&directory),
+            // What is none is none of others either.
+            Err(
+                nix::errno::Errno::ENOENT | nix::errno::Errno::ENOTDIR | nix::errno::Errno::ELOOP,
+            ) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A copy of the directory's descriptor, for a lock.
+    pub(super) fn descriptor(&self) -> io::Result<File> {
+        Ok(File::from(self.directory.try_clone()?))
+    }
+
+    fn relative<'a>(&self, path: &'a Path) -> io::Result<&'a Path> {
+        path.strip_prefix(&self.root).map_err(|_| io::ErrorKind::InvalidInput.into())
+    }
+
+    fn directory(&self, path: &Path) -> io::Result<OwnedFd> {
+        let relative = self.relative(path)?;
+        let relative = if relative.as_os_str().is_empty() { Path::new(".") } else { relative };
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let directory = openat2(&self.directory, relative, how(flags))?;
+        match foreign(&directory)? {
+            Some(reason) => Err(io::Error::new(io::ErrorKind::PermissionDenied, reason)),
+            None => Ok(directory),
+        }
+    }
+
+    /// The directory of a path, and its name there.
+    fn place<'a>(&self, path: &'a Path) -> io::Result<(OwnedFd, &'a Path)> {
+        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        Ok((self.directory(path.parent().unwrap_or(&self.root))?, Path::new(name)))
+    }
+}
+
+trait DirectoryFlags {
+    fn custom_flags_of_directory(&mut self) -> &mut Self;
+}
+
+impl DirectoryFlags for std::fs::OpenOptions {
+    fn custom_flags_of_directory(&mut self) -> &mut Self {
+        use std::os::unix::fs::OpenOptionsExt as _;
+
+        self.custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC)
+    }
+}
+
+/// No link is followed, wherever in the path it is.
+fn how(flags: OFlag) -> OpenHow {
+    OpenHow::new()
+        .flags(flags)
+        .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS)
+}
+
+/// Why a directory is not one that only we can write to.
+fn foreign(directory: &OwnedFd) -> io::Result<Option<String>> {
+    let status = fstat(directory)?;
+    let others = status.st_mode & 0o022;
+    Ok(if status.st_uid != geteuid().as_raw() {
+        Some(format!("it belongs to another user ({})", status.st_uid))
+    } else if others != 0 {
+        Some(format!("others may write to it (mode {:o})", status.st_mode & 0o7777))
+    } else {
+        None
+    })
+}
+
+impl Disk for RealDisk {
+    fn list(&self, directory: &Path) -> io::Result<Vec<Listed>> {
+        let directory = self.directory(directory)?;
+        let mut listed = vec![];
+        for entry in std::fs::read_dir(format!("/proc/self/fd/{}", directory.as_raw_fd()))? {
+            let entry = entry?;
+            let metadata = match entry.metadata() {
+                Ok(metadata) => metadata,
+                // Files come and go.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            let kind = match metadata.file_type() {
+                of if of.is_file() => Kind::File,
+                of if of.is_dir() => Kind::Directory,
+                _ => Kind::Other,
+            };
+            let seconds = metadata.mtime().saturating_mul(1_000_000_000);
+            listed.push(Listed {
+                name: entry.file_name(),
+                kind,
+                bytes: metadata.len(),
+                modified: Utc::from_ns(seconds.saturating_add(metadata.mtime_nsec())),
+            });
+        }
+        listed.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        Ok(listed)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn ReadAt>> {
+        let (directory, name) = self.place(path)?;
+        // Not even opened: a device may do something then.
+        let status = fstatat(&directory, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+        if SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+        }
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let file = File::from(openat2(directory, name, how(flags))?);
+        Ok(Arc::new(file))
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn Output>> {
+        let (directory, name) = self.place(path)?;
+        if let Err(error) = unlinkat(&directory, name, UnlinkatFlags::NoRemoveDir)
+            && error != nix::errno::Errno::ENOENT
+        {
+            return Err(error.into());
+        }
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+        let how = how(flags).mode(Mode::from_bits_truncate(0o600));
+        Ok(Box::new(File::from(openat2(directory, name, how)?)))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let (from, name) = self.place(from)?;
+        let (to, new_name) = self.place(to)?;
+        Ok(renameat(from.as_fd(), name, to.as_fd(), new_name)?)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let (directory, name) = self.place(path)?;
+        Ok(unlinkat(directory, name, UnlinkatFlags::NoRemoveDir)?)
+    }
+
+    fn remove_directory(&self, path: &Path) -> io::Result<()> {
+        let (directory, name) = self.place(path)?;
+        Ok(unlinkat(directory, name, UnlinkatFlags::RemoveDir)?)
+    }
+
+    fn make_directory(&self, path: &Path) -> io::Result<()> {
+        let (directory, name) = self.place(path)?;
+        match mkdirat(directory, name, Mode::S_IRWXU) {
+            Err(error) if error != nix::errno::Errno::EEXIST => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        File::from(self.directory(path)?).sync_all()
+    }
+}
+
+impl ReadAt for File {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut read = 0;
+        while read < buffer.len() {
+            match std::os::unix::fs::FileExt::read_at(
+                self,
+                &mut buffer[read..],
+                offset + read as u64,
+            ) {
+                Ok(0) => break,
+                Ok(more) => read += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(read)
+    }
+}
+
+impl Output for File {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_all()
+    }
+}
+
+/// All bytes of a file that should have few.
+pub(super) fn read_small(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
+    const MOST: u64 = 16 << 20;
+    let file = disk.open(path)?;
+    let length = file.len()?;
+    if length > MOST {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+    let read = file.read_at(&mut bytes, 0)?;
+    bytes.truncate(read);
+    Ok(bytes)
+}
+
+/// Removes a directory and all that is in it.
+pub(super) fn remove_all(disk: &dyn Disk, directory: &Path) -> io::Result<()> {
+    for entry in disk.list(directory)? {
+        let path = directory.join(&entry.name);
+        match entry.kind {
+            Kind::Directory => remove_all(disk, &path)?,
+            _ => disk.remove(&path)?,
+        }
+    }
+    disk.remove_directory(directory)
+}
+
+/// Bytes of all files in a directory and in those within it. Files come and go while they are measured.
+pub(super) fn bytes_under(disk: &dyn Disk, directory: &Path) -> io::Result<u64> {
+    let entries = match disk.list(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        entries => entries?,
+    };
+    let mut bytes = 0;
+    for entry in entries {
+        bytes += match entry.kind {
+            Kind::Directory => bytes_under(disk, &directory.join(&entry.name))?,
+            _ => entry.bytes,
+        };
+    }
+    Ok(bytes)
+}

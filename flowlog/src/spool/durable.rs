@@ -1,0 +1,119 @@
+//! Small files that must not be lost: checked by a CRC, and each of them twice.
+//!
+//! ```text
+//! {"format":2,"serial":7,"value":{…}}
+//! crc32 1a2b3c4d
+//! ```
+
+use std::{io, path::Path};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::{
+    Error, UNFINISHED,
+    disk::{Disk, read_small},
+};
+
+/// The version of the spool that this flowlog writes. Version 1 had no number.
+pub const FORMAT: u32 = 2;
+
+/// What was read of a small file.
+#[derive(Debug)]
+pub(super) enum Small<T> {
+    /// The newest sound copy.
+    Sound(T),
+    /// There is neither copy.
+    Absent,
+    /// There is something, and no copy of it is sound.
+    Damaged,
+}
+
+#[derive(Serialize)]
+struct Envelope<'a, T> {
+    format: u32,
+    serial: u64,
+    value: &'a T,
+}
+
+#[derive(Deserialize)]
+struct Sealed {
+    format: u32,
+    #[serde(default)]
+    serial: u64,
+    #[serde(default)]
+    value: serde_json::Value,
+}
+
+const COPY: &str = "copy";
+
+/// Writes both copies, one after the other, so that one of them is sound at any time.
+pub(super) fn write<T: Serialize>(
+    disk: &dyn Disk,
+    path: &Path,
+    serial: u64,
+    value: &T,
+) -> Result<(), Error> {
+    let envelope = Envelope { format: FORMAT, serial, value };
+    let mut bytes = serde_json::to_vec(&envelope)
+        .map_err(|source| Error::Header { path: path.to_owned(), source })?;
+    bytes.push(b'\n');
+    let check = crc32fast::hash(&bytes);
+    bytes.extend_from_slice(format!("crc32 {check:08x}\n").as_bytes());
+    for path in [path.to_owned(), path.with_extension(COPY)] {
+        write_copy(disk, &path, &bytes).map_err(Error::io("write", &path))?;
+    }
+    Ok(())
+}
+
+fn write_copy(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension(UNFINISHED);
+    let written = disk.create(&temporary).and_then(|mut file| {
+        file.write(bytes)?;
+        file.sync()?;
+        disk.rename(&temporary, path)
+    });
+    if written.is_err() {
+        // Room for the next attempt.
+        disk.remove(&temporary).unwrap_or_default();
+    }
+    written?;
+    disk.sync_directory(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Reads the newer one of the sound copies.
+pub(super) fn read<T: DeserializeOwned>(
+    disk: &dyn Disk,
+    path: &Path,
+) -> Result<(Small<T>, u64), Error> {
+    let mut newest: Option<(u64, T)> = None;
+    let mut is_there = false;
+    for path in [path.to_owned(), path.with_extension(COPY)] {
+        let bytes = match read_small(disk, &path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            // The other copy may be readable.
+            bytes => bytes.unwrap_or_default(),
+        };
+        is_there = true;
+        let Some(sealed) = unseal(&bytes) else { continue };
+        if sealed.format > FORMAT {
+            return Err(Error::Newer { path, format: sealed.format });
+        }
+        if let Ok(value) = serde_json::from_value(sealed.value)
+            && newest.as_ref().is_none_or(|(serial, _)| sealed.serial > *serial)
+        {
+            newest = Some((sealed.serial, value));
+        }
+    }
+    Ok(match newest {
+        Some((serial, value)) => (Small::Sound(value), serial),
+        None if is_there => (Small::Damaged, 0),
+        None => (Small::Absent, 0),
+    })
+}
+
+fn unseal(bytes: &[u8]) -> Option<Sealed> {
+    const CHECK: usize = "crc32 01234567\n".len();
+    let (json, check) = bytes.split_at_checked(bytes.len().checked_sub(CHECK)?)?;
+    let expected = format!("crc32 {:08x}\n", crc32fast::hash(json));
+    (check == expected.as_bytes()).then(|| serde_json::from_slice(json).ok())?
+}

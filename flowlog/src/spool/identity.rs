@@ -1,0 +1,274 @@
+//! Whose a spool is, and what became of the epochs that are not in it any more.
+//!
+//! Every number of a numbering, from its first to its last, is in a run of the spool, or was shown to
+//! be in the store, or is known to be lost: then some epoch tells of it as a gap.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    EpochSet, Error,
+    disk::SharedDisk,
+    durable::{self, Small},
+    planted::{Bug, planted},
+};
+use crate::{
+    aggregate::ledger::{Gap, GapReason},
+    clock::Utc,
+};
+
+/// What a spool knows beside its runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Whose numbers its epochs have now.
+    pub numbering: String,
+    /// The gateway that counts now.
+    pub gateway: String,
+    /// The machine that counts now.
+    pub machine: String,
+    /// The numberings that there were, and have something to be remembered of.
+    pub numberings: BTreeMap<String, Numbering>,
+    /// What was lost.
+    pub lost: Vec<Lost>,
+}
+
+/// What became of the epochs of a numbering.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Numbering {
+    /// Its first number; `None` before there is one.
+    pub first: Option<u64>,
+    /// Its last number; `None` while it goes on.
+    pub last: Option<u64>,
+    /// Those that the store has for good.
+    pub stored: EpochSet,
+    /// When the last of them ended.
+    pub stored_until_ns: i64,
+    /// When the first epoch of the numbering began.
+    pub opened_ns: i64,
+    /// When the last one ended, where the numbering has.
+    pub until_ns: Option<i64>,
+}
+
+/// A time whose counts are not there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lost {
+    /// Whose numbers these are.
+    pub numbering: String,
+    /// The numbers; none where nobody counted.
+    pub epochs: EpochSet,
+    /// Since when, nanoseconds of UTC.
+    pub start_ns: i64,
+    /// Until when.
+    pub end_ns: i64,
+    /// Why.
+    pub reason: GapReason,
+    /// Names of interfaces that were counted.
+    pub interfaces: Vec<String>,
+    /// Numbering and number of the epoch that tells of it; `None` until one does.
+    pub told_by: Option<(String, u64)>,
+    /// Name of the gateway that counted.
+    pub gateway: String,
+    /// The store that may have some of it; `None` is the configured one.
+    pub store: Option<String>,
+    /// Whether the store was asked. Before that nothing is told, since it may have all of it.
+    pub is_settled: bool,
+}
+
+impl Lost {
+    /// The time, as the ledger tells it.
+    #[must_use]
+    pub fn gap(&self) -> Gap {
+        Gap::between(Utc::from_ns(self.start_ns), Utc::from_ns(self.end_ns), self.reason)
+    }
+}
+
+impl Identity {
+    /// What is known of a numbering.
+    pub fn of(&mut self, numbering: &str) -> &mut Numbering {
+        self.numberings.entry(numbering.to_owned()).or_default()
+    }
+
+    /// The lost epochs of a numbering.
+    #[must_use]
+    pub fn lost_of(&self, numbering: &str) -> EpochSet {
+        let of = self.lost.iter().filter(|lost| lost.numbering == numbering);
+        of.fold(EpochSet::default(), |all, lost| all.union(&lost.epochs))
+    }
+
+    /// These epochs of a numbering were found after all: where no epoch told otherwise, they are not lost.
+    pub fn found(&mut self, numbering: &str, held: &EpochSet) {
+        for lost in self.lost.iter_mut().filter(|lost| lost.numbering == numbering) {
+            if lost.told_by.is_none() && lost.epochs.meets(held) {
+                lost.epochs = lost.epochs.minus(held);
+                if lost.epochs.is_empty() {
+                    // Nothing is left of it.
+                    lost.told_by = Some((String::new(), 0));
+                }
+            }
+        }
+        self.lost.retain(|lost| lost.told_by.as_ref().is_none_or(|(by, _)| !by.is_empty()));
+    }
+
+    /// The epochs of a numbering that some epoch told to be lost.
+    #[must_use]
+    pub fn told_of(&self, numbering: &str) -> EpochSet {
+        let of = self.lost.iter().filter(|lost| lost.numbering == numbering);
+        let told = of.filter(|lost| lost.told_by.is_some());
+        told.fold(EpochSet::default(), |all, lost| all.union(&lost.epochs))
+    }
+
+    /// The numbering in which a number was counted, as far as that is known.
+    #[must_use]
+    pub fn numbering_of(&self, number: u64) -> Option<&String> {
+        let begun = self.numberings.iter().filter_map(|(numbering, known)| {
+            Some((known.first.filter(|first| *first <= number)?, numbering))
+        });
+        begun.max().map(|(_, numbering)| numbering)
+    }
+
+    /// These epochs are in the store for good, and with them what they told.
+    pub fn stored(&mut self, numbering: &str, epochs: &EpochSet, until: Utc) {
+        if planted(Bug::NoStored) {
+            return;
+        }
+        let known = self.of(numbering);
+        known.stored = known.stored.union(epochs);
+        known.stored_until_ns = known.stored_until_ns.max(until.ns());
+        self.lost.retain(|lost| {
+            !lost.told_by.as_ref().is_some_and(|(of, number)| {
+                of == numbering && epochs.meets(&EpochSet::range(*number, *number))
+            })
+        });
+    }
+
+    /// These epochs are lost, and with them what they told.
+    pub fn lose(&mut self, lost: Lost) {
+        if planted(Bug::NoLost) {
+            return;
+        }
+        let is_lost = |(numbering, number): &(String, u64)| {
+            *numbering == lost.numbering && lost.epochs.meets(&EpochSet::range(*number, *number))
+        };
+        for before in &mut self.lost {
+            if before.told_by.as_ref().is_some_and(is_lost) {
+                before.told_by = None;
+            }
+        }
+        self.lost.push(lost);
+    }
+
+    /// The store was asked for something that is lost: it has these epochs, and what was counted in these
+    /// times. The rest is a gap, or several.
+    pub fn settle(&mut self, lost: &Lost, stored: &EpochSet, counted: &[(i64, i64)]) {
+        let Some(place) = self.lost.iter().position(|known| known == lost) else { return };
+        let lost = self.lost.remove(place);
+        let epochs = lost.epochs.minus(stored);
+        if !lost.epochs.is_empty() {
+            let found = lost.epochs.minus(&epochs);
+            let known = self.of(&lost.numbering);
+            if found.last() > known.stored.last() {
+                known.stored_until_ns = known.stored_until_ns.max(lost.end_ns);
+            }
+            known.stored = known.stored.union(&found);
+            if epochs.is_empty() {
+                return;
+            }
+        }
+        let times = without((lost.start_ns, lost.end_ns), counted);
+        for (place, (start_ns, end_ns)) in times.into_iter().enumerate() {
+            // The first one stands for the numbers.
+            let epochs = if place == 0 { epochs.clone() } else { EpochSet::default() };
+            self.lost.push(Lost { epochs, start_ns, end_ns, is_settled: true, ..lost.clone() });
+        }
+    }
+
+    /// Ends the current numbering and begins another one.
+    pub fn begin(&mut self, first: Option<u64>, last_of_before: Option<(u64, Utc)>) {
+        let before = self.numbering.clone();
+        if let Some(known) = self.numberings.get_mut(&before) {
+            known.last = last_of_before.map(|(last, _)| last).or(known.last);
+            known.until_ns = last_of_before.map(|(_, until)| until.ns()).or(known.until_ns);
+        }
+        self.numbering = random();
+        let numbering = self.numbering.clone();
+        self.of(&numbering).first = first;
+    }
+}
+
+/// What is left of a time without others; its end, where nothing is.
+fn without((start, end): (i64, i64), others: &[(i64, i64)]) -> Vec<(i64, i64)> {
+    let mut others = others.to_vec();
+    others.sort_unstable();
+    let mut left = vec![];
+    let mut from = start;
+    for (other_start, other_end) in others {
+        if other_start > from {
+            left.push((from, other_start.min(end)));
+        }
+        from = from.max(other_end);
+        if from >= end {
+            break;
+        }
+    }
+    if from < end {
+        left.push((from, end));
+    }
+    left.retain(|(start, end)| start < end);
+    if left.is_empty() {
+        left.push((end, end));
+    }
+    left
+}
+
+/// 128 random bits, in hexadecimal digits.
+#[must_use]
+pub fn random() -> String {
+    format!("{:032x}", fastrand::u128(..))
+}
+
+/// What tells this machine from others, without telling which it is.
+#[must_use]
+pub fn machine() -> String {
+    let id = std::fs::read("/etc/machine-id").unwrap_or_default();
+    let id = id.trim_ascii();
+    if id.is_empty() {
+        return String::new();
+    }
+    crate::encode::metadata::sha256(&[b"flowlog spool ", id].concat())[..32].to_owned()
+}
+
+/// An identity, and how durable it is.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) identity: Identity,
+    /// What is on the disk.
+    written: Option<Identity>,
+    serial: u64,
+    path: PathBuf,
+    /// Whether there was one and none of its copies is sound.
+    pub(super) was_damaged: bool,
+}
+
+impl Kept {
+    pub(super) fn read(disk: &SharedDisk, path: PathBuf) -> Result<Self, Error> {
+        let (read, serial) = durable::read::<Identity>(&**disk, &path)?;
+        let was_damaged = matches!(read, Small::Damaged);
+        let written = if let Small::Sound(identity) = read { Some(identity) } else { None };
+        let identity = written.clone().unwrap_or_default();
+        Ok(Self { identity, written, serial, path, was_damaged })
+    }
+
+    /// Makes it durable as it is.
+    pub(super) fn write(&mut self, disk: &SharedDisk) -> Result<(), Error> {
+        if self.written.as_ref() == Some(&self.identity) {
+            return Ok(());
+        }
+        // Whatever comes of it, what is on the disk is not known any more.
+        self.written = None;
+        self.serial += 1;
+        durable::write(&**disk, &self.path, self.serial, &self.identity)?;
+        self.written = Some(self.identity.clone());
+        Ok(())
+    }
+}

@@ -1,0 +1,422 @@
+//! A random history, and what must be true after it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+use parquet::{
+    file::reader::{FileReader as _, SerializedFileReader},
+    record::Field,
+};
+
+use super::{
+    disk::{BadDisk, Fault, ModelDisk, ROOT},
+    store::Trouble,
+    world::{MINUTE, World},
+};
+
+type Objects = BTreeMap<object_store::path::Path, Bytes>;
+
+/// What is in stores.
+#[derive(Clone, Debug, Default)]
+struct Found {
+    /// Packets of each epoch's own flow.
+    packets: BTreeMap<u32, i64>,
+    /// Times of which the ledger states that nothing is recorded.
+    gaps: BTreeSet<(i64, i64)>,
+    /// Packets in rows of flows, and seen by the ledger.
+    rows: i64,
+    seen: i64,
+}
+
+/// Something that nothing may be known of in the end.
+#[derive(Default)]
+struct Excused(BTreeSet<u32>);
+
+/// Plays a history; an error describes what is wrong after it.
+pub(super) fn play(seed: u64, bad_disk: Option<BadDisk>, clears_early: bool) -> Result<(), String> {
+    let mut world = World::new(seed);
+    world.disk.set_bad(bad_disk);
+    world.clears_early = clears_early;
+    let mut history = History {
+        world,
+        excused: Excused::default(),
+        backup: None,
+        before: None,
+        told: vec![],
+        is_exact: true,
+    };
+    history.world.start();
+    for _ in 0..history.world.random.usize(8..40) {
+        history.step();
+    }
+    history.finish();
+    history.check().map_err(|wrong| format!("seed {seed}: {wrong}\n{}", history.told.join("\n")))
+}
+
+struct History {
+    world: World,
+    excused: Excused,
+    backup: Option<ModelDisk>,
+    before: Option<(&'static str, Objects)>,
+    told: Vec<String>,
+    /// Whether every gap must be one: a spool that was set back does not know what it had done.
+    is_exact: bool,
+}
+
+impl History {
+    fn tell(&mut self, what: impl Into<String>) {
+        let minutes = self.world.now / MINUTE % 1440;
+        self.told.push(format!("{:02}:{:02} {}", minutes / 60, minutes % 60, what.into()));
+    }
+
+    fn step(&mut self) {
+        let choice = self.world.random.u8(..100);
+        let what = match choice {
+            0..40 => self.count(),
+            40..55 => {
+                self.world.publish(None);
+                "publish".to_owned()
+            }
+            55..60 => self.end(),
+            60..68 => {
+                self.world.start();
+                "start".to_owned()
+            }
+            68..80 => self.trouble_of_disk(),
+            80..88 => self.trouble_of_store(),
+            88..94 => self.damage(),
+            94..97 => self.configure(),
+            _ => self.set_back(),
+        };
+        self.tell(what);
+        if !self.world.is_running() && self.world.random.bool() {
+            self.world.start();
+            self.tell("start");
+        }
+    }
+
+    fn count(&mut self) -> String {
+        let seconds = match self.world.random.u8(..20) {
+            0 => 1800,
+            1..4 => 300,
+            _ => self.world.random.i64(5..40),
+        };
+        self.world.advance(seconds * 1_000_000_000);
+        self.world.drain();
+        format!("{seconds} s, drain")
+    }
+
+    fn end(&mut self) -> String {
+        match self.world.random.u8(..4) {
+            0 => {
+                self.world.kill();
+                "kill".to_owned()
+            }
+            1 => {
+                self.world.lose_power();
+                "power loss".to_owned()
+            }
+            _ => {
+                self.world.stop();
+                "stop".to_owned()
+            }
+        }
+    }
+
+    fn trouble_of_disk(&mut self) -> String {
+        let random = &mut self.world.random;
+        let after = random.u64(..60);
+        let disk = &self.world.disk;
+        match random.u8(..10) {
+            0 => {
+                disk.set_read_only(Some(libc::ENOSPC));
+                "disk full".to_owned()
+            }
+            1 => {
+                disk.set_read_only(Some(libc::EROFS));
+                "disk read only".to_owned()
+            }
+            2 | 3 => {
+                disk.set_read_only(None);
+                "disk well again".to_owned()
+            }
+            4 => {
+                let limits = [u64::MAX, 2_000, 6_000];
+                self.world.limit = limits[random.usize(..3)];
+                format!("limit {}", self.world.limit)
+            }
+            5 | 6 => {
+                let errors = [libc::EIO, libc::ENOSPC, libc::EMFILE, libc::EACCES];
+                let code = errors[random.usize(..4)];
+                disk.set_fault(after, Fault::Error(code));
+                format!("error {code} after {after} operations")
+            }
+            _ => {
+                disk.set_fault(after, Fault::Kill);
+                format!("kill after {after} operations")
+            }
+        }
+    }
+
+    fn trouble_of_store(&mut self) -> String {
+        let random = &mut self.world.random;
+        let url = ["mem://one/", "mem://two/"][random.usize(..2)];
+        let store = &self.world.stores[url];
+        match random.u8(..8) {
+            0 => store.set_away(true),
+            1 | 2 => store.be_sound(),
+            3 | 4 => store.set_trouble(random.u64(..12), Trouble::Lie),
+            5 => store.set_trouble(random.u64(..12), Trouble::Before),
+            _ => store.set_trouble(random.u64(..12), Trouble::After),
+        }
+        format!("trouble of {url}")
+    }
+
+    /// The paths of files of the spool, but for the second copies of small ones.
+    fn files(&self) -> Vec<PathBuf> {
+        let mut files = self.world.disk.files();
+        files.retain(|path| path.extension().is_none_or(|extension| extension != "copy"));
+        files
+    }
+
+    fn damage(&mut self) -> String {
+        let files = self.files();
+        if files.is_empty() {
+            return "nothing to damage".to_owned();
+        }
+        let random = &mut self.world.random;
+        let path = files[random.usize(..files.len())].clone();
+        let disk = self.world.disk.clone();
+        let name = path.display();
+        match random.u8(..6) {
+            0 | 1 => {
+                let bit = random.usize(..);
+                disk.damage(&path, |bytes| {
+                    if !bytes.is_empty() {
+                        let at = bit % (bytes.len() * 8);
+                        bytes[at / 8] ^= 1 << (at % 8);
+                    }
+                });
+                format!("a bit of {name}")
+            }
+            2 => {
+                let length = random.usize(..);
+                disk.damage(&path, |bytes| bytes.truncate(length % (bytes.len() + 1)));
+                format!("end of {name}")
+            }
+            3 => {
+                disk.delete(&path);
+                format!("delete {name}")
+            }
+            4 => {
+                let bytes = disk.read(&path).unwrap_or_default();
+                let directory =
+                    if random.bool() { path.parent().unwrap() } else { Path::new("/spool/epochs") };
+                let file_name = path.file_name().unwrap().to_string_lossy().into_owned();
+                let copy = directory.join(format!("0{file_name}"));
+                disk.put(&copy, Some(bytes));
+                format!("copy {name} to {}", copy.display())
+            }
+            _ => {
+                let directory = ["epochs", "files", ""][random.usize(..3)];
+                let stray = ["00000000000000000000.run", "notes.txt", "9.unfinished"];
+                let stray = Path::new(ROOT).join(directory).join(stray[random.usize(..3)]);
+                let content = random.bool().then(|| b"stray".to_vec());
+                disk.put(&stray, content);
+                format!("stray {}", stray.display())
+            }
+        }
+    }
+
+    fn configure(&mut self) -> String {
+        self.world.stop();
+        let random = &mut self.world.random;
+        if random.bool() {
+            self.world.gateway = ["gw1", "gw2"][random.usize(..2)];
+        } else {
+            self.world.store = ["mem://one/", "mem://two/"][random.usize(..2)];
+        }
+        self.world.start();
+        format!("now {} to {}", self.world.gateway, self.world.store)
+    }
+
+    /// Copies of spool and stores are made, and put in the place of what there is.
+    fn set_back(&mut self) -> String {
+        match self.world.random.u8(..6) {
+            0 => {
+                self.backup = Some(self.world.disk.copy());
+                "back up the spool".to_owned()
+            }
+            1 | 2 => {
+                let Some(backup) = self.backup.clone() else { return "no backup".to_owned() };
+                self.world.kill();
+                // What was in no store, and in this spool, is gone with it.
+                let stored = self.found();
+                let lost = self.world.truth.keys().filter(|uid| !stored.packets.contains_key(uid));
+                self.excused.0.extend(lost);
+                self.world.disk.restore(&backup);
+                self.is_exact = false;
+                "restore the spool".to_owned()
+            }
+            3 => {
+                let url = self.world.store;
+                self.before = Some((url, self.world.stores[url].all()));
+                format!("back up {url}")
+            }
+            4 => {
+                let Some((url, before)) = self.before.clone() else { return "no copy".to_owned() };
+                self.losing(|world| world.stores[url].restore(&before));
+                format!("restore {url}")
+            }
+            _ => {
+                let url = self.world.store;
+                let flows: Vec<_> = self.world.stores[url].all().into_keys().collect();
+                if flows.is_empty() {
+                    return "nothing to lose".to_owned();
+                }
+                let one = flows[self.world.random.usize(..flows.len())].to_string();
+                let pair = one.replacen("ledger/", "flows/", 1);
+                self.losing(|world| {
+                    for path in [pair.replacen("flows/", "ledger/", 1), pair.clone()] {
+                        world.stores[url].remove(&path.into());
+                    }
+                });
+                format!("delete {pair} and its ledger")
+            }
+        }
+    }
+
+    /// What a store loses nobody else can know, unless the spool still has it.
+    fn losing(&mut self, change: impl FnOnce(&World)) {
+        let before = self.found();
+        change(&self.world);
+        let after = self.found();
+        let gone = before.packets.keys().filter(|uid| !after.packets.contains_key(uid));
+        self.excused.0.extend(gone);
+        for gap in before.gaps.difference(&after.gaps) {
+            let within = self.world.truth.iter().filter(|(_, truth)| {
+                truth.opened / 1_000_000 < gap.1 && gap.0 < truth.closed / 1_000_000
+            });
+            self.excused.0.extend(within.map(|(uid, _)| *uid));
+        }
+        // A gap that was told in what came back is told by nobody any more, or twice.
+        self.is_exact = false;
+    }
+
+    /// All is well, for long enough.
+    fn finish(&mut self) {
+        self.world.disk.set_read_only(None);
+        self.world.limit = u64::MAX;
+        self.world.stores.values().for_each(super::store::ModelStore::be_sound);
+        if self.world.is_running() {
+            self.world.stop();
+        }
+        self.world.disk.revive();
+        self.tell("all is well");
+        for _ in 0..3 {
+            self.world.start();
+            for minutes in [1, 61, 61, 1] {
+                self.world.advance(minutes * MINUTE);
+                self.world.drain();
+                for _ in 0..6 {
+                    if self.world.publish(None) {
+                        break;
+                    }
+                }
+            }
+            self.world.stop();
+        }
+    }
+
+    fn found(&self) -> Found {
+        let mut found = Found::default();
+        for (path, bytes) in self.world.stores.values().flat_map(|store| store.all()) {
+            let is_ledger = path.as_ref().starts_with("ledger/");
+            let Ok(file) = SerializedFileReader::new(bytes) else { continue };
+            for row in file.get_row_iter(None).unwrap() {
+                let row = row.unwrap();
+                let columns: BTreeMap<&str, &Field> =
+                    row.get_column_iter().map(|(name, field)| (name.as_str(), field)).collect();
+                if is_ledger {
+                    found.add_ledger(&columns);
+                } else {
+                    found.add_flow(&columns);
+                }
+            }
+        }
+        found
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let found = self.found();
+        for (uid, truth) in &self.world.truth {
+            let packets = found.packets.get(uid).copied().unwrap_or(0);
+            let (opened, closed) = (truth.opened / 1_000_000, truth.closed / 1_000_000);
+            if packets > 1 {
+                return Err(format!(
+                    "epoch {uid} ({opened} to {closed}) is stored {packets} times"
+                ));
+            }
+            let is_named = covers(&found.gaps, opened, closed);
+            if packets == 0 && truth.is_drained && !is_named && !self.excused.0.contains(uid) {
+                return Err(format!(
+                    "epoch {uid} ({opened} to {closed}) is missing without a word"
+                ));
+            }
+            let in_gap = found.gaps.iter().any(|gap| gap.0 + 1 < closed && opened + 1 < gap.1);
+            if packets == 1 && in_gap && self.is_exact {
+                return Err(format!(
+                    "epoch {uid} ({opened} to {closed}) is stored, and in a gap: {:?}",
+                    found.gaps
+                ));
+            }
+        }
+        if found.rows != found.seen {
+            return Err(format!("{} packets in flows, {} in the ledger", found.rows, found.seen));
+        }
+        Ok(())
+    }
+}
+
+/// Whether gaps cover all of a time.
+fn covers(gaps: &BTreeSet<(i64, i64)>, opened: i64, closed: i64) -> bool {
+    let mut until = opened;
+    for (start, end) in gaps {
+        if *start <= until + 1 {
+            until = until.max(*end);
+        }
+    }
+    until + 1 >= closed
+}
+
+impl Found {
+    fn add_flow(&mut self, columns: &BTreeMap<&str, &Field>) {
+        let packets = number(columns["packets_up"]);
+        self.rows += packets;
+        let Field::Str(remote) = columns["remote_ip"] else { return };
+        let Ok(remote) = remote.parse::<std::net::Ipv4Addr>() else { return };
+        if remote.octets()[0] == 10 {
+            *self.packets.entry(u32::from(remote) & 0x00ff_ffff).or_default() += packets;
+        }
+    }
+
+    fn add_ledger(&mut self, columns: &BTreeMap<&str, &Field>) {
+        self.seen += number(columns["packets_seen"]);
+        if let (Field::TimestampMillis(start), Field::TimestampMillis(end)) =
+            (columns["gap_start"], columns["gap_end"])
+        {
+            self.gaps.insert((*start, *end));
+        }
+    }
+}
+
+fn number(field: &Field) -> i64 {
+    match field {
+        Field::ULong(number) => i64::try_from(*number).unwrap(),
+        Field::Long(number) => *number,
+        _ => 0,
+    }
+}

@@ -1,0 +1,230 @@
+//! Reading what there is in a spool: names, headers, small files. Nothing is changed.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use super::super::{
+    EpochSet, Error, IDENTITY, RUN, Spool, UNFINISHED,
+    aside::DAMAGED_1,
+    disk::{Kind, SharedDisk, read_small, remove_all},
+    durable::{self, Small},
+    files::About,
+    name::RunName,
+    planted::{Bug, planted},
+    run::Run,
+};
+use crate::telemetry::with_causes;
+
+/// What is in a spool.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    pub(super) epochs: Vec<Seen>,
+    pub(super) directories: Vec<Directory>,
+    /// Names beside the directories of files that are none.
+    pub(super) strangers: Vec<PathBuf>,
+}
+
+/// A name in a directory of runs.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) path: PathBuf,
+    pub(super) name: Option<RunName>,
+    pub(super) content: Content,
+}
+
+/// What it stands for.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// A run whose header is sound.
+    Run(Box<Run>),
+    /// Something that was being written.
+    Unfinished,
+    /// A run that is not what was written; its header, where that is sound.
+    Damaged(Option<Box<Run>>),
+    /// A run that version 1 found damaged, and left where it is.
+    DamagedBefore,
+    /// A run of a newer version, or one that cannot be read at the moment.
+    Untouchable,
+    /// Nothing of ours.
+    Foreign,
+}
+
+/// A directory of a file of the store.
+#[derive(Debug)]
+pub(super) struct Directory {
+    pub(super) path: PathBuf,
+    /// What it states to be.
+    pub(super) about: Option<About>,
+    /// Beginning of the hour and lineage, by its name.
+    pub(super) by_name: Option<(i64, String)>,
+    pub(super) runs: Vec<Seen>,
+}
+
+/// The small file of version 1.
+const ABOUT_1: &str = "about.json";
+
+/// Looks at a spool.
+pub(super) fn look(spool: &Spool) -> Listing {
+    let mut listing =
+        Listing { epochs: look_at_runs(spool, &spool.epochs_directory()), ..Listing::default() };
+    let files = spool.files_directory();
+    let entries = spool.disk.list(&files).map_err(Error::io("list", &files));
+    for entry in entries.unwrap_or_else(nothing) {
+        let path = files.join(&entry.name);
+        if entry.kind == Kind::Directory {
+            listing.directories.push(look_at_file(spool, path));
+        } else {
+            listing.strangers.push(path);
+        }
+    }
+    listing.check_what_overlaps();
+    listing
+}
+
+/// Whether this is the name of a file that states what a directory is.
+pub(super) fn is_small_file(name: &std::ffi::OsStr) -> bool {
+    [IDENTITY, "identity.copy", ABOUT_1].iter().any(|ours| name == *ours)
+}
+
+fn nothing<T>(error: Error) -> Vec<T> {
+    match error {
+        Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {}
+        error => tracing::warn!("{}", with_causes(&error)),
+    }
+    vec![]
+}
+
+fn look_at_runs(spool: &Spool, directory: &Path) -> Vec<Seen> {
+    let entries = spool.disk.list(directory).map_err(Error::io("list", directory));
+    let entries = entries.unwrap_or_else(nothing).into_iter();
+    let entries = entries.filter(|entry| !is_small_file(&entry.name));
+    entries
+        .map(|entry| {
+            let path = directory.join(&entry.name);
+            let extension = path.extension().unwrap_or_default().to_owned();
+            let content = match entry.kind {
+                Kind::File if extension == UNFINISHED => Content::Unfinished,
+                Kind::File if extension == RUN => open(&spool.disk, &path),
+                Kind::File if extension == DAMAGED_1 => Content::DamagedBefore,
+                _ => Content::Foreign,
+            };
+            Seen { name: RunName::parse(&path), path, content }
+        })
+        .collect()
+}
+
+fn open(disk: &SharedDisk, path: &Path) -> Content {
+    // Once more, as a disk may have stumbled.
+    let opened = Run::open(disk, path).or_else(|_| Run::open(disk, path));
+    match opened {
+        Ok(run) => Content::Run(Box::new(run)),
+        Err(error @ Error::Newer { .. }) => {
+            tracing::warn!("{}", with_causes(&error));
+            Content::Untouchable
+        }
+        Err(error) => {
+            tracing::error!("{}", with_causes(&error));
+            if is_passing(&error) { Content::Untouchable } else { Content::Damaged(None) }
+        }
+    }
+}
+
+/// Whether it may be readable another time; a bad sector, and a link in the place of a file, are not.
+fn is_passing(error: &Error) -> bool {
+    let Error::Io { source, .. } = error else { return false };
+    let passing = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EACCES, libc::EPERM];
+    source.raw_os_error().is_some_and(|error| passing.contains(&error))
+}
+
+fn look_at_file(spool: &Spool, path: PathBuf) -> Directory {
+    let by_name = path.file_name().and_then(|name| parse_name(name.to_str()?));
+    let about = match durable::read::<About>(&*spool.disk, &path.join(IDENTITY)) {
+        Ok((Small::Sound(about), _)) => Some(about),
+        Ok((Small::Absent, _)) => about_1(&spool.disk, &path, by_name.as_ref()),
+        Ok((Small::Damaged, _)) | Err(_) => None,
+    };
+    if about.is_none() && planted(Bug::DeleteUnknown) {
+        remove_all(&*spool.disk, &path).unwrap_or_default();
+    }
+    let runs = look_at_runs(spool, &path);
+    Directory { path, about, by_name, runs }
+}
+
+/// What a directory of version 1 states to be. It has no check, but must agree with the name.
+fn about_1(disk: &SharedDisk, path: &Path, by_name: Option<&(i64, String)>) -> Option<About> {
+    let bytes = read_small(&**disk, &path.join(ABOUT_1)).ok()?;
+    let about: About = serde_json::from_slice(&bytes).ok()?;
+    let (hour_ns, lineage) = by_name?;
+    (about.hour_ns == *hour_ns && about.lineage == *lineage).then_some(about)
+}
+
+/// `20261122T09-000-3f62…`
+fn parse_name(name: &str) -> Option<(i64, String)> {
+    let mut words = name.splitn(3, '-');
+    let (hour, _number, lineage) = (words.next()?, words.next()?, words.next()?);
+    let hour: jiff::civil::DateTime = format!("{hour}0000").parse().ok()?;
+    let hour = hour.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
+    Some((crate::clock::Utc::from(hour).ns(), lineage.to_owned()))
+}
+
+impl Listing {
+    fn all(&mut self) -> impl Iterator<Item = &mut Seen> {
+        self.directories.iter_mut().flat_map(|file| &mut file.runs).chain(&mut self.epochs)
+    }
+
+    /// The runs whose header is sound.
+    pub(super) fn runs(&self) -> impl Iterator<Item = &Run> {
+        let seen = self.directories.iter().flat_map(|file| &file.runs).chain(&self.epochs);
+        seen.filter_map(|seen| match &seen.content {
+            Content::Run(run) => Some(&**run),
+            _ => None,
+        })
+    }
+
+    /// Runs of version 1 do not tell whose they are.
+    pub(super) fn fill_in(&mut self, gateway: &str, numbering: &str) {
+        for seen in self.all() {
+            if let Content::Run(run) | Content::Damaged(Some(run)) = &mut seen.content
+                && run.header.numbering.is_empty()
+            {
+                gateway.clone_into(&mut run.header.gateway);
+                numbering.clone_into(&mut run.header.numbering);
+            }
+        }
+        for about in self.directories.iter_mut().filter_map(|file| file.about.as_mut()) {
+            if about.numbering.is_empty() {
+                gateway.clone_into(&mut about.gateway);
+                numbering.clone_into(&mut about.numbering);
+            }
+        }
+    }
+
+    /// Nothing is deleted for being in another run before every byte of that was read.
+    fn check_what_overlaps(&mut self) {
+        if planted(Bug::NoBodyCheck) {
+            return;
+        }
+        let mut met: BTreeMap<String, EpochSet> = BTreeMap::new();
+        let mut twice: BTreeMap<String, EpochSet> = BTreeMap::new();
+        for run in self.runs() {
+            let (held, numbering) = (run.header.held(), &run.header.numbering);
+            let met = met.entry(numbering.clone()).or_default();
+            let common = held.minus(&held.minus(met));
+            let twice = twice.entry(numbering.clone()).or_default();
+            *twice = twice.union(&common);
+            *met = met.union(&held);
+        }
+        for seen in self.all() {
+            let Content::Run(run) = &seen.content else { continue };
+            let is_twice = twice
+                .get(&run.header.numbering)
+                .is_some_and(|twice| twice.meets(&run.header.held()));
+            if is_twice && let Err(error) = run.check() {
+                tracing::error!("{}", with_causes(&error));
+                seen.content = Content::Damaged(Some(run.clone()));
+            }
+        }
+    }
+}
