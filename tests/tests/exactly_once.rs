@@ -3,6 +3,8 @@
 
 #[path = "exactly_once/away.rs"]
 mod away;
+#[path = "exactly_once/hung.rs"]
+mod hung;
 #[path = "exactly_once/rig.rs"]
 mod rig;
 

@@ -45,6 +45,14 @@ fn what_is_no_store_is_refused() {
     for location in ["", "nonsense://x", "s3://"] {
         assert!(Store::open(location).is_err(), "{location}");
     }
+    // What keeps nothing, or what nobody can put to.
+    for location in ["memory:///", "memory:///x", "http://host/x", "https://host/x", "ftp://host/x"]
+    {
+        let refused = Store::open(location).unwrap_err();
+        let why = crate::telemetry::with_causes(&refused);
+        assert!(why.contains("supported are a directory") && why.contains("s3://"), "{why}");
+        assert_eq!(refused.kind(), Kind::Setup);
+    }
 }
 
 #[tokio::test]
