@@ -247,9 +247,9 @@ impl<'a, P: FnMut(usize, usize)> Verification<'a, P> {
 
     fn compare_hours(&mut self) -> Findings {
         let copies = self.copies();
-        let copied: BTreeSet<&Path> = copies.iter().map(|copy| &copy.object).collect();
+        let excluded: BTreeSet<&Path> = copies.iter().map(|copy| &copy.object).collect();
         let stored = self.hours.values().flat_map(|hour| &hour.stored);
-        let stored: Vec<_> = stored.filter(|file| !copied.contains(&file.path)).collect();
+        let stored: Vec<_> = stored.filter(|file| !excluded.contains(&file.path)).collect();
         let findings = continuity::check(&stored);
         self.strangers.retain(|foreign| !matches!(foreign.reason, ForeignReason::Copy(_)));
         self.strangers.extend(copies);

@@ -63,7 +63,9 @@ fn a_directory_without_files_of_flowlog_is_no_balanced_store() {
 fn hours_that_are_missing_amid_others_are_named() {
     let store = store();
     for hour in [1, 2] {
-        files_of_hour(store.path(), hour).iter().for_each(|file| fs::remove_file(file).unwrap());
+        for file in files_of_hour(store.path(), hour) {
+            fs::remove_file(file).unwrap();
+        }
     }
     let (code, report) = json(store.path());
     assert_eq!(code, 1, "{report}");
