@@ -17,6 +17,8 @@ mod ipv4;
 mod ipv6;
 mod transport;
 
+use transport::SCTP;
+
 pub use header::{FirstByte, Header, LinkHeader, VlanTag};
 pub use ipv4::{parse as parse_ipv4, parse_plain as parse_plain_ipv4};
 pub use ipv6::{
@@ -108,6 +110,15 @@ impl Transport {
     #[must_use]
     const fn bare(protocol: u8, partial: u8) -> Self {
         Self { protocol, ports: [0; 4], tcp_flags: 0, partial, header_bytes: 0 }
+    }
+
+    /// Bytes of the transport header in each packet that a super-packet stands for. Only asked of
+    /// those, so that other packets do not pay for it.
+    #[inline(always)]
+    #[must_use]
+    pub const fn repeated_bytes(&self) -> u32 {
+        // Of eight bytes ports are a half; SCTP has a checksum too.
+        if self.protocol == SCTP && self.header_bytes != 0 { 12 } else { self.header_bytes as u32 }
     }
 }
 

@@ -216,7 +216,7 @@ fn wire_counts<const A: usize>(ctx: &TcContext, datagram: &Datagram<A>) -> (u64,
     }
     // SAFETY: the context of a TC program is a valid `__sk_buff`.
     let segments = unsafe { (*ctx.skb.skb).gso_segs };
-    let headers = datagram.header_bytes + u32::from(datagram.transport.header_bytes);
+    let headers = datagram.header_bytes + datagram.transport.repeated_bytes();
     on_the_wire(datagram.bytes, headers, segments, payload)
 }
 

@@ -12,17 +12,21 @@ mod error;
 mod filter;
 mod found;
 mod hook;
+mod inspect;
 pub mod interface;
 mod netlink;
+mod notice;
 mod pins;
 pub mod presence;
 mod program;
+mod refusal;
 pub mod survey;
 mod takeover;
 mod targets;
 mod tcx;
 pub mod uninstall;
 pub mod watch;
+mod witness;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -30,18 +34,26 @@ use std::{
 };
 
 use flowlog_common::{flow::Direction, interface::Interface};
+use serde::Deserialize;
 
-use crate::config::InterfacePattern;
+use crate::{
+    clock::{self, MonotonicNs},
+    config::InterfacePattern,
+};
 pub use bpffs::{reachable, reachable_as_it_is};
+pub use clsact::Discipline;
 pub use control::Control;
 pub use error::Error;
 pub use found::{Contents, Counts, Emptied, Found, Previous};
-use hook::{Before, Hooked};
+use hook::{Attachment, Wanted};
 use interface::{Layer, Link};
+pub use notice::Notice;
 pub use pins::{Kept, OtherGateway, Pins};
-use presence::Presence;
+use presence::{Metered, Presence};
 pub use program::{Loaded, MapSizes, Maps, Program};
+use refusal::Refusals;
 pub use targets::Targets;
+pub use witness::Witness;
 
 /// Where links and maps outlive the daemon, unless somewhere else is named.
 pub const DEFAULT_PINS: &str = "/sys/fs/bpf/flowlog";
@@ -58,6 +70,17 @@ pub enum AttachMode {
     Clsact,
 }
 
+/// Where the program is at a hook, among those of others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    /// Before all others: what they drop or redirect is counted.
+    #[default]
+    First,
+    /// Behind all others: what they drop, redirect or pass for good is not counted.
+    Last,
+}
+
 /// What a scan found changed.
 #[derive(Debug, Default)]
 pub struct Changes {
@@ -67,44 +90,68 @@ pub struct Changes {
     pub detached: Vec<String>,
     /// Interfaces that match but cannot be counted.
     pub failed: Vec<Error>,
+    /// What else somebody should know.
+    pub notices: Vec<Notice>,
 }
 
 /// The loaded program and the interfaces that it is attached to.
 pub struct Capture {
     program: Program,
     mode: AttachMode,
+    order: Order,
     presence: Arc<Presence>,
-    attached: HashMap<String, Attached>,
-    /// Kernel indexes that failed, so that one failure is reported once.
-    refused: HashMap<String, u32>,
+    witness: Witness,
+    /// By kernel index.
+    attached: HashMap<u32, Counted>,
+    refused: Refusals,
     /// Kernel indexes of interfaces that had no clsact before it was needed here.
     own_clsacts: HashSet<u32>,
     /// Whether what the daemon before left attached was looked at.
     took_over: bool,
 }
 
-struct Attached {
-    kernel_index: u32,
+/// An interface that is counted.
+struct Counted {
+    link: Link,
     layer: Layer,
-    hooked: Vec<(Direction, Hooked)>,
+    hooks: Vec<Guarded>,
+}
+
+/// The program at a hook.
+struct Guarded {
+    direction: Direction,
+    attachment: Attachment,
+    /// When it was last seen there.
+    seen: MonotonicNs,
+    rank: inspect::Rank,
+}
+
+impl Guarded {
+    fn new(direction: Direction, attachment: Attachment) -> Self {
+        let seen = clock::monotonic_coarse();
+        Self { direction, attachment, seen, rank: inspect::Rank::default() }
+    }
 }
 
 impl Capture {
     /// Takes over a loaded program.
     #[must_use]
-    pub fn new(program: Program, mode: AttachMode, presence: Arc<Presence>) -> Self {
+    pub fn new(program: Program, mode: AttachMode, order: Order, presence: Arc<Presence>) -> Self {
         Self {
             program,
             mode,
+            order,
             presence,
+            witness: Witness::open(),
             attached: HashMap::new(),
-            refused: HashMap::new(),
+            refused: Refusals::default(),
             own_clsacts: HashSet::new(),
             took_over: false,
         }
     }
 
-    /// Attaches to the interfaces that match and forgets those that are gone.
+    /// Attaches to the interfaces that match, forgets those that are gone, and sees to it that the
+    /// program is still where it was. To be called in every drain interval, and when interfaces change.
     pub fn scan(&mut self, patterns: &[InterfacePattern]) -> Result<Changes, Error> {
         let links = interface::list().map_err(|source| Error::List { source })?;
         let mut changes = Changes::default();
@@ -112,20 +159,22 @@ impl Capture {
             self.take_over(&links, patterns, &mut changes)?;
             self.took_over = true;
         }
-        self.forget_gone(&links, &mut changes);
-        for link in links.iter().filter(|link| patterns.iter().any(|p| p.matches(&link.name))) {
-            if self.attached.contains_key(&link.name)
-                || self.refused.get(&link.name) == Some(&link.kernel_index)
-            {
+        let is_wanted = |link: &Link| patterns.iter().any(|pattern| pattern.matches(&link.name));
+        self.forget_gone(&links, is_wanted, &mut changes);
+        self.restore_pins(&mut changes);
+        self.inspect(&links, &mut changes);
+        for link in links.iter().filter(|link| is_wanted(link)) {
+            if self.attached.contains_key(&link.kernel_index) || !self.refused.is_due(link) {
                 continue;
             }
             match self.attach(link, vec![]) {
-                Ok(()) => changes.attached.push(link.name.clone()),
-                // It may be gone again already.
-                Err(_) if interface::kernel_index(&link.name) != Some(link.kernel_index) => {}
+                Ok(()) => {
+                    self.refused.forget(link);
+                    changes.attached.push(link.name.clone());
+                    self.inspect(std::slice::from_ref(link), &mut changes);
+                }
                 Err(error) => {
-                    self.refused.insert(link.name.clone(), link.kernel_index);
-                    changes.failed.push(error);
+                    self.refused.add(link, error, &mut changes);
                 }
             }
         }
@@ -135,64 +184,106 @@ impl Capture {
     /// Whether an interface that matches is attached.
     #[must_use]
     pub fn is_attached(&self, pattern: &InterfacePattern) -> bool {
-        self.attached.keys().any(|name| pattern.matches(name))
+        self.attached.values().any(|counted| pattern.matches(&counted.link.name))
     }
 
-    fn forget_gone(&mut self, links: &[Link], changes: &mut Changes) {
-        let still_there = |name: &str, kernel_index: u32| {
-            links.iter().any(|link| link.name == name && link.kernel_index == kernel_index)
-        };
-        self.refused.retain(|name, kernel_index| still_there(name, *kernel_index));
-        let gone: Vec<String> = self
-            .attached
-            .iter()
-            .filter(|(name, attached)| !still_there(name, attached.kernel_index))
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in gone {
-            self.detach(&name);
-            changes.detached.push(name);
+    /// Whether there is an interface that matches and cannot be counted.
+    #[must_use]
+    pub fn is_refused(&self, pattern: &InterfacePattern) -> bool {
+        self.refused.has(pattern)
+    }
+
+    fn forget_gone(
+        &mut self,
+        links: &[Link],
+        is_wanted: impl Fn(&Link) -> bool,
+        changes: &mut Changes,
+    ) {
+        self.refused.retain(links);
+        let indexes: Vec<u32> = self.attached.keys().copied().collect();
+        for kernel_index in indexes {
+            let link = links.iter().find(|link| link.kernel_index == kernel_index);
+            let Some(counted) = self.attached.get(&kernel_index) else { continue };
+            match link {
+                Some(link) if link.name == counted.link.name => {}
+                Some(link) if is_wanted(link) => self.rename(link, changes),
+                _ => {
+                    changes.detached.push(counted.link.name.clone());
+                    self.detach(kernel_index);
+                }
+            }
         }
     }
 
-    /// Attaches to an interface; where a program of the daemon before is, in its place.
-    fn attach(&mut self, link: &Link, mut before: Vec<Before>) -> Result<(), Error> {
-        let layer = link.layer()?;
-        let collides = |a: &Attached| {
-            flowlog_common::interface::index(a.kernel_index)
-                == flowlog_common::interface::index(link.kernel_index)
+    /// A link follows its interface: only the name that packets are counted under is another.
+    fn rename(&mut self, link: &Link, changes: &mut Changes) {
+        let kernel_index = link.kernel_index;
+        let Some(counted) = self.attached.get_mut(&kernel_index) else { return };
+        let from = std::mem::replace(&mut counted.link, link.clone()).name;
+        let reading = self.witness.read(kernel_index);
+        let before = self.presence.known_slot(&from);
+        let Some(slot) = self.presence.slot(&link.name) else {
+            counted.link.name = from;
+            self.detach(kernel_index);
+            return;
         };
-        if let Some((other, _)) = self.attached.iter().find(|(_, a)| collides(a)) {
-            return Err(Error::Collision { interface: link.name.clone(), other: other.clone() });
+        self.presence.attached(slot);
+        self.program.count_interface(Interface { kernel_index, slot });
+        let metered = Metered { kernel_index, counters: link.counters() };
+        self.presence.metered(slot, metered, reading, true);
+        if let Some(before) = before {
+            self.presence.detached(before, reading);
+        }
+        changes.notices.push(Notice::Renamed { from, to: link.name.clone() });
+    }
+
+    /// Attaches to an interface; where a program of the daemon before is, in its place.
+    fn attach(&mut self, link: &Link, mut existing: Vec<Attachment>) -> Result<(), Error> {
+        let layer = link.layer()?;
+        let kernel_index = link.kernel_index;
+        let collides = |other: &u32| {
+            flowlog_common::interface::index(*other)
+                == flowlog_common::interface::index(kernel_index)
+        };
+        if let Some((_, other)) = self.attached.iter().find(|(other, _)| collides(other)) {
+            let other = other.link.name.clone();
+            return Err(Error::Collision { interface: link.name.clone(), other });
+        }
+        if self.attached.values().any(|other| other.link.name == link.name) {
+            return Err(Error::SameName { interface: link.name.clone() });
         }
         let slot = self.presence.slot(&link.name).ok_or_else(|| Error::TooMany {
             interface: link.name.clone(),
             limit: self.presence.limit(),
         })?;
-        let counted = Interface { kernel_index: link.kernel_index, slot };
+        let counted = Interface { kernel_index, slot };
         // Known as counted before the first packet that reaches the program.
-        if !before.is_empty() && self.program.control.counts(counted) {
+        let is_continued = !existing.is_empty() && self.program.control.counts(counted);
+        let lost = if is_continued {
             self.presence.continued(slot);
+            None
         } else {
-            self.presence.attached(slot);
-        }
+            self.presence.attached(slot)
+        };
         self.program.count_interface(counted);
-        let mut hooked = vec![];
+        let mut hooks = vec![];
         for direction in Direction::ALL {
-            let place = before.extract_if(.., |before| before.direction() == direction).next();
+            let place = existing.extract_if(.., |there| there.direction() == direction).next();
             match self.hook(link, layer, direction, place) {
-                Ok(hook) => hooked.push((direction, hook)),
+                Ok(attachment) => hooks.push(Guarded::new(direction, attachment)),
                 Err(error) => {
-                    self.unhook(layer, hooked);
-                    self.remove_clsact(&link.name, link.kernel_index);
-                    self.program.ignore_interface(link.kernel_index);
-                    self.presence.detached(slot);
+                    unhook(kernel_index, hooks);
+                    self.remove_clsact(&link.name, kernel_index);
+                    self.program.ignore_interface(kernel_index);
+                    self.presence.not_attached(slot, lost);
                     return Err(error);
                 }
             }
         }
-        let attached = Attached { kernel_index: link.kernel_index, layer, hooked };
-        self.attached.insert(link.name.clone(), attached);
+        let metered = Metered { kernel_index, counters: link.counters() };
+        let reading = self.witness.read(kernel_index);
+        self.presence.metered(slot, metered, reading, !is_continued);
+        self.attached.insert(kernel_index, Counted { link: link.clone(), layer, hooks });
         Ok(())
     }
 
@@ -201,13 +292,14 @@ impl Capture {
         link: &Link,
         layer: Layer,
         direction: Direction,
-        before: Option<Before>,
-    ) -> Result<Hooked, Error> {
-        if let Some(before) = before {
-            return self.program.replace(link, layer, before);
+        existing: Option<Attachment>,
+    ) -> Result<Attachment, Error> {
+        if let Some(existing) = existing {
+            return self.program.replace(link, layer, existing);
         }
+        let wanted = Wanted { link, layer, direction, mode: self.mode, order: self.order };
         let mut made_clsact = false;
-        let hooked = self.program.hook(link, layer, direction, self.mode, &mut made_clsact);
+        let attachment = self.program.attach(wanted, &mut made_clsact);
         if made_clsact {
             self.own_clsacts.insert(link.kernel_index);
             if let Some(pinned) = &self.program.pinned
@@ -216,22 +308,17 @@ impl Capture {
                 tracing::warn!("a clsact will stay when flowlog is uninstalled: {error}");
             }
         }
-        hooked
+        attachment
     }
 
-    fn detach(&mut self, name: &str) {
-        let Some(attached) = self.attached.remove(name) else { return };
-        self.unhook(attached.layer, attached.hooked);
-        self.remove_clsact(name, attached.kernel_index);
-        self.program.ignore_interface(attached.kernel_index);
-        if let Some(slot) = self.presence.slot(name) {
-            self.presence.detached(slot);
-        }
-    }
-
-    fn unhook(&mut self, layer: Layer, hooked: Vec<(Direction, Hooked)>) {
-        for (direction, hooked) in hooked {
-            self.program.unhook(layer, direction, hooked);
+    fn detach(&mut self, kernel_index: u32) {
+        let Some(Counted { link, hooks, .. }) = self.attached.remove(&kernel_index) else { return };
+        let reading = self.witness.read(kernel_index);
+        unhook(kernel_index, hooks);
+        self.remove_clsact(&link.name, kernel_index);
+        self.program.ignore_interface(kernel_index);
+        if let Some(slot) = self.presence.known_slot(&link.name) {
+            self.presence.detached(slot, reading);
         }
     }
 
@@ -256,20 +343,24 @@ impl Capture {
     }
 }
 
+fn unhook(kernel_index: u32, hooks: Vec<Guarded>) {
+    for Guarded { attachment, .. } in hooks {
+        if let Err(error) = attachment.remove(kernel_index) {
+            // The kernel detaches by itself when the interface goes.
+            tracing::debug!("detaching from an interface that is gone: {error}");
+        }
+    }
+}
+
 impl Drop for Capture {
     fn drop(&mut self) {
         if self.program.pinned.is_some() {
             // All of it goes on counting, for the daemon to come.
-            for Attached { layer, hooked, .. } in std::mem::take(&mut self.attached).into_values() {
-                for (direction, hooked) in hooked {
-                    self.program.leave(layer, direction, hooked);
-                }
-            }
             return;
         }
-        let names: Vec<String> = self.attached.keys().cloned().collect();
-        for name in names {
-            self.detach(&name);
+        let indexes: Vec<u32> = self.attached.keys().copied().collect();
+        for kernel_index in indexes {
+            self.detach(kernel_index);
         }
     }
 }

@@ -20,7 +20,10 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::gateway::{GatewayName, InvalidName};
+use crate::{
+    capture::Order,
+    gateway::{GatewayName, InvalidName},
+};
 
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +65,7 @@ pub enum Error {
 pub struct File {
     pub profile: Option<Profile>,
     pub interfaces: Option<Vec<String>>,
+    pub order: Option<Order>,
     pub store: Option<String>,
     pub gateway: Option<String>,
     pub window: Option<String>,
@@ -130,6 +134,8 @@ const PROFILES: &str = "\"flows\" (both sides of each conversation), \"attributi
 pub struct Config {
     /// Interfaces to count, by name or pattern.
     pub interfaces: Vec<InterfacePattern>,
+    /// Where at the hooks of an interface, among the programs of others.
+    pub order: Order,
     /// Where the files go: a path or a URL.
     pub store: String,
     /// Name of this gateway in the store.
@@ -187,6 +193,7 @@ impl Config {
         let File {
             profile,
             interfaces,
+            order,
             store,
             gateway,
             window,
@@ -211,6 +218,7 @@ impl Config {
         Ok(Self {
             policy: Policy::new(profile.ok_or_else(no_profile)?, &targets.unwrap_or_default())?,
             interfaces: parse_interfaces(&interfaces.unwrap_or_default())?,
+            order: order.unwrap_or_default(),
             store: store.unwrap_or_else(|| DEFAULT_STORE.to_owned()),
             gateway: parse_gateway(gateway.as_deref().unwrap_or(hostname))?,
             window,

@@ -13,8 +13,9 @@
 mod batch;
 mod epoch;
 mod error;
+mod witness;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use aya::maps::{MapData, MapError, PerCpuArray, PerCpuValues};
 use flowlog_common::{
@@ -23,8 +24,9 @@ use flowlog_common::{
 };
 
 use crate::{
+    aggregate::ledger::GapReason,
     capture::{
-        Counts, Maps, Targets,
+        Counts, Maps, Targets, Witness,
         presence::{Observed, Presence},
     },
     clock::{self, Dating, MonotonicNs, Offset, Utc},
@@ -32,6 +34,7 @@ use crate::{
 pub use batch::{Entries, clear, read};
 use epoch::EpochWord;
 pub use error::Error;
+use witness::{History, Interval, span};
 
 /// What was counted in one epoch, and between which instants.
 #[derive(Debug)]
@@ -80,11 +83,28 @@ pub struct Drainer {
     /// Where packets are still counted.
     targets: Option<Targets>,
     presence: Arc<Presence>,
+    /// What the interfaces themselves count; `None` for maps in which nothing is counted any more.
+    witness: Option<Witness>,
+    /// What is remembered of each slot.
+    tallies: HashMap<u16, Tally>,
+    /// Whether the epoch that was closed last is the last one.
+    is_last: bool,
     open: Open,
     /// The epoch before, where nobody said that its counts are safe.
     left: Option<Closed>,
     /// When the open epoch ends, on the kernel's clock and in UTC.
     announced: Option<(MonotonicNs, Utc)>,
+}
+
+/// How many packets an interface was counted with, beside what it counted itself.
+#[derive(Debug, Default)]
+struct Tally {
+    /// In the epochs that were drained, by [`Direction`].
+    drained: [u64; 2],
+    /// In those and in the maps, when the counters of the interface were last read, and before that.
+    read: Option<[u64; 2]>,
+    read_before: [u64; 2],
+    history: History,
 }
 
 /// The epoch that is being counted.
@@ -125,8 +145,11 @@ impl Drainer {
             flows_v6,
             overflow_v4,
             overflow_v6,
+            witness: targets.is_some().then(Witness::open),
             targets,
             presence,
+            tallies: HashMap::new(),
+            is_last: false,
             open,
             left,
             announced,
@@ -180,13 +203,19 @@ impl Drainer {
         if let Some((end, _)) = self.announced {
             epoch::wait_until(end);
         }
-        self.close_now()
+        self.end()
     }
 
-    /// Ends the open epoch: at the announced instant if it has passed, else now.
+    /// Ends the open epoch, after which none is drained: at the announced instant if it has passed,
+    /// else now.
     ///
     /// Blocks for less than a jiffy, and for a grace period of the kernel.
     pub fn close_now(&mut self) -> Result<Closed, Error> {
+        self.is_last = true;
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<Closed, Error> {
         let was = self.open;
         let (end, end_utc) = match self.announced.take() {
             // In UTC as it was announced: the kernel's word has no room for the last nanosecond.
@@ -198,6 +227,7 @@ impl Drainer {
         };
         let next = was.number + 1;
         self.word.open(next, end);
+        self.read_interfaces(end)?;
         epoch::settle().map_err(|source| Error::Settle { source })?;
         let dating = Dating::now();
         // Every time: the clock is slewed all the time, and set now and then.
@@ -216,18 +246,58 @@ impl Drainer {
         Ok(closed)
     }
 
-    /// Reads the maps of an epoch that was closed.
-    pub fn read(&self, closed: &Closed) -> Result<Epoch, Error> {
+    /// Reads the counters of the interfaces, and how many packets were counted up to then.
+    fn read_interfaces(&mut self, end: MonotonicNs) -> Result<(), Error> {
+        let Some(witness) = self.witness.take() else { return Ok(()) };
+        let mut failure = None;
+        let mut counted = vec![];
+        self.presence.read_meters(end, |slot, kernel_index| {
+            // In this order, so that what is counted in between is not missing.
+            let reading = witness.read(kernel_index);
+            match self.counted(slot) {
+                Ok(packets) => counted.push((slot, packets)),
+                Err(error) => failure = Some(error),
+            }
+            reading
+        });
+        self.witness = Some(witness);
+        for (slot, packets) in counted {
+            let tally = self.tallies.entry(slot).or_default();
+            let all =
+                std::array::from_fn(|direction| tally.drained[direction] + packets[direction]);
+            tally.read = Some(all);
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Packets in the maps, of both epochs.
+    fn counted(&self, slot: u16) -> Result<[u64; 2], Error> {
+        let mut packets = [0; 2];
+        for direction in Direction::ALL {
+            for number in [0, 1] {
+                let totals = self.totals_of(slot, direction, number)?;
+                packets[direction as usize] += totals.seen.packets;
+            }
+        }
+        Ok(packets)
+    }
+
+    /// Reads the maps of an epoch that was closed; to be called once for each.
+    pub fn read(&mut self, closed: &Closed) -> Result<Epoch, Error> {
         let Closed { was, end, end_utc, clock_step } = *closed;
         let quiet = epoch::set(was.number) as usize;
         let read_error = |source| Error::Read { source };
         let mut totals = vec![];
-        for observed in self.presence.between(was.opened, end) {
+        for mut observed in self.presence.between(was.opened, end) {
             let both = [
-                self.totals_of(&observed, Direction::Up, was.number)?,
-                self.totals_of(&observed, Direction::Down, was.number)?,
+                self.totals_of(observed.slot, Direction::Up, was.number)?,
+                self.totals_of(observed.slot, Direction::Down, was.number)?,
             ];
-            if observed.was_counted || both != <[Totals; 2]>::default() {
+            if self.witness.is_some() {
+                self.judge(&mut observed, &both, (was.opened, end));
+            }
+            let is_told = observed.was_counted || !observed.gaps.is_empty();
+            if is_told || both != <[Totals; 2]>::default() {
                 totals.push((observed, both));
             }
         }
@@ -268,8 +338,36 @@ impl Drainer {
         Ok(())
     }
 
-    fn totals_of(&self, observed: &Observed, of: Direction, number: u64) -> Result<Totals, Error> {
-        let index = total::index(observed.slot, of, epoch::set(number));
+    /// Adds the times in which packets of an interface did not reach the program.
+    fn judge(
+        &mut self,
+        observed: &mut Observed,
+        totals: &[Totals; 2],
+        (opened, closed): (MonotonicNs, MonotonicNs),
+    ) {
+        let tally = self.tallies.entry(observed.slot).or_default();
+        for direction in [0, 1] {
+            tally.drained[direction] += totals[direction].seen.packets;
+        }
+        if !observed.was_counted {
+            // It may be another interface's by the time it is counted again.
+            tally.history = History::default();
+            tally.read_before = tally.drained;
+            tally.read = None;
+            return;
+        }
+        let read = tally.read.take().unwrap_or(tally.drained);
+        let before = std::mem::replace(&mut tally.read_before, read);
+        let ours =
+            std::array::from_fn(|direction| read[direction].saturating_sub(before[direction]));
+        let (theirs, counters) = (observed.on_interface, observed.counters);
+        let interval = Interval { span: span(opened, closed), ours, theirs, counters };
+        let missed = tally.history.add(observed, interval, self.is_last);
+        observed.gaps.extend(missed.into_iter().map(|span| (span, GapReason::NotReached)));
+    }
+
+    fn totals_of(&self, slot: u16, of: Direction, number: u64) -> Result<Totals, Error> {
+        let index = total::index(slot, of, epoch::set(number));
         let mut sum = Totals::default();
         for cpu in self.totals.get(&index, 0).map_err(totals_error)?.iter() {
             sum.add(cpu);

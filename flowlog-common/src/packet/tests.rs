@@ -69,6 +69,19 @@ fn a_tcp_header_behind_options_is_found_with_its_flags() {
     assert_eq!(datagram.transport.header_bytes, 20);
 }
 
+/// The kernel segments SCTP too, whose header is longer than that of UDP.
+#[test]
+fn the_header_that_segmentation_repeats_is_that_of_the_protocol() {
+    let repeated = |protocol, payload: &[u8]| {
+        let datagram = parse_ipv4(&Bytes(&v4(protocol, 0, 0, payload))).unwrap();
+        datagram.transport.repeated_bytes()
+    };
+    assert_eq!(repeated(17, &UDP_1000_TO_53), 8);
+    assert_eq!(repeated(132, &[0; 28]), 12);
+    assert_eq!(repeated(6, &tcp_syn_ack()), 20);
+    assert_eq!(repeated(47, &[0; 28]), 0);
+}
+
 #[test]
 fn ports_are_never_read_from_padding() {
     let mut packet = v4(17, 0, 0, &[]);

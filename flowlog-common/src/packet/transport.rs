@@ -37,7 +37,7 @@ pub(super) fn parse(
             let ports = ports.to_ne_bytes();
             // Where less of TCP is there, its ports still are.
             if protocol != TCP || start + TCP_FLAGS_END > end {
-                // Of those without flags, UDP is the only one that the kernel segments.
+                // What SCTP has more, `Transport::repeated_bytes` knows.
                 return Transport { ports, header_bytes: 8, ..Transport::bare(protocol, 0) };
             }
             let Some(TcpFlags { data_offset, flags }) = packet.read(start + TCP_FLAGS_END - 2)

@@ -56,6 +56,9 @@ pub struct FlowRecord<'a> {
 /// Less than the clock of the kernel program can tell apart.
 const CLOCK_STEP: Duration = Duration::from_micros(1);
 
+/// More than the clock is slewed by in an epoch, less than a gap is known to.
+const GAP_STEP: Duration = Duration::from_millis(1);
+
 /// Converts the kernel's times of one epoch.
 pub struct Times {
     offset: Offset,
@@ -82,6 +85,15 @@ impl Times {
     pub fn end_utc(&self, monotonic: u64) -> Utc {
         let utc = self.utc(monotonic);
         if utc.distance(self.closed) < CLOCK_STEP { self.closed } else { utc }
+    }
+
+    /// The bound of a gap, which may be before the epoch. Where it is that of the epoch, it is the same
+    /// in UTC.
+    #[must_use]
+    pub fn gap_utc(&self, monotonic: u64) -> Utc {
+        let utc = self.offset.utc(monotonic);
+        let bounds = [self.opened, self.closed];
+        bounds.into_iter().find(|bound| utc.distance(*bound) < GAP_STEP).unwrap_or(utc)
     }
 
     /// What a flow did in the epoch.

@@ -7,8 +7,6 @@
 
 use std::io;
 
-use aya::programs::tc::{TcError, qdisc_add_clsact};
-
 use super::netlink::{Message, Netlink, Request, attribute, text, word};
 
 /// The discipline that filters of an interface hang from.
@@ -22,27 +20,15 @@ pub enum Discipline {
 }
 
 /// Adds one to an interface; false if it has one already.
-pub fn add(interface: &str) -> Result<bool, TcError> {
-    match qdisc_add_clsact(interface) {
+pub(super) fn add(kernel: &Netlink, kernel_index: u32) -> io::Result<bool> {
+    let request = Request::create(libc::RTM_NEWQDISC)
+        .words(&tcmsg(kernel_index, CLSACT_HANDLE, CLSACT))
+        .attribute(libc::TCA_KIND, b"clsact\0");
+    match kernel.ask(request, |_| {}) {
         Ok(()) => Ok(true),
-        Err(error) if already_there(&error) => Ok(false),
+        Err(error) if error.raw_os_error() == Some(libc::EEXIST) => Ok(false),
         Err(error) => Err(error),
     }
-}
-
-fn already_there(error: &TcError) -> bool {
-    if matches!(error, TcError::AlreadyAttached) {
-        return true;
-    }
-    let mut source: Option<&dyn std::error::Error> = Some(error);
-    while let Some(error) = source {
-        if error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) == Some(libc::EEXIST)
-        {
-            return true;
-        }
-        source = error.source();
-    }
-    false
 }
 
 /// The discipline that an interface has.

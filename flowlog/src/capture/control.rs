@@ -18,7 +18,12 @@ use flowlog_common::{
 };
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
-use super::{error::Error, pins::Lock};
+use super::{
+    error::Error,
+    interface::{name_bytes, name_text},
+    pins::Lock,
+};
+use crate::clock::MonotonicNs;
 
 /// What is mapped; the kernel rounds it up to whole pages.
 const SIZE: NonZeroUsize = NonZeroUsize::new(size_of::<control::Control>()).unwrap();
@@ -73,19 +78,25 @@ impl Control {
         epoch.store(held.epoch, Ordering::SeqCst);
     }
 
+    /// When the open epoch began.
+    pub(super) fn opened(&self) -> MonotonicNs {
+        let [even, odd] = [self.held(0), self.held(1)];
+        if even.epoch > odd.epoch { even.opened_ns } else { odd.opened_ns }
+    }
+
     /// The interface name of a slot, where it stands for one.
     #[must_use]
     pub fn name(&self, slot: u16) -> Option<String> {
         let words = self.name_words(slot)?.map(|word| word.load(Ordering::SeqCst).to_ne_bytes());
         let name: Vec<u8> = words.concat().into_iter().take_while(|byte| *byte != 0).collect();
-        String::from_utf8(name).ok().filter(|name| !name.is_empty())
+        Some(name_text(&name)).filter(|name| !name.is_empty())
     }
 
     /// Gives a slot its name. Whoever dies in between has given it none.
     pub(super) fn set_name(&self, slot: u16, name: &str) {
         let Some([first, second]) = self.name_words(slot) else { return };
         let mut bytes = [0; NAME_SIZE];
-        for (to, from) in bytes.iter_mut().zip(name.bytes()) {
+        for (to, from) in bytes.iter_mut().zip(name_bytes(name)) {
             *to = from;
         }
         let word = |at: usize| std::array::from_fn(|i| bytes[at + i]);

@@ -76,7 +76,21 @@ pub enum Error {
         /// Name of the interface.
         interface: String,
         /// Why.
-        source: Box<ProgramError>,
+        source: std::io::Error,
+    },
+    /// An `ingress` queueing discipline has no hook for what goes to members.
+    #[error(
+        "flowlog cannot be attached to {interface}: it has an `ingress` queueing discipline in the place of clsact, which has no hook for packets to members; hang its filters from clsact instead (`tc qdisc del dev {interface} ingress`, `tc qdisc add dev {interface} clsact`), or boot a kernel with TCX (Linux 6.6)"
+    )]
+    IngressDiscipline {
+        /// Name of the interface.
+        interface: String,
+    },
+    /// Another interface that is counted has the same name, as text.
+    #[error("an interface named {interface} is counted already: rename one of them")]
+    SameName {
+        /// The name.
+        interface: String,
     },
     /// The kernel has no TCX, and nothing else was wanted.
     #[error(
@@ -96,8 +110,10 @@ pub enum Error {
         /// The interface that is counted already.
         other: String,
     },
-    /// More interface names were seen than the totals have room for.
-    #[error("{interface} cannot be counted: more than {limit} interface names were seen")]
+    /// More interfaces are counted at once than the totals have room for.
+    #[error(
+        "{interface} cannot be counted: {limit} interfaces are, which is as many as there is room for; name fewer of them"
+    )]
     TooMany {
         /// Name of the interface.
         interface: String,

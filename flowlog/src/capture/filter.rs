@@ -1,18 +1,17 @@
 //! The filters that hang from a queueing discipline: unlike a link, a filter stays when its process
 //! ends, and is found again in the kernel's list.
 
-use std::{collections::HashSet, io};
-
-use aya::programs::{
-    ProgramError, TcAttachType,
-    links::Link as _,
-    tc::{SchedClassifierLink, TcError, TcHandle},
+use std::{
+    collections::HashSet,
+    io,
+    os::fd::{AsFd, AsRawFd as _},
 };
+
 use flowlog_common::flow::Direction;
 
 use super::{
     clsact::{EGRESS, INGRESS, TCMSG_BYTES, filters_request},
-    netlink::{Message, Netlink, attribute, text, word},
+    netlink::{Message, Netlink, Request, attribute, text, word},
 };
 
 /// A filter.
@@ -51,12 +50,8 @@ impl Filter {
         kernel_index: u32,
         direction: Direction,
     ) -> io::Result<Vec<Self>> {
-        let hook = match direction {
-            Direction::Up => INGRESS,
-            Direction::Down => EGRESS,
-        };
         let mut filters: Vec<Self> = vec![];
-        kernel.ask(filters_request(kernel_index, hook), |message| {
+        kernel.ask(filters_request(kernel_index, parent(direction)), |message| {
             let Some(filter) = Self::parse(direction, &message) else { return };
             // One that is no program is told in several parts.
             let is_known = |known: &Self| {
@@ -71,19 +66,46 @@ impl Filter {
         Ok(filters)
     }
 
-    /// As aya knows it, on an interface of this name.
-    pub(super) fn link(&self, interface: &str) -> io::Result<SchedClassifierLink> {
-        let hook = match self.direction {
-            Direction::Up => TcAttachType::Ingress,
-            Direction::Down => TcAttachType::Egress,
-        };
-        let handle = TcHandle::from(self.handle);
-        SchedClassifierLink::attached(interface, hook, self.priority, handle, None)
+    /// Hangs a program from a hook, with a preference of its own or, where it is zero, one before all
+    /// others.
+    pub(super) fn attach(
+        kernel: &Netlink,
+        kernel_index: u32,
+        direction: Direction,
+        priority: u16,
+        program: &Program<impl AsFd>,
+    ) -> io::Result<Self> {
+        let request = Request::create(libc::RTM_NEWTFILTER);
+        let request = request.words(&tcmsg(kernel_index, direction, priority, 0));
+        kernel.ask(program.describe(request), |_| {})?;
+        // The kernel has given it a number, and a preference where it was to.
+        let filters = Self::at(kernel, kernel_index, direction)?;
+        let is_it = |filter: &Self| filter.program == Some(program.id);
+        filters.into_iter().find(is_it).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    /// Removes it from an interface of this name.
-    pub(super) fn remove(&self, interface: &str) -> Result<(), ProgramError> {
-        self.link(interface).map_err(TcError::IoError)?.detach()
+    /// Puts another program in its place.
+    pub(super) fn replace(
+        &mut self,
+        kernel: &Netlink,
+        kernel_index: u32,
+        program: &Program<impl AsFd>,
+    ) -> io::Result<()> {
+        let request = Request::change(libc::RTM_NEWTFILTER).words(&self.tcmsg(kernel_index));
+        kernel.ask(program.describe(request), |_| {})?;
+        self.program = Some(program.id);
+        program.name.clone_into(&mut self.name);
+        Ok(())
+    }
+
+    /// Removes it.
+    pub(super) fn remove(&self, kernel: &Netlink, kernel_index: u32) -> io::Result<()> {
+        let request = Request::change(libc::RTM_DELTFILTER).words(&self.tcmsg(kernel_index));
+        kernel.ask(request.attribute(libc::TCA_KIND, b"bpf\0"), |_| {})
+    }
+
+    fn tcmsg(&self, kernel_index: u32) -> [u32; 5] {
+        tcmsg(kernel_index, self.direction, self.priority, self.handle)
     }
 
     /// From a message that answers: `nlmsghdr`, `tcmsg` and its attributes.
@@ -112,25 +134,67 @@ impl Filter {
     }
 }
 
+/// A program to hang from a hook.
+pub(super) struct Program<F> {
+    pub(super) fd: F,
+    /// The kernel's number of it.
+    pub(super) id: u32,
+    pub(super) name: &'static str,
+}
+
+impl<F: AsFd> Program<F> {
+    fn describe(&self, request: Request) -> Request {
+        let fd = self.fd.as_fd().as_raw_fd().to_ne_bytes();
+        let name = [self.name.as_bytes(), &[0]].concat();
+        let options = Request::attributes()
+            .attribute(TCA_BPF_FD, &fd)
+            .attribute(TCA_BPF_NAME, &name)
+            .attribute(TCA_BPF_FLAGS, &TCA_BPF_FLAG_ACT_DIRECT.to_ne_bytes());
+        request.attribute(libc::TCA_KIND, b"bpf\0").nested(libc::TCA_OPTIONS, &options)
+    }
+}
+
+const fn parent(direction: Direction) -> u32 {
+    match direction {
+        Direction::Up => INGRESS,
+        Direction::Down => EGRESS,
+    }
+}
+
+fn tcmsg(kernel_index: u32, direction: Direction, priority: u16, handle: u32) -> [u32; 5] {
+    let protocol = ETH_P_ALL.to_be();
+    let information = u32::from(priority) << 16 | u32::from(protocol);
+    [0, kernel_index, handle, parent(direction), information]
+}
+
+/// Frames of every protocol.
+const ETH_P_ALL: u16 = 3;
 // linux/pkt_cls.h, which libc lacks.
+const TCA_BPF_FD: u16 = 6;
 const TCA_BPF_NAME: u16 = 7;
+const TCA_BPF_FLAGS: u16 = 8;
+/// The program's verdict is the filter's.
+const TCA_BPF_FLAG_ACT_DIRECT: u32 = 1;
 const TCA_BPF_ID: u16 = 11;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::netlink::{HEADER_BYTES, tests::attribute_of};
+    use crate::capture::netlink::HEADER_BYTES;
 
     fn message(kind: &[u8], program: &[u8]) -> Vec<u8> {
-        let options =
-            [attribute_of(TCA_BPF_NAME, b"up_l3\0"), attribute_of(TCA_BPF_ID, program)].concat();
+        let options = [
+            Request::attribute_bytes(TCA_BPF_NAME, b"up_l3\0"),
+            Request::attribute_bytes(TCA_BPF_ID, program),
+        ]
+        .concat();
         let mut bytes = vec![0; HEADER_BYTES];
         for word in [0, 7, 0x1234_0001, INGRESS, 5 << 16] {
             bytes.extend(u32::to_ne_bytes(word));
         }
-        bytes.extend(attribute_of(libc::TCA_KIND, kind));
+        bytes.extend(Request::attribute_bytes(libc::TCA_KIND, kind));
         // As the kernel marks an attribute of attributes.
-        bytes.extend(attribute_of(libc::TCA_OPTIONS | 0x8000, &options));
+        bytes.extend(Request::attribute_bytes(libc::TCA_OPTIONS | 0x8000, &options));
         bytes
     }
 

@@ -1,54 +1,58 @@
 //! The hooks of an interface: attaching the program to one, by TCX or by clsact, and replacing the
 //! program of the daemon before without losing a packet.
 
-use std::{fs, io, path::Path};
-
-use aya::programs::{
-    LinkOrder, ProgramError, SchedClassifier, TcAttachType,
-    links::{FdLink, LinkError, PinnedLink},
-    tc::{NlOptions, SchedClassifierLinkId, TcAttachOptions, TcError},
+use std::{
+    fs, io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
 };
+
 use flowlog_common::flow::Direction;
 
 use super::{
-    AttachMode, Error, Program, clsact,
+    AttachMode, Error, Order, Program,
+    clsact::{self, Discipline},
     error::is_permission,
-    filter::Filter,
+    filter::{self, Filter},
     interface::{Layer, Link},
+    netlink::Netlink,
     pins::{self, LinkPin},
     tcx,
 };
 
-/// What keeps the program at a hook.
-pub(super) enum Hooked {
-    /// A link, which goes with the process, or a filter, which does not.
-    Held(SchedClassifierLinkId),
-    /// A pinned link.
-    Pinned(LinkPin),
-}
-
-/// What keeps a program of the daemon before at a hook.
-pub(super) enum Before {
-    Tcx(LinkPin, FdLink),
+/// What keeps a program at a hook.
+pub(super) enum Attachment {
+    /// A link, which goes with the process where it is not pinned.
+    Tcx(TcxLink),
+    /// A filter, which stays.
     Filter(Filter),
 }
 
-/// Where that is.
-pub(super) enum Place {
+/// A link of TCX, open: it stays as long as the process, also when somebody removes its pin.
+pub(super) struct TcxLink {
+    pub(super) fd: OwnedFd,
+    /// The kernel's number of it.
+    pub(super) id: u32,
+    pub(super) direction: Direction,
+    pub(super) pin: Option<LinkPin>,
+}
+
+/// Where an attachment can be found again.
+pub(super) enum AttachmentLocation {
     Pin(LinkPin),
-    Filter(Filter),
+    Filter(u32, Filter),
 }
 
-impl Before {
+impl Attachment {
     /// A pinned link, where it is attached to this interface. An index may be that of another
     /// interface by now, or of one in another network namespace: the kernel knows the link itself.
-    pub(super) fn tcx(pin: &LinkPin, link: &Link) -> Option<Self> {
-        let open = || -> Result<_, LinkError> {
-            let opened = FdLink::from(PinnedLink::from_pin(&pin.path)?);
-            let id = opened.info()?.id();
-            Ok((opened, id))
+    pub(super) fn pinned(pin: &LinkPin, link: &Link) -> Option<Self> {
+        let open = || -> io::Result<_> {
+            let fd = tcx::open(&pin.path)?;
+            let id = tcx::link_id(&fd)?;
+            Ok(TcxLink { fd, id, direction: pin.direction, pin: Some(pin.clone()) })
         };
-        let (opened, id) = match open() {
+        let opened = match open() {
             Ok(opened) => opened,
             Err(error) => {
                 tracing::warn!(interface = link.name, "a pinned link cannot be opened: {error}");
@@ -56,8 +60,8 @@ impl Before {
             }
         };
         match tcx::programs(link.kernel_index, pin.direction) {
-            Ok(programs) if programs.iter().any(|attached| attached.link == id) => {
-                Some(Self::Tcx(pin.clone(), opened))
+            Ok(programs) if programs.iter().any(|at| at.link == opened.id) => {
+                Some(Self::Tcx(opened))
             }
             Ok(_) => None,
             Err(error) => {
@@ -69,58 +73,64 @@ impl Before {
 
     pub(super) const fn direction(&self) -> Direction {
         match self {
-            Self::Tcx(pin, _) => pin.direction,
+            Self::Tcx(link) => link.direction,
             Self::Filter(filter) => filter.direction,
         }
     }
 
     /// Whether one would attach like that today.
-    pub(super) fn fits(&self, mode: AttachMode) -> bool {
+    pub(super) const fn fits(&self, mode: AttachMode) -> bool {
+        matches!(
+            (self, mode),
+            (_, AttachMode::Auto)
+                | (Self::Tcx(_), AttachMode::Tcx)
+                | (Self::Filter(_), AttachMode::Clsact)
+        )
+    }
+
+    pub(super) fn location(&self, kernel_index: u32) -> Option<AttachmentLocation> {
         match self {
-            Self::Tcx(..) => mode != AttachMode::Clsact,
-            Self::Filter(_) => mode != AttachMode::Tcx,
+            Self::Tcx(link) => link.pin.clone().map(AttachmentLocation::Pin),
+            Self::Filter(filter) => Some(AttachmentLocation::Filter(kernel_index, filter.clone())),
         }
     }
 
-    pub(super) fn place(&self) -> Place {
-        match self {
-            Self::Tcx(pin, _) => Place::Pin(pin.clone()),
-            Self::Filter(filter) => Place::Filter(filter.clone()),
+    /// Detaches it, at once.
+    pub(super) fn remove(self, kernel_index: u32) -> Result<(), Error> {
+        if let Self::Tcx(link) = &self
+            && let Err(error) = tcx::detach(&link.fd)
+        {
+            // The kernel detaches by itself when the interface goes.
+            tracing::debug!("a link that is detached already: {error}");
         }
-    }
-
-    /// Detaches it.
-    pub(super) fn remove(self, interface: &str) -> Result<(), Error> {
-        let place = self.place();
-        // The kernel detaches when nobody has the link any more.
-        drop(self);
-        place.remove(interface)
+        self.location(kernel_index)
+            .map_or(Ok(()), |location| location.remove(&kernel_index.to_string()))
     }
 }
 
-impl Place {
+impl AttachmentLocation {
     /// Removes what is there, if it still is.
     pub(super) fn remove(&self, interface: &str) -> Result<(), Error> {
         match self {
             Self::Pin(pin) => pins::remove(&pin.path),
-            Self::Filter(filter) => {
-                filter.remove(interface).or_else(|error| if_there(error, interface))
+            Self::Filter(kernel_index, filter) => {
+                let removed = Netlink::open()
+                    .and_then(|kernel| filter.remove(&kernel, *kernel_index))
+                    .or_else(|error| if super::is_gone(&error) { Ok(()) } else { Err(error) });
+                removed.map_err(|source| attach_error(interface, source))
             }
         }
     }
 }
 
-/// A filter that is gone need not be removed.
-fn if_there(error: ProgramError, interface: &str) -> Result<(), Error> {
-    let mut source: Option<&dyn std::error::Error> = Some(&error);
-    while let Some(cause) = source {
-        let number = cause.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
-        if matches!(number, Some(libc::ENODEV | libc::ENOENT | libc::EINVAL)) {
-            return Ok(());
-        }
-        source = cause.source();
-    }
-    Err(attach_error(interface, AttachMode::Clsact, error))
+/// Where and how to attach.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) link: &'a Link,
+    pub(super) layer: Layer,
+    pub(super) direction: Direction,
+    pub(super) mode: AttachMode,
+    pub(super) order: Order,
 }
 
 impl Program {
@@ -129,79 +139,79 @@ impl Program {
         &mut self,
         link: &Link,
         layer: Layer,
-        before: Before,
-    ) -> Result<Hooked, Error> {
-        let direction = before.direction();
-        let current = self.pinned.as_ref().map(|pinned| pinned.current.clone());
-        let failed = |source| attach_error(&link.name, AttachMode::Auto, source);
-        let program = self.entry_point(layer, direction).map_err(failed)?;
-        match before {
-            Before::Filter(filter) => {
-                let at = filter.link(&link.name).map_err(TcError::IoError);
-                let id = at.map_err(ProgramError::from).and_then(|at| program.attach_to_link(at));
-                Ok(Hooked::Held(id.map_err(failed)?))
+        existing: Attachment,
+    ) -> Result<Attachment, Error> {
+        let folder = self.pinned.as_ref().map(|pinned| pinned.current.clone());
+        let failed = |source| attach_error(&link.name, source);
+        let program = self.entry_point(layer, existing.direction()).map_err(failed)?;
+        match existing {
+            Attachment::Filter(mut filter) => {
+                let kernel = Netlink::open().map_err(failed)?;
+                filter.replace(&kernel, link.kernel_index, &program).map_err(failed)?;
+                Ok(Attachment::Filter(filter))
             }
-            Before::Tcx(pin, opened) => {
-                // What its pin keeps is no link of TCX, which cannot be: `tcx` has found it there.
-                let opened = opened.try_into().map_err(|_| failed(ProgramError::NotAttached))?;
-                let id = program.attach_to_link(opened).map_err(failed)?;
-                // Dropped here, it stays where it is pinned.
-                program.take_link(id).map(drop).map_err(failed)?;
-                let Some(current) = current else { return Ok(Hooked::Pinned(pin)) };
-                move_pin(pin, &current).map(Hooked::Pinned)
+            Attachment::Tcx(mut opened) => {
+                tcx::update(&opened.fd, program.fd).map_err(failed)?;
+                if let (Some(pin), Some(folder)) = (opened.pin.take(), folder) {
+                    opened.pin = Some(move_pin(pin, &folder)?);
+                }
+                Ok(Attachment::Tcx(opened))
             }
         }
     }
 
     /// Attaches the program to a hook, by a link that outlives the process if it is to.
-    pub(super) fn hook(
+    pub(super) fn attach(
+        &mut self,
+        wanted: Wanted<'_>,
+        made_clsact: &mut bool,
+    ) -> Result<Attachment, Error> {
+        let Wanted { link, layer, direction, mode, order } = wanted;
+        let folder = self.pinned.as_ref().map(|pinned| pinned.current.clone());
+        let failed = |source| attach_error(&link.name, source);
+        let program = self.entry_point(layer, direction).map_err(failed)?;
+        if mode != AttachMode::Clsact {
+            if tcx::is_known() {
+                return attach_tcx(&program, wanted, folder.as_deref());
+            }
+            if mode == AttachMode::Tcx {
+                return Err(Error::NoTcx { interface: link.name.clone() });
+            }
+        }
+        let kernel = Netlink::open().map_err(failed)?;
+        *made_clsact |= clsact::add(&kernel, link.kernel_index).map_err(failed)?;
+        let found = clsact::discipline(&kernel, link.kernel_index).map_err(failed)?;
+        if found == Some(Discipline::Ingress) {
+            if !tcx::is_known() {
+                return Err(Error::IngressDiscipline { interface: link.name.clone() });
+            }
+            tracing::warn!(
+                interface = link.name,
+                "an `ingress` queueing discipline is in the place of clsact, and has no hook for packets to members: flowlog uses TCX"
+            );
+            return attach_tcx(&program, wanted, folder.as_deref());
+        }
+        attach_filter(&kernel, &program, link.kernel_index, direction, order)
+            .map(Attachment::Filter)
+            .map_err(failed)
+    }
+
+    /// Moves to the first place of a hook. Packets go by uncounted for as long as two system calls
+    /// take; none is counted twice.
+    pub(super) fn move_first(
         &mut self,
         link: &Link,
         layer: Layer,
-        direction: Direction,
-        mode: AttachMode,
-        made_clsact: &mut bool,
-    ) -> Result<Hooked, Error> {
+        attachment: Attachment,
+    ) -> Result<Attachment, (Attachment, io::Error)> {
         let folder = self.pinned.as_ref().map(|pinned| pinned.current.clone());
-        let failed = |source| attach_error(&link.name, mode, source);
-        let program = self.entry_point(layer, direction).map_err(failed)?;
-        if mode != AttachMode::Clsact {
-            match attach_tcx(program, &link.name, direction) {
-                Err(error) if mode == AttachMode::Auto && lacks_tcx(&error) => {}
-                Err(error) => return Err(failed(error)),
-                Ok(id) => {
-                    let Some(folder) = folder else { return Ok(Hooked::Held(id)) };
-                    let pin = LinkPin::new(&folder, link.kernel_index, direction);
-                    return pin_link(program, id, pin).map(Hooked::Pinned);
-                }
-            }
-        }
-        *made_clsact |= clsact::add(&link.name).map_err(|source| failed(source.into()))?;
-        attach_filter(program, &link.name, direction).map(Hooked::Held).map_err(failed)
-    }
-
-    /// Detaches it.
-    pub(super) fn unhook(&mut self, layer: Layer, direction: Direction, hooked: Hooked) {
-        let detached = match hooked {
-            Hooked::Pinned(pin) => pins::remove(&pin.path).map_err(|error| error.to_string()),
-            Hooked::Held(id) => self
-                .entry_point(layer, direction)
-                .and_then(|program| program.detach(id))
-                .map_err(|error| error.to_string()),
+        let program = match self.entry_point(layer, attachment.direction()) {
+            Ok(program) => program,
+            Err(error) => return Err((attachment, error)),
         };
-        if let Err(error) = detached {
-            // The kernel detaches by itself when the interface goes.
-            tracing::debug!("detaching from an interface that is gone: {error}");
-        }
-    }
-
-    /// Leaves it as it is when the process ends.
-    pub(super) fn leave(&mut self, layer: Layer, direction: Direction, hooked: Hooked) {
-        let Hooked::Held(id) = hooked else { return };
-        match self.entry_point(layer, direction).and_then(|program| program.take_link(id)) {
-            // A filter: dropped, it would be removed.
-            Ok(filter) => std::mem::forget(filter),
-            Err(error) => tracing::debug!("a filter to be left is not there: {error}"),
+        match attachment {
+            Attachment::Tcx(old) => move_link(&program, link, old, folder.as_deref()),
+            Attachment::Filter(old) => move_filter(&program, link, old),
         }
     }
 
@@ -209,80 +219,172 @@ impl Program {
         &mut self,
         layer: Layer,
         direction: Direction,
-    ) -> Result<&mut SchedClassifier, ProgramError> {
-        self.classifier(match (layer, direction) {
+    ) -> io::Result<filter::Program<BorrowedFd<'_>>> {
+        let name = match (layer, direction) {
             (Layer::Ip, Direction::Up) => "up_l3",
             (Layer::Ip, Direction::Down) => "down_l3",
             (Layer::Ethernet, Direction::Up) => "up_l2",
             (Layer::Ethernet, Direction::Down) => "down_l2",
-        })
+        };
+        let program = self.classifier(name).map_err(io::Error::other)?;
+        let fd = program.fd().map_err(io::Error::other)?.as_fd();
+        Ok(filter::Program { fd, id: tcx::program_id(fd)?, name })
     }
 }
 
 /// The names of the entry points, by which a filter of flowlog's can be told from others.
 pub(super) const ENTRY_POINTS: [&str; 4] = ["up_l3", "down_l3", "up_l2", "down_l2"];
 
+type Borrowed<'a> = filter::Program<BorrowedFd<'a>>;
+
 fn attach_tcx(
-    program: &mut SchedClassifier,
-    interface: &str,
-    direction: Direction,
-) -> Result<SchedClassifierLinkId, ProgramError> {
-    // Ingress before anyone else: what a member sent is counted although a filter drops it.
-    // Egress after everyone else: what a filter drops never reached the member.
-    let (hook, order) = match direction {
-        Direction::Up => (TcAttachType::Ingress, LinkOrder::first()),
-        Direction::Down => (TcAttachType::Egress, LinkOrder::last()),
-    };
-    program.attach_with_options(interface, hook, TcAttachOptions::TcxOrder(order))
-}
-
-fn attach_filter(
-    program: &mut SchedClassifier,
-    interface: &str,
-    direction: Direction,
-) -> Result<SchedClassifierLinkId, ProgramError> {
-    let hook = match direction {
-        Direction::Up => TcAttachType::Ingress,
-        Direction::Down => TcAttachType::Egress,
-    };
-    // A filter may end the walk over those behind it, whatever it does with the packet, so that
-    // behind one packets go by that nobody counts: first at either hook, unless it is taken.
-    let first = NlOptions { priority: 1, ..NlOptions::default() };
-    match program.attach_with_options(interface, hook, TcAttachOptions::Netlink(first)) {
-        Err(_) => {
-            let anywhere = TcAttachOptions::Netlink(NlOptions::default());
-            let id = program.attach_with_options(interface, hook, anywhere)?;
-            tracing::warn!(
-                interface,
-                ?direction,
-                "a filter of preference 1 comes first: what it takes is not counted"
-            );
-            Ok(id)
-        }
-        result => result,
+    program: &Borrowed<'_>,
+    wanted: Wanted<'_>,
+    folder: Option<&Path>,
+) -> Result<Attachment, Error> {
+    let Wanted { link, direction, order, .. } = wanted;
+    let failed = |source| attach_error(&link.name, source);
+    let fd = tcx::attach(program.fd, link.kernel_index, direction, order).map_err(failed)?;
+    let id = tcx::link_id(&fd).map_err(failed)?;
+    let mut made = TcxLink { fd, id, direction, pin: None };
+    if let Some(folder) = folder {
+        made.pin(LinkPin::new(folder, link.kernel_index, direction))?;
     }
+    Ok(Attachment::Tcx(made))
 }
 
-/// Pins a link that was just made.
-fn pin_link(
-    program: &mut SchedClassifier,
-    id: SchedClassifierLinkId,
-    pin: LinkPin,
-) -> Result<LinkPin, Error> {
-    let pinned = || -> io::Result<()> {
-        let link = program.take_link(id).map_err(io::Error::other)?;
-        let link = FdLink::try_from(link).map_err(io::Error::other)?;
-        link.pin(&pin.path).map(drop).map_err(io::Error::other)
-    };
-    // One of an interface that had this index before.
-    pins::remove(&pin.path)?;
-    match pinned() {
-        Ok(()) => Ok(pin),
-        Err(source) => Err(Error::Pins {
+impl TcxLink {
+    /// Pins it, in the place of what is there.
+    pub(super) fn pin(&mut self, pin: LinkPin) -> Result<(), Error> {
+        // One of an interface that had this index before.
+        pins::remove(&pin.path)?;
+        tcx::pin(&self.fd, &pin.path).map_err(|source| Error::Pins {
             action: "pin a link at",
             path: pin.path.display().to_string(),
             source,
-        }),
+        })?;
+        self.pin = Some(pin);
+        Ok(())
+    }
+}
+
+/// The preference of a filter that comes before all others, where nobody has it.
+const FIRST: u16 = 1;
+/// The same behind all others.
+const LAST: u16 = u16::MAX;
+
+fn attach_filter(
+    kernel: &Netlink,
+    program: &Borrowed<'_>,
+    kernel_index: u32,
+    direction: Direction,
+    order: Order,
+) -> io::Result<Filter> {
+    let preference = match order {
+        Order::First => FIRST,
+        Order::Last => LAST,
+    };
+    // Of programs with one preference the newest comes first; a filter of another kind may have it
+    // for itself.
+    Filter::attach(kernel, kernel_index, direction, preference, program)
+        .or_else(|_| Filter::attach(kernel, kernel_index, direction, 0, program))
+}
+
+/// A second link is made in front, at which nothing is done until nothing is done any more at the
+/// first one: the kernel puts a program in the place of another in one step, and takes a hook only
+/// once for the same program.
+fn move_link(
+    program: &Borrowed<'_>,
+    link: &Link,
+    mut old: TcxLink,
+    folder: Option<&Path>,
+) -> Result<Attachment, (Attachment, io::Error)> {
+    let prepared = || -> io::Result<_> {
+        let (one, other) = (tcx::nothing()?, tcx::nothing()?);
+        let fd = tcx::attach(&one, link.kernel_index, old.direction, Order::First)?;
+        let id = tcx::link_id(&fd)?;
+        let next =
+            folder.map(|folder| LinkPin::unfinished(folder, link.kernel_index, old.direction));
+        if let Some(path) = &next {
+            pins::remove(path).map_err(io::Error::other)?;
+            tcx::pin(&fd, path)?;
+        }
+        Ok((fd, id, other, next))
+    };
+    let (fd, id, other, next) = match prepared() {
+        Ok(prepared) => prepared,
+        Err(error) => return Err((Attachment::Tcx(old), error)),
+    };
+    let moved = || -> io::Result<()> {
+        tcx::update(&old.fd, &other)?;
+        tcx::update(&fd, program.fd).or_else(|error| {
+            tcx::update(&old.fd, program.fd)?;
+            Err(error)
+        })
+    };
+    if let Err(error) = moved() {
+        detach_quietly(&fd, next.as_deref());
+        return Err((Attachment::Tcx(old), error));
+    }
+    let pin = old.pin.take();
+    if let (Some(next), Some(pin)) = (&next, &pin)
+        && let Err(error) = fs::rename(next, &pin.path)
+    {
+        tracing::warn!(interface = link.name, "a link keeps the pin of the one before: {error}");
+    }
+    detach_quietly(&old.fd, None);
+    Ok(Attachment::Tcx(TcxLink { fd, id, direction: old.direction, pin }))
+}
+
+fn detach_quietly(link: &OwnedFd, pin: Option<&Path>) {
+    if let Err(error) = tcx::detach(link) {
+        tracing::debug!("a link that is detached already: {error}");
+    }
+    if let Some(Err(error)) = pin.map(pins::remove) {
+        tracing::debug!("a pin stays: {error}");
+    }
+}
+
+/// The same with filters.
+fn move_filter(
+    program: &Borrowed<'_>,
+    link: &Link,
+    mut old: Filter,
+) -> Result<Attachment, (Attachment, io::Error)> {
+    let index = link.kernel_index;
+    let prepared = || -> io::Result<_> {
+        let kernel = Netlink::open()?;
+        let nothing = || -> io::Result<_> {
+            let fd = tcx::nothing()?;
+            let id = tcx::program_id(&fd)?;
+            Ok(filter::Program { fd, id, name: program.name })
+        };
+        let (one, other) = (nothing()?, nothing()?);
+        let new = Filter::attach(&kernel, index, old.direction, FIRST, &one)?;
+        Ok((kernel, new, other))
+    };
+    let (kernel, mut new, other) = match prepared() {
+        Ok(prepared) => prepared,
+        Err(error) => return Err((Attachment::Filter(old), error)),
+    };
+    let moved = || -> io::Result<()> {
+        old.replace(&kernel, index, &other)?;
+        new.replace(&kernel, index, program).or_else(|error| {
+            old.replace(&kernel, index, program)?;
+            Err(error)
+        })
+    };
+    let moved = {
+        let mut moved = moved;
+        moved()
+    };
+    let (kept, removed) = if moved.is_ok() { (new, old) } else { (old, new) };
+    if let Err(error) = removed.remove(&kernel, index) {
+        tracing::debug!("a filter that is gone already: {error}");
+    }
+    match moved {
+        Ok(()) => Ok(Attachment::Filter(kept)),
+        Err(error) => Err((Attachment::Filter(kept), error)),
     }
 }
 
@@ -300,21 +402,10 @@ fn move_pin(pin: LinkPin, folder: &Path) -> Result<LinkPin, Error> {
     Ok(to)
 }
 
-/// Whether TCX is not known to this kernel: `BPF_LINK_CREATE` says EINVAL for an attach type that
-/// it does not know.
-fn lacks_tcx(error: &ProgramError) -> bool {
-    matches!(error, ProgramError::SyscallError(call)
-        if call.io_error.raw_os_error() == Some(libc::EINVAL))
-}
-
-fn attach_error(interface: &str, mode: AttachMode, source: ProgramError) -> Error {
-    match &source {
-        error if mode == AttachMode::Tcx && lacks_tcx(error) => {
-            Error::NoTcx { interface: interface.to_owned() }
-        }
-        ProgramError::SyscallError(call) if is_permission(&call.io_error) => {
-            Error::Permission { action: "attach to an interface" }
-        }
-        _ => Error::Attach { interface: interface.to_owned(), source: Box::new(source) },
+fn attach_error(interface: &str, source: io::Error) -> Error {
+    if is_permission(&source) {
+        Error::Permission { action: "attach to an interface" }
+    } else {
+        Error::Attach { interface: interface.to_owned(), source }
     }
 }

@@ -1,18 +1,29 @@
 //! The network interfaces that exist, and what their packets begin with.
 
+mod name;
+
 use std::io;
 
-use super::Error;
+use super::{
+    Error,
+    netlink::{Attributes, Message, Netlink, Request, attribute, text},
+};
+
+pub(super) use name::{bytes as name_bytes, text as name_text};
 
 /// A network interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Link {
-    /// Its name.
+    /// Its name; bytes that are no UTF-8 are written as `\xe9`.
     pub name: String,
+    /// Its other names.
+    pub alternative_names: Vec<String>,
     /// The kernel's index; another one each time the interface is made anew.
     pub kernel_index: u32,
     /// The kernel's number for its kind (`ARPHRD_*`).
     pub kind: u16,
+    /// What made it, as the kernel names it (`tun`, `wireguard`); `None` where it is hardware.
+    pub maker: Option<String>,
 }
 
 /// What a packet of an interface begins with.
@@ -22,6 +33,20 @@ pub enum Layer {
     Ip,
     /// An Ethernet header: tap, veth, physical devices.
     Ethernet,
+}
+
+/// What the counters of an interface itself have, beside the packets that come by its hooks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Counters {
+    /// The same packets.
+    #[default]
+    Same,
+    /// Handshakes and keepalives of the tunnel too (WireGuard).
+    WithKeepalives,
+    /// A few frames of the link's own protocol too (PPP).
+    WithControl,
+    /// Whatever the hardware counts, such as frames that it filters out.
+    Hardware,
 }
 
 impl Link {
@@ -41,60 +66,98 @@ impl Link {
             kind => Err(Error::Kind { interface: self.name.clone(), kind }),
         }
     }
+
+    /// What its own counters have.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        match (self.maker.as_deref(), self.kind) {
+            (Some("wireguard" | "amneziawg"), _) => Counters::WithKeepalives,
+            (_, libc::ARPHRD_PPP) => Counters::WithControl,
+            (Some(maker), _) if MAKERS.contains(&maker) => Counters::Same,
+            (None, libc::ARPHRD_LOOPBACK) => Counters::Same,
+            _ => Counters::Hardware,
+        }
+    }
 }
+
+/// Makers whose interfaces count the packets that come by the hooks, and no others.
+const MAKERS: [&str; 18] = [
+    "tun",
+    "veth",
+    "dummy",
+    "bridge",
+    "vlan",
+    "macvlan",
+    "gre",
+    "gretap",
+    "ip6gre",
+    "ip6gretap",
+    "sit",
+    "ipip",
+    "ip6tnl",
+    "vti",
+    "vti6",
+    "xfrm",
+    "vxlan",
+    "geneve",
+];
 
 // Not in libc.
 const ARPHRD_RAWIP: u16 = 519;
 const ARPHRD_IP6GRE: u16 = 823;
+const IFLA_INFO_KIND: u16 = 1;
+const IFLA_PROP_LIST: u16 = 52;
+const IFLA_ALT_IFNAME: u16 = 53;
+const IFLA_EXT_MASK: u16 = 29;
+/// Without counters, which are not asked for here and cost the most.
+const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
+
+/// Words of an `ifinfomsg`.
+const IFINFOMSG_WORDS: usize = 4;
 
 /// The interfaces of this network namespace.
 pub fn list() -> io::Result<Vec<Link>> {
+    let request = Request::dump(libc::RTM_GETLINK)
+        .words(&[0; IFINFOMSG_WORDS])
+        .attribute(IFLA_EXT_MASK, &RTEXT_FILTER_SKIP_STATS.to_ne_bytes());
     let mut links = vec![];
-    for entry in &nix::net::if_::if_nameindex()? {
-        let Ok(name) = entry.name().to_str() else { continue };
-        match kind(name) {
-            Ok(kind) => {
-                links.push(Link { name: name.to_owned(), kernel_index: entry.index(), kind });
-            }
-            // It went between the list and the question.
-            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => {}
-            Err(error) => return Err(error),
-        }
-    }
+    Netlink::open()?.ask(request, |message| links.extend(parse(&message)))?;
     Ok(links)
 }
 
-/// The kernel's index of an interface, if there is one of this name.
+/// The kernel's index of an interface, if there is one of this name or alternative name.
 #[must_use]
 pub fn kernel_index(name: &str) -> Option<u32> {
-    nix::net::if_::if_nametoindex(name).ok()
+    nix::net::if_::if_nametoindex(name_bytes(name).as_slice()).ok()
 }
 
 /// The name of the interface that has this one as an alternative name.
 #[must_use]
 pub fn real_name(alternative: &str, links: &[Link]) -> Option<String> {
-    let kernel_index = kernel_index(alternative)?;
-    let link = links.iter().find(|link| link.kernel_index == kernel_index)?;
-    Some(link.name.clone()).filter(|name| name != alternative)
+    let has_it = |link: &&Link| link.alternative_names.iter().any(|name| name == alternative);
+    links.iter().find(has_it).map(|link| link.name.clone())
 }
 
-mod request {
-    nix::ioctl_read_bad!(siocgifhwaddr, libc::SIOCGIFHWADDR, libc::ifreq);
-}
-
-fn kind(name: &str) -> io::Result<u16> {
-    use std::os::fd::AsRawFd as _;
-
-    let socket = std::net::UdpSocket::bind((std::net::Ipv4Addr::UNSPECIFIED, 0))?;
-    // SAFETY: zeroes are a valid question.
-    let mut question: libc::ifreq = unsafe { std::mem::zeroed() };
-    for (to, from) in question.ifr_name.iter_mut().zip(name.bytes().take(libc::IFNAMSIZ - 1)) {
-        *to = libc::c_char::from_ne_bytes([from]);
+/// From a message that answers: `nlmsghdr`, `ifinfomsg` and its attributes.
+fn parse(message: &Message<'_>) -> Option<Link> {
+    if message.kind != libc::RTM_NEWLINK {
+        return None;
     }
-    // SAFETY: the socket and the request outlive the call.
-    unsafe { request::siocgifhwaddr(socket.as_raw_fd(), &raw mut question) }?;
-    // SAFETY: the call filled in the hardware address.
-    Ok(unsafe { question.ifr_ifru.ifru_hwaddr.sa_family })
+    let body = message.body();
+    let attributes = body.get(IFINFOMSG_WORDS * 4..)?;
+    let properties = attribute(attributes, IFLA_PROP_LIST).unwrap_or_default();
+    let maker = attribute(attributes, libc::IFLA_LINKINFO)
+        .and_then(|information| attribute(information, IFLA_INFO_KIND));
+    Some(Link {
+        name: name_text(text(attribute(attributes, libc::IFLA_IFNAME)?)),
+        alternative_names: Attributes(properties)
+            .filter(|(kind, _)| *kind == IFLA_ALT_IFNAME)
+            .map(|(_, name)| name_text(text(name)))
+            .collect(),
+        kernel_index: u32::from_ne_bytes(*body.get(4..)?.first_chunk()?),
+        kind: u16::from_ne_bytes(*body.get(2..)?.first_chunk()?),
+        maker: maker.map(|kind| String::from_utf8_lossy(text(kind)).into_owned()),
+    })
 }
 
 #[cfg(test)]
@@ -102,17 +165,49 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_real_name_behind_an_alternative_one_is_found() {
+        let link = Link {
+            name: "wg0".to_owned(),
+            alternative_names: vec!["members".to_owned()],
+            ..Link::default()
+        };
+        assert_eq!(real_name("members", std::slice::from_ref(&link)).as_deref(), Some("wg0"));
+        assert_eq!(real_name("wg0", &[link]), None);
+    }
+
+    #[test]
     fn the_loopback_interface_is_found_with_its_kind() {
         let links = list().unwrap();
         let loopback = links.iter().find(|link| link.name == "lo").unwrap();
         assert_eq!(loopback.layer().unwrap(), Layer::Ethernet);
-        assert_eq!(kernel_index("lo"), Some(loopback.kernel_index));
-        assert_eq!(kernel_index("no-such-link"), None);
+        assert_eq!(loopback.counters(), Counters::Same);
+        assert_eq!(nix::net::if_::if_nametoindex("lo").unwrap(), loopback.kernel_index);
     }
 
     #[test]
     fn a_kind_that_cannot_be_read_is_refused_by_name() {
-        let link = Link { name: "can0".to_owned(), kernel_index: 9, kind: 280 };
+        let link = Link { name: "can0".to_owned(), kernel_index: 9, kind: 280, ..Link::default() };
         assert!(link.layer().unwrap_err().to_string().contains("can0"));
+    }
+
+    #[test]
+    fn a_message_that_is_cut_is_no_interface_or_one_with_less() {
+        let attributes = [
+            Request::attribute_bytes(libc::IFLA_IFNAME, b"wg0\0"),
+            Request::attribute_bytes(
+                IFLA_PROP_LIST,
+                &Request::attribute_bytes(IFLA_ALT_IFNAME, b"members\0"),
+            ),
+        ];
+        let whole = [vec![0; 32], attributes.concat()].concat();
+        let parsed = |bytes: &[u8]| parse(&Message { kind: libc::RTM_NEWLINK, bytes });
+        let link = parsed(&whole).unwrap();
+        assert_eq!(
+            (link.name.as_str(), &link.alternative_names[..]),
+            ("wg0", &["members".to_owned()][..])
+        );
+        for length in 0..whole.len() {
+            assert!(parsed(&whole[..length]).is_none_or(|link| link.name == "wg0"), "{length}");
+        }
     }
 }

@@ -38,9 +38,15 @@ impl Request {
         Self::new(kind, libc::NLM_F_REQUEST)
     }
 
-    /// Changes something, and hears how that went.
+    /// Changes something that is there, and hears how that went.
     pub(super) fn change(kind: u16) -> Self {
         Self::new(kind, libc::NLM_F_REQUEST | libc::NLM_F_ACK)
+    }
+
+    /// Makes something that is not there yet, and hears how that went.
+    pub(super) fn create(kind: u16) -> Self {
+        let new = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
+        Self::new(kind, libc::NLM_F_REQUEST | libc::NLM_F_ACK | new)
     }
 
     fn new(kind: u16, flags: libc::c_int) -> Self {
@@ -64,6 +70,22 @@ impl Request {
         self.0.extend(payload);
         self.0.resize(self.0.len().next_multiple_of(ALIGNMENT), 0);
         self
+    }
+
+    /// Attributes that go into another.
+    pub(super) const fn attributes() -> Self {
+        Self(vec![])
+    }
+
+    /// Goes on with an attribute that has these in it.
+    pub(super) fn nested(self, kind: u16, attributes: &Self) -> Self {
+        self.attribute(kind, &attributes.0)
+    }
+
+    /// The bytes of an attribute.
+    #[cfg(test)]
+    pub(super) fn attribute_bytes(kind: u16, payload: &[u8]) -> Vec<u8> {
+        Self(vec![]).attribute(kind, payload).0
     }
 
     fn finish(mut self, sequence: u32) -> Vec<u8> {
@@ -199,7 +221,7 @@ pub(super) fn text(bytes: &[u8]) -> &[u8] {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
 
     fn answer(kind: u16, payload: &[u8]) -> Vec<u8> {
@@ -210,10 +232,6 @@ pub(super) mod tests {
         bytes.extend(payload);
         bytes.resize(bytes.len().next_multiple_of(ALIGNMENT), 0);
         bytes
-    }
-
-    pub(in crate::capture) fn attribute_of(kind: u16, payload: &[u8]) -> Vec<u8> {
-        Request(vec![]).attribute(kind, payload).0
     }
 
     #[test]
@@ -241,7 +259,9 @@ pub(super) mod tests {
     fn attributes_that_lie_about_their_length_end_them() {
         assert_eq!(attribute(&[0; 64], 1), None);
         assert_eq!(attribute(&[0xff; 64], 1), None);
-        let two = [attribute_of(7, b"one\0"), attribute_of(9 | 0x8000, b"two")].concat();
+        let two =
+            [Request::attribute_bytes(7, b"one\0"), Request::attribute_bytes(9 | 0x8000, b"two")]
+                .concat();
         assert_eq!(attribute(&two, 9), Some(&b"two"[..]));
         assert_eq!(attribute(&two[..two.len() - 2], 9), None);
     }

@@ -11,6 +11,7 @@
 
 mod link;
 mod numbers;
+mod pinned;
 
 use std::{
     fs::{self, DirBuilder, File},
@@ -41,6 +42,7 @@ pub(super) use link::{LinkPin, word};
 pub(super) use numbers::{
     forget_clsact, forget_program, own_clsacts, programs, remember_clsact, remember_program,
 };
+pub(super) use pinned::Pinned;
 
 /// Maps that hold what was counted. The others are no state: each program brings its own.
 pub(super) const MAPS: [&str; 10] = [
@@ -125,7 +127,7 @@ impl Pins {
                 others.push(other);
             }
         }
-        Ok(Claim { lock, directory, current, is_continued, others })
+        Ok(Claim { pins: self.clone(), lock, directory, current, is_continued, others })
     }
 
     /// What is there for a daemon with maps of these sizes to go on with.
@@ -210,6 +212,7 @@ pub(super) struct Lock(#[expect(dead_code, reason = "it is held")] Flock<File>);
 
 /// A gateway's directory, and what is in it.
 pub(super) struct Claim {
+    pub(super) pins: Pins,
     pub(super) lock: Arc<Lock>,
     pub(super) directory: PathBuf,
     /// Where the maps of the wanted sizes are.

@@ -1,10 +1,19 @@
 //! Which interfaces were counted, and when: the names behind the slots, and the bounds that the
 //! ledger states.
 
+mod meter;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Control;
-use crate::clock::{self, MonotonicNs};
+use flowlog_common::total::Count;
+
+use super::{Control, interface::Counters};
+use crate::{
+    aggregate::ledger::GapReason,
+    clock::{self, MonotonicNs},
+};
+use meter::Meter;
+pub use meter::Metered;
 
 /// The interfaces that were ever counted; shared by capture, which attaches, and drain, which asks.
 pub struct Presence {
@@ -12,6 +21,18 @@ pub struct Presence {
     slots: Mutex<Vec<Slot>>,
     /// Where names are written down for the daemons to come.
     control: Option<Arc<Control>>,
+}
+
+/// What the counters of an interface itself have, by [`flowlog_common::flow::Direction`].
+pub type Reading = [Count; 2];
+
+/// A time of the kernel's monotonic clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Since when.
+    pub since: MonotonicNs,
+    /// Until when.
+    pub until: MonotonicNs,
 }
 
 #[derive(Debug)]
@@ -23,10 +44,19 @@ struct Slot {
     first: Option<MonotonicNs>,
     last: Option<MonotonicNs>,
     interruptions: u32,
+    meter: Meter,
+    /// Times in which it was not counted although it was there.
+    gaps: Vec<(Span, GapReason)>,
+    /// Since when it is there and not counted.
+    lost: Option<(MonotonicNs, GapReason)>,
+    /// Times in which somebody came before us.
+    overtaken: Vec<Span>,
+    /// How many epochs have ended since it was counted.
+    idle_epochs: u32,
 }
 
 impl Slot {
-    const fn new(name: String) -> Self {
+    fn new(name: String) -> Self {
         Self {
             name,
             state: State::Detached,
@@ -34,9 +64,22 @@ impl Slot {
             first: None,
             last: None,
             interruptions: 0,
+            meter: Meter::default(),
+            gaps: vec![],
+            lost: None,
+            overtaken: vec![],
+            idle_epochs: 0,
         }
     }
+
+    /// Whether it has no part in an epoch that is not drained yet.
+    fn is_free(&self) -> bool {
+        self.state == State::Detached && self.lost.is_none() && self.idle_epochs >= IDLE_EPOCHS
+    }
 }
+
+/// So many epochs after an interface has gone, both sets of maps were drained without it.
+const IDLE_EPOCHS: u32 = 2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -59,12 +102,20 @@ pub struct Observed {
     pub interruptions: u32,
     /// Whether it was counted at all in the epoch.
     pub was_counted: bool,
+    /// Times in which packets of it may have gone by uncounted; they may begin before the epoch.
+    pub gaps: Vec<(Span, GapReason)>,
+    /// Times in which somebody else came before flowlog at a hook.
+    pub overtaken: Vec<Span>,
+    /// What its own counters moved by meanwhile; `None` where nobody read them at both ends.
+    pub on_interface: Option<Reading>,
+    /// What its own counters have beside packets.
+    pub counters: Counters,
 }
 
 impl Presence {
     /// Room for this many interface names.
     #[must_use]
-    pub fn new(limit: u16) -> Self {
+    pub const fn new(limit: u16) -> Self {
         Self { limit, slots: Mutex::new(vec![]), control: None }
     }
 
@@ -89,28 +140,44 @@ impl Presence {
         self.limit
     }
 
-    /// The slot that stands for a name, a new one where it had none; `None` when all are taken.
+    /// The slot that stands for a name, where it had none a new one or that of an interface which went
+    /// long ago; `None` when all are taken.
     pub fn slot(&self, name: &str) -> Option<u16> {
         let mut slots = self.lock();
-        let index = match slots.iter().position(|slot| slot.name == name) {
+        let known = slots.iter().position(|slot| slot.name == name);
+        let index = match known {
             Some(index) => index,
-            None if slots.len() < usize::from(self.limit) => {
-                let index = slots.len();
-                if let (Some(control), Ok(slot)) = (&self.control, u16::try_from(index)) {
-                    control.set_name(slot, name);
-                }
-                slots.push(Slot::new(name.to_owned()));
-                index
+            None if slots.len() < usize::from(self.limit) => slots.len(),
+            None => {
+                let free = slots.iter().enumerate().filter(|(_, slot)| slot.is_free());
+                free.max_by_key(|(_, slot)| slot.idle_epochs)?.0
             }
-            None => return None,
         };
+        let number = u16::try_from(index).ok()?;
+        if known.is_none() {
+            if let Some(control) = &self.control {
+                control.set_name(number, name);
+            }
+            match slots.get_mut(index) {
+                Some(slot) => *slot = Slot::new(name.to_owned()),
+                None => slots.push(Slot::new(name.to_owned())),
+            }
+        }
+        Some(number)
+    }
+
+    /// The slot that stands for a name, if it has one.
+    #[must_use]
+    pub fn known_slot(&self, name: &str) -> Option<u16> {
+        let index = self.lock().iter().position(|slot| slot.name == name)?;
         u16::try_from(index).ok()
     }
 
-    /// The interface is counted from now on.
-    pub fn attached(&self, slot: u16) {
+    /// The interface is counted from now on. Returns since when it was lost, and why, where it was.
+    pub fn attached(&self, slot: u16) -> Option<(MonotonicNs, GapReason)> {
         let now = clock::monotonic_coarse();
-        if let Some(slot) = self.lock().get_mut(usize::from(slot)) {
+        let mut lost = None;
+        self.change(slot, |slot| {
             slot.interruptions += u32::from(slot.was_attached);
             slot.was_attached = true;
             // Where it was counted before within the epoch, that was first.
@@ -118,16 +185,27 @@ impl Presence {
                 slot.first.get_or_insert(now);
             }
             slot.state = State::Attached;
-        }
+            lost = slot.lost.take();
+            if let Some((since, reason)) = lost {
+                slot.gaps.push((Span { since, until: now }, reason));
+            }
+        });
+        lost
+    }
+
+    /// That it was counted turned out not to be so, and it goes on being lost where it was.
+    pub fn not_attached(&self, slot: u16, lost: Option<(MonotonicNs, GapReason)>) {
+        self.detached(slot, None);
+        self.change(slot, |slot| slot.lost = lost);
     }
 
     /// The interface is counted as it was before this daemon began: since the epoch opened, and
     /// without an interruption.
     pub fn continued(&self, slot: u16) {
-        if let Some(slot) = self.lock().get_mut(usize::from(slot)) {
+        self.change(slot, |slot| {
             slot.was_attached = true;
             slot.state = State::Attached;
-        }
+        });
     }
 
     /// Whether the interface of a slot is counted.
@@ -136,12 +214,93 @@ impl Presence {
         self.lock().get(usize::from(slot)).is_some_and(|slot| slot.state == State::Attached)
     }
 
-    /// The interface is not counted any more.
-    pub fn detached(&self, slot: u16) {
+    /// The interface is gone, and not counted any more. `reading` is of its own counters, where it still
+    /// has them.
+    pub fn detached(&self, slot: u16, reading: Option<Reading>) {
+        self.leave(slot, reading, |slot, now| {
+            if let Some((since, reason)) = slot.lost.take() {
+                slot.gaps.push((Span { since, until: now }, reason));
+            }
+        });
+    }
+
+    /// The interface is there, and has not been counted since an instant.
+    pub fn lost(&self, slot: u16, since: MonotonicNs, reason: GapReason) {
+        self.leave(slot, None, |slot, _| {
+            slot.lost.get_or_insert((since, reason));
+        });
+    }
+
+    fn leave(
+        &self,
+        slot: u16,
+        reading: Option<Reading>,
+        then: impl FnOnce(&mut Slot, MonotonicNs),
+    ) {
         let now = clock::monotonic_coarse();
-        if let Some(slot) = self.lock().get_mut(usize::from(slot)) {
+        self.change(slot, |slot| {
+            if slot.state == State::Attached {
+                slot.last = Some(now);
+                slot.meter.stop(reading);
+            }
             slot.state = State::Detached;
-            slot.last = Some(now);
+            then(slot, now);
+        });
+    }
+
+    /// The interface is counted again at all its hooks, which it was not at one since an instant.
+    pub fn interrupted(&self, slot: u16, since: MonotonicNs, reason: GapReason) {
+        let until = clock::monotonic_coarse();
+        self.change(slot, |slot| {
+            slot.interruptions += 1;
+            slot.gaps.push((Span { since, until }, reason));
+        });
+    }
+
+    /// Somebody else came before flowlog at a hook of the interface.
+    pub fn overtaken(&self, slot: u16, span: Span) {
+        self.change(slot, |slot| slot.overtaken.push(span));
+    }
+
+    /// The counters of the interface itself are read from now on. `is_since_attached` where this first
+    /// reading is of when it came to be counted.
+    pub fn metered(
+        &self,
+        slot: u16,
+        metered: Metered,
+        reading: Option<Reading>,
+        is_since_attached: bool,
+    ) {
+        self.change(slot, |slot| slot.meter.start(metered, reading, is_since_attached));
+    }
+
+    /// Reads the counters of all interfaces that are counted, at the end of an epoch; `read` is given
+    /// slot and kernel index.
+    pub fn read_meters(
+        &self,
+        closed: MonotonicNs,
+        mut read: impl FnMut(u16, u32) -> Option<Reading>,
+    ) {
+        let metered: Vec<(usize, u32)> = {
+            let mut slots = self.lock();
+            let is_read = |slot: &Slot| slot.state == State::Attached && !slot.is_of_next(closed);
+            for slot in slots.iter_mut().filter(|slot| is_read(slot) && slot.first.is_some()) {
+                if !slot.meter.has_begun() {
+                    slot.meter.pass_nothing();
+                }
+            }
+            let is_read = |slot: &Slot| is_read(slot) && !slot.meter.has_passed();
+            let slots = slots.iter().enumerate().filter(|(_, slot)| is_read(slot));
+            slots.map(|(index, slot)| (index, slot.meter.kernel_index())).collect()
+        };
+        for (index, kernel_index) in metered {
+            let Ok(slot) = u16::try_from(index) else { continue };
+            let reading = read(slot, kernel_index);
+            if let Some(slot) = self.lock().get_mut(index)
+                && slot.meter.kernel_index() == kernel_index
+            {
+                slot.meter.pass(reading);
+            }
         }
     }
 
@@ -153,35 +312,70 @@ impl Presence {
         let mut observed = vec![];
         for (index, slot) in self.lock().iter_mut().enumerate() {
             let Ok(number) = u16::try_from(index) else { continue };
-            let is_attached = slot.state == State::Attached;
-            // Attached in the next epoch, which has begun already, says nothing of this one.
-            let is_of_next = slot.first.is_some_and(|first| first >= closed);
-            let was_counted = !is_of_next && (is_attached || slot.last.is_some());
-            let mut entry = Observed {
-                slot: number,
-                name: slot.name.clone(),
-                from: opened,
-                to: opened,
-                interruptions: 0,
-                was_counted,
-            };
-            if was_counted {
-                entry.from = slot.first.take().map_or(opened, |first| first.max(opened));
-                // Gone in the next epoch, which is to hear of it.
-                let is_gone_later = !is_attached && slot.last.is_some_and(|last| last > closed);
-                let last = if is_gone_later { None } else { slot.last.take() };
-                let last = last.filter(|_| !is_attached);
-                entry.to = last.unwrap_or(closed).clamp(entry.from, closed);
-                entry.interruptions = std::mem::take(&mut slot.interruptions);
-            }
-            observed.push(entry);
+            observed.push(slot.observed(number, opened, closed));
         }
         observed
+    }
+
+    fn change(&self, slot: u16, change: impl FnOnce(&mut Slot)) {
+        if let Some(slot) = self.lock().get_mut(usize::from(slot)) {
+            change(slot);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Slot>> {
         // Every change leaves the table sound, so that of a thread that panicked is too.
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slot {
+    /// Attached in the next epoch, which has begun already, says nothing of the one that has closed.
+    fn is_of_next(&self, closed: MonotonicNs) -> bool {
+        self.first.is_some_and(|first| first >= closed)
+    }
+
+    fn observed(&mut self, number: u16, opened: MonotonicNs, closed: MonotonicNs) -> Observed {
+        let is_attached = self.state == State::Attached;
+        let was_counted = !self.is_of_next(closed) && (is_attached || self.last.is_some());
+        let mut observed = Observed {
+            slot: number,
+            name: self.name.clone(),
+            from: opened,
+            to: opened,
+            interruptions: 0,
+            was_counted,
+            gaps: self.gaps_until(closed),
+            overtaken: std::mem::take(&mut self.overtaken),
+            on_interface: None,
+            counters: self.meter.counters(),
+        };
+        self.idle_epochs = if was_counted || is_attached { 0 } else { self.idle_epochs + 1 };
+        if was_counted {
+            observed.from = self.first.take().map_or(opened, |first| first.max(opened));
+            // Gone in the next epoch, which is to hear of it.
+            let is_gone_later = !is_attached && self.last.is_some_and(|last| last > closed);
+            let last = if is_gone_later { None } else { self.last.take() };
+            let last = last.filter(|_| !is_attached);
+            observed.to = last.unwrap_or(closed).clamp(observed.from, closed);
+            observed.interruptions = std::mem::take(&mut self.interruptions);
+            observed.on_interface = self.meter.take();
+        }
+        observed
+    }
+
+    /// The gaps that are known, with what there is of one that goes on.
+    fn gaps_until(&mut self, closed: MonotonicNs) -> Vec<(Span, GapReason)> {
+        // One that ended in the next epoch, which has begun already, is told with that.
+        let is_over = |(span, _): &(Span, GapReason)| span.until <= closed;
+        let mut gaps: Vec<_> = self.gaps.extract_if(.., |gap| is_over(gap)).collect();
+        if let Some((since, reason)) = &mut self.lost
+            && *since < closed
+        {
+            gaps.push((Span { since: *since, until: closed }, *reason));
+            *since = closed;
+        }
+        gaps
     }
 }
 
@@ -214,7 +408,7 @@ mod tests {
         assert!(first[0].from > 0 && first[0].to == far - 1);
         // The whole of the next epoch, too.
         assert_eq!(counted(5, 9)[0].from, 5);
-        presence.detached(slot);
+        presence.detached(slot, None);
         let last = counted(5, far);
         assert!(last[0].to < far && last[0].interruptions == 0);
         assert_eq!(counted(5, far), []);
@@ -237,7 +431,7 @@ mod tests {
         let slot = presence.slot("wg0").unwrap();
         presence.attached(slot);
         presence.between(0, u64::MAX);
-        presence.detached(slot);
+        presence.detached(slot, None);
         let this = &presence.between(1, 2)[0];
         assert_eq!((this.was_counted, this.from, this.to), (true, 1, 2));
         let next = &presence.between(2, u64::MAX)[0];
@@ -251,7 +445,7 @@ mod tests {
         let slot = presence.slot("wg0").unwrap();
         presence.attached(slot);
         presence.between(0, u64::MAX);
-        presence.detached(slot);
+        presence.detached(slot, None);
         presence.attached(slot);
         let observed = &presence.between(5, u64::MAX)[0];
         assert_eq!((observed.from, observed.interruptions), (5, 1));
@@ -265,5 +459,44 @@ mod tests {
         let observed = &presence.between(5, 9)[0];
         assert!(observed.was_counted && observed.interruptions == 0);
         assert_eq!((observed.from, observed.to), (5, 9));
+    }
+
+    #[test]
+    fn what_is_lost_is_a_gap_in_every_epoch_until_it_is_counted_again() {
+        let presence = Presence::new(4);
+        let slot = presence.slot("wg0").unwrap();
+        presence.attached(slot);
+        presence.between(0, 10);
+        let now = clock::monotonic_coarse();
+        presence.lost(slot, 5, GapReason::Detached);
+        let gaps = |opened, closed| {
+            let gaps = presence.between(opened, closed).remove(0).gaps;
+            gaps.iter().map(|(span, _)| (span.since, span.until)).collect::<Vec<_>>()
+        };
+        assert_eq!(gaps(10, 20), [(5, 20)]);
+        assert_eq!(gaps(20, 30), [(20, 30)]);
+        presence.attached(slot);
+        let [(since, until)] = gaps(30, u64::MAX)[..] else { panic!("one gap") };
+        assert!(since == 30 && until >= now);
+        assert_eq!(gaps(until, u64::MAX), []);
+    }
+
+    #[test]
+    fn the_slot_of_an_interface_that_went_is_free_after_both_sets_of_maps_were_drained() {
+        let presence = Presence::new(1);
+        let slot = presence.slot("wg0").unwrap();
+        presence.attached(slot);
+        presence.between(0, u64::MAX);
+        presence.detached(slot, None);
+        // The epoch in which it went, and the two after it.
+        for _ in 0..3 {
+            assert_eq!(presence.slot("wg1"), None);
+            presence.between(1, u64::MAX);
+        }
+        assert_eq!(presence.slot("wg1"), Some(slot));
+        assert_eq!(presence.slot("wg0"), None);
+        presence.attached(slot);
+        let observed = presence.between(1, u64::MAX).remove(0);
+        assert_eq!((observed.name.as_str(), observed.interruptions), ("wg1", 0));
     }
 }

@@ -1,10 +1,6 @@
 //! The kernel program: the object that is built in, loaded into the kernel.
 
-use std::{
-    collections::HashSet,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use aya::{
     Ebpf, EbpfLoader,
@@ -23,7 +19,7 @@ use super::{
     error::{Error, is_permission, map_error},
     found::{Contents, Previous},
     hook::ENTRY_POINTS,
-    pins::{self, Claim, LinkPin, MAPS},
+    pins::{self, Claim, LinkPin, MAPS, Pinned},
 };
 use crate::config::{Config, Policy, Profile};
 
@@ -113,18 +109,6 @@ pub struct Loaded {
     pub found: Found,
 }
 
-/// Where the links are pinned, and what is left of the daemon before.
-pub(super) struct Pinned {
-    /// The gateway's directory.
-    pub(super) directory: PathBuf,
-    /// Where the maps are, and the links.
-    pub(super) current: PathBuf,
-    /// The links of the daemon before, in whatever layout.
-    pub(super) links: Vec<LinkPin>,
-    /// The kernel's numbers of its programs, by which its filters are known.
-    pub(super) programs_before: HashSet<u32>,
-}
-
 impl Program {
     /// Loads the program and hands out the maps that it counts in: those that a daemon before left
     /// behind, where they are to outlive it.
@@ -148,8 +132,9 @@ impl Program {
         };
         let (pinned, found) = match claim {
             Some(claim) => {
-                let (pinned, found) = look_around(claim, &control)?;
-                remember_programs(&ebpf, &pinned.directory)?;
+                let (mut pinned, found) = look_around(claim, &control)?;
+                pinned.programs = entry_points(&ebpf)?;
+                pinned.remember_programs()?;
                 (Some(pinned), found)
             }
             None => (None, Found::default()),
@@ -179,7 +164,8 @@ fn load(sizes: MapSizes, policy: &Policy, claim: Option<&Claim>) -> Result<Ebpf,
         Profile::Attribution => profile::ATTRIBUTION,
         Profile::Targeted => profile::TARGETED,
     };
-    let targets = u32::try_from(policy.targets.len()).unwrap_or(u32::MAX).max(1);
+    // One more: before late 2024 the kernel refused to change an entry of a trie that is full.
+    let targets = u32::try_from(policy.targets.len()).unwrap_or(u32::MAX).saturating_add(1);
     let mut loader = EbpfLoader::new();
     loader
         .override_global("PROFILE", &profile, true)
@@ -215,9 +201,8 @@ fn load(sizes: MapSizes, policy: &Policy, claim: Option<&Claim>) -> Result<Ebpf,
 
 /// Looks at what else is there of the daemon before.
 fn look_around(claim: Claim, control: &Control) -> Result<(Pinned, Found), Error> {
-    let Claim { lock, directory, current, is_continued, others } = claim;
-    let mut links = LinkPin::list(&current)?;
-    let programs_before = pins::programs(&directory)?;
+    let mut pinned = Pinned::new(&claim)?;
+    let Claim { lock, is_continued, others, .. } = claim;
     let mut found = Found { is_continued, previous: vec![] };
     let mut is_new = !is_continued;
     for folder in others {
@@ -234,20 +219,19 @@ fn look_around(claim: Claim, control: &Control) -> Result<(Pinned, Found), Error
             control.copy_interfaces(&counts.control);
             is_new = false;
         }
-        links.extend(of_folder);
+        pinned.links.extend(of_folder);
         found.previous.push(previous);
     }
-    Ok((Pinned { directory, current, links, programs_before }, found))
+    Ok((pinned, found))
 }
 
-/// Before any of them is attached, so that the next daemon knows their filters.
-fn remember_programs(ebpf: &Ebpf, directory: &Path) -> Result<(), Error> {
-    for name in ENTRY_POINTS {
+/// The kernel's numbers of the entry points.
+fn entry_points(ebpf: &Ebpf) -> Result<HashSet<u32>, Error> {
+    let number = |name| {
         let program = ebpf.program(name).ok_or(Error::Missing { name })?;
-        let info = program.info().map_err(|source| program_error(name, source))?;
-        pins::remember_program(directory, info.id())?;
-    }
-    Ok(())
+        program.info().map(|info| info.id()).map_err(|source| program_error(name, source))
+    };
+    ENTRY_POINTS.into_iter().map(number).collect()
 }
 
 fn take<T: TryFrom<Map, Error = MapError>>(

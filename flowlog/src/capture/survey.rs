@@ -40,6 +40,30 @@ pub struct Standing {
     pub name: Option<String>,
 }
 
+impl Standing {
+    pub(super) fn of_tcx(attached: tcx::Attached) -> Self {
+        Self {
+            by: By::Tcx,
+            program: Some(attached.program),
+            link: Some(attached.link).filter(|link| *link != 0),
+            name: tcx::program_name(attached.program),
+        }
+    }
+
+    fn of_filter(filter: Filter) -> Self {
+        let name = Some(filter.name).filter(|name| !name.is_empty());
+        // The name of a filter need not be that of its program.
+        let name = filter.program.and_then(tcx::program_name).or(name);
+        let by = By::Filter { preference: filter.priority };
+        Self { by, program: filter.program, link: None, name }
+    }
+
+    /// Whether it is this filter.
+    pub(super) fn is_filter(&self, filter: &Filter) -> bool {
+        self.by == By::Filter { preference: filter.priority } && self.program == filter.program
+    }
+}
+
 impl std::fmt::Display for Standing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match (&self.name, self.program) {
@@ -110,21 +134,10 @@ impl Hook {
         direction: Direction,
         is_ours: impl Fn(&Standing) -> bool,
     ) -> io::Result<Self> {
-        let programs =
-            tcx::programs(kernel_index, direction)?.into_iter().map(|attached| Standing {
-                by: By::Tcx,
-                program: Some(attached.program),
-                link: Some(attached.link).filter(|link| *link != 0),
-                name: tcx::program_name(attached.program),
-            });
-        let filters = Filter::at(kernel, kernel_index, direction)?.into_iter().map(|filter| {
-            let by = By::Filter { preference: filter.priority };
-            let name = Some(filter.name).filter(|name| !name.is_empty());
-            // The name of a filter need not be that of its program.
-            let name = filter.program.and_then(tcx::program_name).or(name);
-            Standing { by, program: filter.program, link: None, name }
-        });
-        let mut before: Vec<Standing> = programs.chain(filters).collect();
+        let programs = tcx::programs(kernel_index, direction)?;
+        let filters = Filter::at(kernel, kernel_index, direction)?;
+        let mut before: Vec<Standing> = programs.into_iter().map(Standing::of_tcx).collect();
+        before.extend(filters.into_iter().map(Standing::of_filter));
         let Some(place) = before.iter().position(is_ours) else {
             return Ok(Self { before, ours: None, behind: vec![] });
         };

@@ -8,13 +8,14 @@ use std::collections::HashSet;
 use flowlog_common::flow::Direction;
 
 use super::{
-    Capture, Changes, Error,
+    Attachment, Capture, Changes, Error,
+    clsact::{self, Discipline},
     filter::Filter,
-    hook::Before,
     interface::Link,
+    netlink::Netlink,
     pins::{self, LinkPin},
 };
-use crate::config::InterfacePattern;
+use crate::{aggregate::ledger::GapReason, clock, config::InterfacePattern};
 
 impl Capture {
     /// Goes on with the interfaces that are still wanted, and detaches from the others.
@@ -29,12 +30,12 @@ impl Capture {
         let programs = std::mem::take(&mut pinned.programs_before);
         self.remember_clsacts(links)?;
         for link in links {
-            let before = left_on(link, &mut pins, &programs);
-            if before.is_empty() {
+            let existing = left_on(link, &mut pins, &programs);
+            if existing.is_empty() {
                 continue;
             }
             let is_wanted = patterns.iter().any(|pattern| pattern.matches(&link.name));
-            match self.go_on(link, before, is_wanted) {
+            match self.go_on(link, existing, is_wanted) {
                 Ok(true) => changes.attached.push(link.name.clone()),
                 Ok(false) => {}
                 Err(error) => tracing::warn!(
@@ -48,7 +49,7 @@ impl Capture {
         for pin in pins {
             pins::remove(&pin.path)?;
         }
-        self.forget_others();
+        self.forget_others(links);
         self.forget_programs(&programs)
     }
 
@@ -66,52 +67,85 @@ impl Capture {
     }
 
     /// Whether it goes on, rather than that it is to be attached to anew, or not at all.
-    fn go_on(&mut self, link: &Link, before: Vec<Before>, is_wanted: bool) -> Result<bool, Error> {
-        let (mut kept, mut removed): (Vec<_>, Vec<_>) =
-            before.into_iter().partition(|before| is_wanted && before.fits(self.mode));
+    fn go_on(
+        &mut self,
+        link: &Link,
+        existing: Vec<Attachment>,
+        is_wanted: bool,
+    ) -> Result<bool, Error> {
+        let index = link.kernel_index;
+        let fits = |there: &Attachment| {
+            let is_instead = matches!(there, Attachment::Tcx(_)) && has_ingress(index);
+            is_wanted && (there.fits(self.mode) || is_instead)
+        };
+        let (mut kept, mut removed): (Vec<_>, Vec<_>) = existing.into_iter().partition(fits);
         // All of one kind, of which links come first, and one for each direction.
-        if let Some(Before::Tcx(..)) = kept.first() {
-            removed.extend(kept.extract_if(.., |before| matches!(before, Before::Filter(_))));
+        if let Some(Attachment::Tcx(_)) = kept.first() {
+            removed.extend(kept.extract_if(.., |there| matches!(there, Attachment::Filter(_))));
         }
         let mut directions = HashSet::new();
-        removed.extend(kept.extract_if(.., |before| !directions.insert(before.direction())));
-        if directions.len() != Direction::ALL.len() {
+        removed.extend(kept.extract_if(.., |there| !directions.insert(there.direction())));
+        let is_whole = directions.len() == Direction::ALL.len();
+        if !is_whole {
             removed.append(&mut kept);
         }
-        for before in removed {
-            before.remove(&link.name)?;
+        if is_wanted && kept.is_empty() {
+            // Where one direction was missing nobody knows since when.
+            let were: HashSet<_> = removed.iter().map(Attachment::direction).collect();
+            let was_whole = were.len() == Direction::ALL.len();
+            let since =
+                if was_whole { clock::monotonic_coarse() } else { self.program.control.opened() };
+            for counted in self.program.control.counted() {
+                if counted.kernel_index == index {
+                    self.presence.lost(counted.slot, since, GapReason::Detached);
+                }
+            }
+        }
+        for there in removed {
+            there.remove(index)?;
         }
         if kept.is_empty() {
-            self.remove_clsact(&link.name, link.kernel_index);
+            self.remove_clsact(&link.name, index);
             return Ok(false);
         }
-        let places = kept.iter().map(Before::place).collect::<Vec<_>>();
+        let locations = kept.iter().filter_map(|there| there.location(index)).collect::<Vec<_>>();
         let outcome = self.attach(link, kept);
         if outcome.is_err() {
             // Beside what is attached anew, it would count a second time.
-            for place in places {
-                place.remove(&link.name)?;
+            for location in locations {
+                location.remove(&link.name)?;
             }
         }
         outcome.map(|()| true)
     }
 
     /// Of what the daemon before counted, clears what is not counted any more.
-    fn forget_others(&mut self) {
+    fn forget_others(&mut self, links: &[Link]) {
         for counted in self.program.control.counted() {
-            let is_ours = |a: &super::Attached| a.kernel_index == counted.kernel_index;
-            let goes_on = self.attached.iter().any(|(name, attached)| {
-                is_ours(attached) && self.presence.slot(name) == Some(counted.slot)
+            let goes_on = self.attached.get(&counted.kernel_index).is_some_and(|attached| {
+                self.presence.known_slot(&attached.link.name) == Some(counted.slot)
             });
-            if !goes_on {
+            // The word of an interface that goes on under another name is its own already.
+            if !goes_on && !self.attached.contains_key(&counted.kernel_index) {
                 self.program.ignore_interface(counted.kernel_index);
             }
         }
-        let counted: HashSet<u16> =
-            self.attached.keys().filter_map(|name| self.presence.slot(name)).collect();
+        let counted: HashSet<u16> = self
+            .attached
+            .values()
+            .filter_map(|attached| self.presence.known_slot(&attached.link.name))
+            .collect();
         for slot in (0..self.presence.limit()).filter(|slot| !counted.contains(slot)) {
-            if self.presence.is_attached(slot) {
-                self.presence.detached(slot);
+            if !self.presence.is_attached(slot) {
+                continue;
+            }
+            let name = self.program.control.name(slot);
+            if links.iter().any(|link| Some(&link.name) == name.as_ref()) {
+                // It is there, and the program of the daemon before is not.
+                let since = self.program.control.opened();
+                self.presence.lost(slot, since, GapReason::Detached);
+            } else {
+                self.presence.detached(slot, None);
             }
         }
     }
@@ -124,22 +158,28 @@ impl Capture {
 }
 
 /// What the daemon before left on an interface, links first.
-fn left_on(link: &Link, pins: &mut Vec<LinkPin>, programs: &HashSet<u32>) -> Vec<Before> {
+fn left_on(link: &Link, pins: &mut Vec<LinkPin>, programs: &HashSet<u32>) -> Vec<Attachment> {
     let of_index = pins.extract_if(.., |pin| pin.kernel_index == link.kernel_index);
-    let mut before = vec![];
+    let mut existing = vec![];
     let mut others = vec![];
     for pin in of_index {
-        match Before::tcx(&pin, link) {
-            Some(tcx) => before.push(tcx),
+        match Attachment::pinned(&pin, link) {
+            Some(tcx) => existing.push(tcx),
             None => others.push(pin),
         }
     }
     pins.extend(others);
     match Filter::list_of(link.kernel_index, programs) {
-        Ok(filters) => before.extend(filters.into_iter().map(Before::Filter)),
+        Ok(filters) => existing.extend(filters.into_iter().map(Attachment::Filter)),
         Err(error) => {
             tracing::warn!(interface = link.name, "its filters cannot be listed: {error}");
         }
     }
-    before
+    existing
+}
+
+/// Whether an interface has the discipline beside which there can be no clsact.
+fn has_ingress(kernel_index: u32) -> bool {
+    let found = Netlink::open().and_then(|kernel| clsact::discipline(&kernel, kernel_index));
+    matches!(found, Ok(Some(Discipline::Ingress)))
 }

@@ -20,7 +20,7 @@ use super::{
     error::{Error, failure},
     filter::Filter,
     found::{Contents, Counts, Previous},
-    hook::{Before, ENTRY_POINTS, Place},
+    hook::{self, AttachmentLocation, ENTRY_POINTS},
     interface::{self, Link},
     pins::{self, LinkPin, Lock, MAPS, Pins},
 };
@@ -71,7 +71,7 @@ pub struct Attachment {
     /// `tcx` or `clsact`.
     pub by: &'static str,
     #[serde(skip)]
-    place: Place,
+    location: AttachmentLocation,
 }
 
 impl Removal {
@@ -192,16 +192,24 @@ impl Attachment {
     fn tcx(pin: LinkPin, links: &[Link]) -> Self {
         let (kernel_index, direction) = (pin.kernel_index, pins::word(pin.direction));
         // Another interface has this index here where the pin is of another network namespace.
-        let is_its_own =
-            |link: &&Link| link.kernel_index == kernel_index && Before::tcx(&pin, link).is_some();
+        let is_its_own = |link: &&Link| {
+            link.kernel_index == kernel_index && hook::Attachment::pinned(&pin, link).is_some()
+        };
         let interface = links.iter().find(is_its_own).map(|link| link.name.clone());
-        Self { interface, kernel_index, direction, by: "tcx", place: Place::Pin(pin) }
+        Self {
+            interface,
+            kernel_index,
+            direction,
+            by: "tcx",
+            location: AttachmentLocation::Pin(pin),
+        }
     }
 
     fn clsact(link: &Link, filter: Filter) -> Self {
         let direction = pins::word(filter.direction);
         let (interface, kernel_index) = (Some(link.name.clone()), link.kernel_index);
-        Self { interface, kernel_index, direction, by: CLSACT, place: Place::Filter(filter) }
+        let location = AttachmentLocation::Filter(kernel_index, filter);
+        Self { interface, kernel_index, direction, by: CLSACT, location }
     }
 
     /// The interface, as far as it is known.
@@ -212,7 +220,7 @@ impl Attachment {
     }
 
     fn remove(&self) -> Result<(), Error> {
-        self.place.remove(&self.interface())
+        self.location.remove(&self.interface())
     }
 }
 
@@ -251,9 +259,9 @@ fn strays(links: &[Link], known: &[Installed]) -> Result<Vec<Attachment>, Error>
     let known: HashSet<u32> = known
         .iter()
         .flat_map(|installed| &installed.attached)
-        .filter_map(|attachment| match &attachment.place {
-            Place::Filter(filter) => filter.program,
-            Place::Pin(_) => None,
+        .filter_map(|attachment| match &attachment.location {
+            AttachmentLocation::Filter(_, filter) => filter.program,
+            AttachmentLocation::Pin(_) => None,
         })
         .collect();
     let is_named = |filter: &Filter| ENTRY_POINTS.contains(&filter.name.as_str());

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use super::{Failure, Global, Outcome, Output, Signals};
 use clap::Args;
 use flowlog::{
-    capture::AttachMode,
+    capture::{AttachMode, Order},
     config::{Config, File, Profile},
     service::{self, Options, Summary, Whereabouts},
 };
@@ -47,6 +47,9 @@ pub struct Arguments {
     /// How the kernel program is attached.
     #[arg(long, value_enum, default_value_t)]
     attach: AttachMode,
+    /// Where, among the programs and filters of others: before them (first) or behind them (last).
+    #[arg(long, value_enum, value_name = "ORDER")]
+    order: Option<Order>,
 }
 
 impl Arguments {
@@ -57,6 +60,7 @@ impl Arguments {
             None => File::default(),
         };
         file.profile = self.profile.or(file.profile);
+        file.order = self.order.or(file.order);
         if !self.interface.is_empty() {
             file.interfaces = Some(self.interface.clone());
         }

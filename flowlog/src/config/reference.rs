@@ -42,6 +42,11 @@ pub(super) fn keys() -> Vec<Key> {
             "The VPN interfaces to count; `*` stands for any characters (`wg*`).",
         ),
         with_default(
+            "order",
+            "\"first\"",
+            "Where at the hooks of an interface, among the programs and filters of others. `first`: every packet that reaches the hook is counted, also one that a later program drops; when somebody comes before flowlog, it moves in front again. `last`: a packet is counted when the others have let it by with \"next\"; one that they drop, redirect or pass for good is not.",
+        ),
+        with_default(
             "store",
             &quoted(DEFAULT_STORE),
             "Where the files go: a directory, or a URL (`s3://bucket/prefix`, `gs://…`, `az://…`).",

@@ -25,6 +25,7 @@ fn the_reference_names_every_key_and_its_example_is_valid() {
     let File {
         profile: _,
         interfaces,
+        order,
         store,
         gateway,
         window,
@@ -46,6 +47,7 @@ fn the_reference_names_every_key_and_its_example_is_valid() {
             && spool_max_bytes.is_some()
             && pins.is_some()
             && interfaces.is_some()
+            && order.is_some()
             && max_flows_v4.is_some()
             && max_flows_v6.is_some()
             && max_overflow.is_some()

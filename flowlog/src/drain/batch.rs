@@ -2,7 +2,10 @@
 
 use std::{io, os::fd::AsRawFd as _};
 
-use aya::{Pod, maps::MapData};
+use aya::{
+    Pod,
+    maps::{MapData, MapType},
+};
 
 const BPF_MAP_LOOKUP_BATCH: libc::c_int = 24;
 const BPF_MAP_DELETE_BATCH: libc::c_int = 27;
@@ -59,7 +62,12 @@ struct BatchAttr {
 }
 
 /// Reads a hash map that nothing writes to.
+///
+/// # Errors
+///
+/// Also where its keys or values have other sizes than these types.
 pub fn read<K: Pod, V: Pod>(map: &MapData) -> io::Result<Entries<K, V>> {
+    require::<K>(map, Some(size_of::<V>()))?;
     let mut entries = Entries { keys: vec![], values: vec![] };
     // Where the next call goes on: a number of a bucket, opaque to us.
     let mut position = 0_u32;
@@ -104,7 +112,12 @@ pub fn read<K: Pod, V: Pod>(map: &MapData) -> io::Result<Entries<K, V>> {
 }
 
 /// Removes entries of a map. Every key must be there.
+///
+/// # Errors
+///
+/// Also where its keys have another size than this type.
 pub fn clear<K: Pod>(map: &MapData, keys: &[K]) -> io::Result<()> {
+    require::<K>(map, None)?;
     for batch in keys.chunks(BATCH) {
         let mut attr = BatchAttr {
             keys: address(batch.as_ptr()),
@@ -114,6 +127,19 @@ pub fn clear<K: Pod>(map: &MapData, keys: &[K]) -> io::Result<()> {
         call(BPF_MAP_DELETE_BATCH, &mut attr)?;
     }
     Ok(())
+}
+
+/// The kernel writes and reads as many bytes as the map says.
+fn require<K>(map: &MapData, value: Option<usize>) -> io::Result<()> {
+    let info = map.info().map_err(io::Error::other)?;
+    let is_hash = matches!(info.map_type(), Ok(MapType::Hash | MapType::LruHash));
+    let has_key = info.key_size() as usize == size_of::<K>();
+    let has_value = value.is_none_or(|value| info.value_size() as usize == value);
+    if is_hash && has_key && has_value {
+        Ok(())
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "the map has entries of another kind"))
+    }
 }
 
 impl BatchAttr {

@@ -3,6 +3,8 @@
 
 use std::{io, sync::Arc, time::Duration};
 
+use tokio::time::Instant;
+
 use super::{Error, Options};
 use crate::{
     capture::{
@@ -26,6 +28,10 @@ pub(super) struct Counting {
     /// `None` while nothing tells of changes; then the interfaces are looked at now and then.
     watch: Option<LinkWatch>,
     patterns: Vec<InterfacePattern>,
+    /// How often the hooks are looked at.
+    interval: Duration,
+    /// When they are looked at next, whatever changes.
+    next: Instant,
     /// Whether the interfaces could not be looked at the last time.
     is_behind: bool,
 }
@@ -59,10 +65,12 @@ impl Counting {
         previous.sort_by_key(Previous::last_epoch);
         let drainer = Drainer::new(maps, Arc::clone(&presence), last_number(last, &previous))?;
         let mut counting = Self {
-            capture: Capture::new(program, options.attach, presence),
+            capture: Capture::new(program, options.attach, config.order, presence),
             // Listening begins before the first look, so that nothing happens in between.
             watch: listen(),
             patterns: config.interfaces.clone(),
+            interval: config.drain_interval,
+            next: Instant::now() + config.drain_interval,
             is_behind: false,
         };
         counting.look_first(options)?;
@@ -74,11 +82,12 @@ impl Counting {
         self.patterns.iter().partition(|pattern| self.capture.is_attached(pattern))
     }
 
-    /// Attaches to interfaces that appear and forgets those that go; never returns. What fails is
-    /// tried again.
+    /// Attaches to interfaces that appear, forgets those that go, and looks at the hooks of all in each
+    /// drain interval; never returns. What fails is tried again.
     pub(super) async fn follow(&mut self) {
         loop {
             self.changed().await;
+            self.next = Instant::now() + self.interval;
             match self.capture.scan(&self.patterns) {
                 Ok(changes) => {
                     self.is_behind = false;
@@ -102,16 +111,11 @@ impl Counting {
             return;
         }
         let Some(watch) = &self.watch else { return };
-        let again = async {
-            if self.is_behind {
-                tokio::time::sleep(PAUSE).await;
-            } else {
-                std::future::pending::<()>().await;
-            }
-        };
+        // Who comes and goes at a hook is told by nobody.
+        let next = if self.is_behind { Instant::now() + PAUSE } else { self.next };
         let outcome = tokio::select! {
             outcome = watch.changed() => outcome,
-            () = again => Ok(()),
+            () = tokio::time::sleep_until(next) => Ok(()),
         };
         if let Err(error) = outcome {
             tracing::warn!("{}; looking every {PAUSE:?}", with_causes(&error));
@@ -133,6 +137,7 @@ impl Counting {
         let is_missing = |pattern: &&InterfacePattern| {
             pattern.is_name()
                 && !self.capture.is_attached(pattern)
+                && !self.capture.is_refused(pattern)
                 && capture::interface::kernel_index(&pattern.to_string()).is_none()
         };
         if !options.wait
@@ -190,6 +195,13 @@ fn report(changes: capture::Changes) {
     }
     for name in &changes.detached {
         tracing::info!(interface = name, "gone");
+    }
+    for notice in &changes.notices {
+        if notice.is_warning() {
+            tracing::warn!("{notice}");
+        } else {
+            tracing::info!("{notice}");
+        }
     }
     for error in changes.failed {
         tracing::error!("{}; the other interfaces are counted", with_causes(&error));

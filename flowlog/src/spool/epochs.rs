@@ -126,6 +126,11 @@ impl Epochs {
             let mut row = LedgerEntry::new(observed.name.clone(), from, to);
             row.observe(from, to, observed.interruptions, totals, clock_error);
             row.clock_step_ms = epoch.clock_step_ms;
+            row.on_interface = observed.on_interface;
+            for (span, reason) in &observed.gaps {
+                let [since, until] = [span.since, span.until].map(|at| times.gap_utc(at));
+                row.add_gap(Gap::between(since, until, *reason));
+            }
             ledger.push(row);
         }
         // New maps leave out one number. Where there are more, somebody else may have counted on, whose epochs

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     aggregate::ledger::{Gap, GapReason, LedgerEntry},
-    capture::presence::Observed,
+    capture::{interface::Counters, presence::Observed},
     clock::{Offset, Utc},
     drain::{Entries, Epoch},
 };
@@ -64,6 +64,10 @@ pub(crate) fn epoch(opened: u64, closed: u64, flows: &[(FlowKeyV4, u64, Directio
         to: closed * SECOND,
         interruptions: 0,
         was_counted: true,
+        gaps: vec![],
+        overtaken: vec![],
+        on_interface: None,
+        counters: Counters::default(),
     };
     Epoch {
         number: closed,

@@ -5,7 +5,7 @@ use std::{io::Read as _, sync::Arc};
 
 use clap::ValueEnum as _;
 use flowlog::{
-    capture::{AttachMode, Capture, MapSizes, Pins, Program, presence::Presence},
+    capture::{AttachMode, Capture, MapSizes, Order, Pins, Program, presence::Presence},
     config::Policy,
 };
 use flowlog_tests::SMALL;
@@ -18,7 +18,7 @@ fn main() {
     let control = Arc::clone(&loaded.maps.control);
     let presence = Arc::new(Presence::restore(MapSizes::MAX_INTERFACES, control));
     let mode = AttachMode::from_str(&mode, true).unwrap();
-    let mut capture = Capture::new(loaded.program, mode, presence);
+    let mut capture = Capture::new(loaded.program, mode, Order::First, presence);
     let changes = capture.scan(&[interface.parse().unwrap()]).unwrap();
     assert_eq!(changes.attached, [interface]);
     println!("counting");

@@ -16,7 +16,7 @@ use aya::{
 };
 use flowlog::{
     capture::{
-        AttachMode, Capture, Error, Found, Loaded, MapSizes, Maps, Pins, Program,
+        AttachMode, Capture, Error, Found, Loaded, MapSizes, Maps, Order, Pins, Program,
         presence::Presence,
     },
     config::Policy,
@@ -194,7 +194,7 @@ impl Counting {
     ) -> Result<Self, Error> {
         let Loaded { program, maps, found } = Program::load(sizes, &Policy::FLOWS, Some(pins))?;
         let presence = Arc::new(Presence::restore(sizes.interfaces, Arc::clone(&maps.control)));
-        let mut capture = Capture::new(program, mode, Arc::clone(&presence));
+        let mut capture = Capture::new(program, mode, Order::First, Arc::clone(&presence));
         let attached = capture.scan(&[interfaces.parse().unwrap()])?.attached;
         Ok(Self { capture, maps, presence, found, attached })
     }

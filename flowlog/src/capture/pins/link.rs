@@ -8,6 +8,7 @@ use super::names;
 use crate::capture::error::Error;
 
 pub(super) const LINK: &str = "link-";
+const UNFINISHED: &str = "next-link-";
 
 /// The pin of a TCX link.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,21 @@ impl LinkPin {
     pub(in crate::capture) fn new(folder: &Path, kernel_index: u32, direction: Direction) -> Self {
         let path = folder.join(format!("{LINK}{kernel_index}-{}", word(direction)));
         Self { kernel_index, direction, path }
+    }
+
+    /// The name of a link that is about to take the place of another.
+    pub(in crate::capture) fn unfinished(
+        folder: &Path,
+        kernel_index: u32,
+        direction: Direction,
+    ) -> PathBuf {
+        folder.join(format!("{UNFINISHED}{kernel_index}-{}", word(direction)))
+    }
+
+    /// Links that did not come to take the place of others: whoever was to do it did not live to.
+    pub(in crate::capture) fn list_unfinished(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+        let names = names(folder)?.into_iter().filter(|name| name.starts_with(UNFINISHED));
+        Ok(names.map(|name| folder.join(name)).collect())
     }
 
     /// Those in the directory of a layout. Their names are the same in every layout.
