@@ -50,8 +50,8 @@ pub(crate) mod model {
     };
 }
 
-pub use error::{Error, Unfinished};
-pub use whereabouts::{Unstored, Whereabouts};
+pub use error::{Error, ShutdownReport};
+pub use whereabouts::{Backlog, Whereabouts};
 
 /// How to start.
 #[derive(Clone, Default)]
@@ -94,14 +94,15 @@ pub async fn run(
     let (news_in, news) = mpsc::channel(WAITING_EPOCHS);
     let mut drain = DrainLoop::start(config, news_in)?;
     let opening = async {
-        let last = drain.opened().await?;
-        Ok::<_, Error>((last, opening::open(config, last > 0).await?))
+        let look = drain.opened().await?;
+        let early = opening::open(config, look.last > 0).await?;
+        Ok::<_, Error>((look, early))
     };
-    let (last, early) = tokio::select! {
+    let (look, early) = tokio::select! {
         opened = opening => opened?,
         () = &mut shutdown => return Ok(Summary::default()),
     };
-    let (mut counting, counted) = Counting::start(config, options, last)?;
+    let (mut counting, counted) = Counting::start(config, options, &look)?;
     options.whereabouts.counting(config);
     notifier.ready();
     start_line::report(config, &counting);
@@ -175,16 +176,16 @@ fn conclude(
     let is_late = |error: &Error| matches!(error, Error::NotDrained | Error::NotRecovered);
     let unfinished = |is_drained, unstored, store| {
         let (timeout, spool) = (config.shutdown_timeout, config.spool.clone());
-        Err(Error::Unfinished(Unfinished { timeout, unstored, spool, is_drained, store }))
+        Err(Error::Unfinished(ShutdownReport { timeout, unstored, spool, is_drained, store }))
     };
     match (drained, published) {
         (Ok(()), Err(Error::NotPublished { windows, rows, source, .. })) => {
-            unfinished(true, Unstored { windows, rows }, source)
+            unfinished(true, Backlog { windows, rows }, source)
         }
         (Ok(()), published) => published,
-        (Err(error), Ok(_)) if is_late(&error) => unfinished(false, Unstored::default(), None),
+        (Err(error), Ok(_)) if is_late(&error) => unfinished(false, Backlog::default(), None),
         (Err(error), Err(Error::NotPublished { windows, rows, source, .. })) if is_late(&error) => {
-            unfinished(false, Unstored { windows, rows }, source)
+            unfinished(false, Backlog { windows, rows }, source)
         }
         (Err(error), Ok(_)) => Err(error),
         (Err(error), Err(other)) => {

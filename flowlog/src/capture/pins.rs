@@ -130,6 +130,22 @@ impl Pins {
         Ok(Claim { pins: self.clone(), lock, directory, current, is_continued, others })
     }
 
+    /// Goes on with what the gateway has in the kernel under another name that it had.
+    pub fn adopt(&self, former: &str) -> Result<Adoption, Error> {
+        let former = Self::new(self.base.clone(), former);
+        if !former.are_there()? {
+            return Ok(Adoption::Nothing);
+        }
+        let (from, to) = (former.directory(), self.directory());
+        // Nobody starts under the former name meanwhile.
+        let Some(_lock) = former.lock()? else { return Ok(Adoption::Nothing) };
+        if to.exists() {
+            return Ok(Adoption::Kept);
+        }
+        fs::rename(&from, &to).map_err(|source| failure("rename", &from, source))?;
+        Ok(Adoption::All)
+    }
+
     /// What is there for a daemon with maps of these sizes to go on with.
     pub fn kept(&self, sizes: MapSizes) -> Result<Kept, Error> {
         require_bpffs(&self.base)?;
@@ -179,6 +195,17 @@ impl Pins {
         let is_there = fs::metadata(&directory).is_ok_and(|now| inode(now) == opened);
         Ok(is_there.then_some(lock))
     }
+}
+
+/// What became of what a gateway had in the kernel under another name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adoption {
+    /// There was nothing.
+    Nothing,
+    /// All of it goes on under the new name.
+    All,
+    /// The new name has something too, so that it stays.
+    Kept,
 }
 
 /// What daemons left behind.

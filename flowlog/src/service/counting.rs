@@ -5,10 +5,10 @@ use std::{io, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Error, Options};
+use super::{Error, Options, drain_loop::FirstLook};
 use crate::{
     capture::{
-        self, Capture, Loaded, MapSizes, Pins, Previous, Program, presence::Presence,
+        self, Adoption, Capture, Loaded, MapSizes, Pins, Previous, Program, presence::Presence,
         watch::LinkWatch,
     },
     clock::{self, Utc},
@@ -37,7 +37,7 @@ pub(super) struct Counting {
 }
 
 /// What is drained from now on.
-pub(super) struct Counted {
+pub(super) struct Drainable {
     pub(super) drainer: Drainer,
     /// Maps of daemons before, in which nothing is counted any more.
     pub(super) previous: Vec<Previous>,
@@ -46,24 +46,21 @@ pub(super) struct Counted {
 }
 
 impl Counting {
-    /// Loads the program and attaches it. The numbers of its epochs come after `last`, as far as
-    /// that is known.
+    /// Loads the program and attaches it. The numbers of its epochs come after those of the spool, as
+    /// far as they are known.
     pub(super) fn start(
         config: &Config,
         options: &Options,
-        last: u64,
-    ) -> Result<(Self, Counted), Error> {
+        look: &FirstLook,
+    ) -> Result<(Self, Drainable), Error> {
         // What outlives the daemon is of use to those only who know what was spooled of it.
-        let pins = match &config.spool {
-            Some(_) => Some(Pins::new(capture::reachable(&config.pins)?, config.gateway.clone())),
-            None => None,
-        };
+        let pins = config.spool.is_some().then(|| pins(config, look)).transpose()?;
         let Loaded { program, maps, found } =
             Program::load(MapSizes::configured(config), &config.policy, pins.as_ref())?;
         let presence = Arc::new(Presence::restore(MAX_INTERFACES, Arc::clone(&maps.control)));
         let mut previous = found.previous;
         previous.sort_by_key(Previous::last_epoch);
-        let drainer = Drainer::new(maps, Arc::clone(&presence), last_number(last, &previous))?;
+        let drainer = Drainer::new(maps, Arc::clone(&presence), last_number(look.last, &previous))?;
         let mut counting = Self {
             capture: Capture::new(program, options.attach, config.order, presence),
             // Listening begins before the first look, so that nothing happens in between.
@@ -74,7 +71,7 @@ impl Counting {
             is_behind: false,
         };
         counting.look_first(options)?;
-        Ok((counting, Counted { drainer, previous, since: clock::now() }))
+        Ok((counting, Drainable { drainer, previous, since: clock::now() }))
     }
 
     /// The patterns that stand for something that is counted, and those that do not.
@@ -166,6 +163,24 @@ impl Counting {
         report(changes);
         Ok(())
     }
+}
+
+/// Where links and maps outlive the daemon; those of another name that the gateway had are its own.
+fn pins(config: &Config, look: &FirstLook) -> Result<Pins, capture::Error> {
+    let pins = Pins::new(capture::reachable(&config.pins)?, config.gateway.clone());
+    if let Some(former) = &look.former_gateway {
+        let gateway = &config.gateway;
+        match pins.adopt(former) {
+            Ok(Adoption::Nothing) => {}
+            Ok(Adoption::All) => tracing::info!("goes on with what {former} counted, as {gateway}"),
+            Ok(Adoption::Kept) => tracing::error!(
+                "both gateway {former} and {gateway} have programs in the kernel; `flowlog uninstall --gateway {former}` ends those of the former name"
+            ),
+            // Counting does not depend on it.
+            Err(error) => tracing::error!("{}", with_causes(&error)),
+        }
+    }
+    Ok(pins)
 }
 
 fn listen() -> Option<LinkWatch> {

@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     Error,
-    counting::{Counted, last_of},
+    counting::{Drainable, last_of},
     recovery,
     windows::News,
 };
@@ -37,6 +37,15 @@ use crate::{
 /// How long counting waits for a spool to be opened: to hear that another daemon has it.
 const OPENING: Duration = Duration::from_millis(400);
 
+/// What a start has to know of the spool, from a quick look.
+#[derive(Debug, Default)]
+pub(super) struct FirstLook {
+    /// No epoch has a number above this one.
+    pub(super) last: u64,
+    /// Another name of the gateway, for which a daemon used the spool before.
+    pub(super) former_gateway: Option<String>,
+}
+
 /// What was in the spool, for those who go on with it.
 pub(super) struct InSpool {
     pub(super) spool: Arc<Spool>,
@@ -49,9 +58,9 @@ pub(super) struct DrainLoop {
     thread: Option<JoinHandle<Result<(), Error>>>,
     /// Dropped to stop the thread.
     stop: Option<std_mpsc::Sender<()>>,
-    counted: Option<std_mpsc::Sender<Counted>>,
+    counted: Option<std_mpsc::Sender<Drainable>>,
     /// How the first try to open the spool ended.
-    opened: Option<oneshot::Receiver<Result<u64, spool::Error>>>,
+    opened: Option<oneshot::Receiver<Result<FirstLook, spool::Error>>>,
     recovered: Option<oneshot::Receiver<InSpool>>,
     /// When the thread last did something; closed when it ends.
     alive: watch::Receiver<Instant>,
@@ -97,20 +106,19 @@ impl DrainLoop {
         })
     }
 
-    /// Waits until the spool is open, but not for long, and returns the number of its last epoch as far
-    /// as the names in it tell. Fails where it never can be opened.
-    pub(super) async fn opened(&mut self) -> Result<u64, Error> {
-        let Some(opened) = &mut self.opened else { return Ok(0) };
+    /// Waits until the spool is open, but not for long. Fails where it never can be opened.
+    pub(super) async fn opened(&mut self) -> Result<FirstLook, Error> {
+        let Some(opened) = &mut self.opened else { return Ok(FirstLook::default()) };
         match tokio::time::timeout(OPENING, opened).await {
             Ok(Ok(outcome)) => Ok(outcome?),
             Ok(Err(_)) => Err(Error::Ended { part: "drain" }),
             // The disk is slow; counting is not to wait for it.
-            Err(_) => Ok(0),
+            Err(_) => Ok(FirstLook::default()),
         }
     }
 
     /// Drains what is counted from now on, as soon as the spool is recovered.
-    pub(super) fn begin(&mut self, counted: Counted) {
+    pub(super) fn begin(&mut self, counted: Drainable) {
         if let Some(to) = self.counted.take() {
             // Where the thread has ended, `Self::ended` tells.
             drop(to.send(counted));
@@ -202,7 +210,7 @@ const SPOOL_PAUSE: Duration = Duration::from_secs(1);
 fn open(
     config: &Config,
     signals: &Signals,
-    opened: oneshot::Sender<Result<u64, spool::Error>>,
+    opened: oneshot::Sender<Result<FirstLook, spool::Error>>,
 ) -> Result<Option<Arc<Spool>>, Error> {
     let mut opened = Some(opened);
     let mut report = |outcome| opened.take().map(|opened| opened.send(outcome));
@@ -210,12 +218,15 @@ fn open(
     loop {
         match recovery::open(config) {
             Ok(spool) => {
-                report(Ok(spool.last_number_by_names()));
+                report(Ok(FirstLook {
+                    last: spool.last_number_by_names(),
+                    former_gateway: spool.former_gateway(&config.gateway),
+                }));
                 return Ok(Some(spool));
             }
             Err(error) if config.spool.is_some() && recovery::may_pass(&error) => {
                 warn_once(&mut warned, &error);
-                report(Ok(0));
+                report(Ok(FirstLook::default()));
             }
             Err(error) => {
                 return match report(Err(error)) {
@@ -268,8 +279,8 @@ struct Draining<'a> {
 }
 
 impl Draining<'_> {
-    fn run(mut self, counted: Counted, interval: Duration) -> Result<(), Error> {
-        let Counted { mut drainer, mut previous, since } = counted;
+    fn run(mut self, counted: Drainable, interval: Duration) -> Result<(), Error> {
+        let Drainable { mut drainer, mut previous, since } = counted;
         let last = self.epochs.last();
         self.finish_left(&mut drainer, last)?;
         let number = drainer.number();

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-use super::whereabouts::Unstored;
+use super::whereabouts::Backlog;
 use crate::{
     capture, config::InterfacePattern, drain, encode, spool, store, telemetry::with_causes,
 };
@@ -81,7 +81,7 @@ pub enum Error {
     NotGathered,
     /// The time for shutting down was over before everything was stored: the whole of it.
     #[error("{0}")]
-    Unfinished(Unfinished),
+    Unfinished(ShutdownReport),
     /// The time for shutting down was over before everything was stored.
     #[error(
         "not everything could be stored within the {timeout:?} that a shutdown may take: {windows} windows with {rows} flow rows are {}",
@@ -103,11 +103,11 @@ pub enum Error {
 
 /// Where the counts are that a shutdown could not store.
 #[derive(Debug)]
-pub struct Unfinished {
+pub struct ShutdownReport {
     /// How long it was tried.
     pub timeout: Duration,
     /// What is not in the store as it should be.
-    pub unstored: Unstored,
+    pub unstored: Backlog,
     /// Where it is; without a spool it is lost.
     pub spool: Option<PathBuf>,
     /// Whether everything that was counted was drained.
@@ -116,9 +116,9 @@ pub struct Unfinished {
     pub store: Option<store::Error>,
 }
 
-impl fmt::Display for Unfinished {
+impl fmt::Display for ShutdownReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { timeout, unstored: Unstored { windows, rows }, spool, is_drained, store } = self;
+        let Self { timeout, unstored: Backlog { windows, rows }, spool, is_drained, store } = self;
         write!(
             f,
             "not everything could be stored within the {timeout:?} that a shutdown may take: {windows} windows with {rows} flow rows are "

@@ -21,14 +21,14 @@ struct State {
 
 /// Windows and rows of files that are not in the store as they should be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Unstored {
+pub struct Backlog {
     /// The windows.
     pub windows: usize,
     /// Their flow rows.
     pub rows: u64,
 }
 
-impl Unstored {
+impl Backlog {
     /// Adds those of a file.
     pub(super) fn add(&mut self, file: &Growing) {
         self.windows += file.runs.iter().map(|run| run.header.windows.len()).sum::<usize>();
@@ -66,7 +66,7 @@ impl Whereabouts {
                 spool.display()
             ),
             (None, true) => match state.files.as_ref().and_then(Shared::unstored) {
-                Some(Unstored { windows, rows }) => format!(
+                Some(Backlog { windows, rows }) => format!(
                     "what is not in the store is lost: up to {windows} windows with {rows} flow rows, and the window that was open"
                 ),
                 None => "what is not in the store is lost (--spool keeps it)".to_owned(),

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::{Notify, mpsc};
 
-use super::whereabouts::Unstored;
+use super::whereabouts::Backlog;
 use crate::{
     aggregate::Windows,
     spool::{
@@ -90,8 +90,8 @@ impl Shared {
     }
 
     /// Windows and rows of the files, unless somebody else looks at them now.
-    pub(super) fn unstored(&self) -> Option<Unstored> {
-        let mut unstored = Unstored::default();
+    pub(super) fn unstored(&self) -> Option<Backlog> {
+        let mut unstored = Backlog::default();
         self.files.try_lock().ok()?.growing().iter().for_each(|file| unstored.add(file));
         Some(unstored)
     }
