@@ -5,6 +5,7 @@
 
 mod interfaces;
 mod kept;
+mod retention;
 mod store;
 
 use std::time::Duration;
@@ -77,6 +78,7 @@ pub async fn check(config: &Config, options: Options) -> Vec<Finding> {
     findings.push(store::finding(config, probe).await);
     findings.extend(kept::findings(config));
     findings.push(clock_finding(&clock::quality()));
+    findings.extend(retention::finding(config).await);
     findings
 }
 

@@ -28,7 +28,7 @@ pub(super) fn newest(shared: &Shared, proven: Option<Utc>, now: Utc) -> Option<U
 pub(super) fn delete(shared: &Shared, rule: &Rule<'_>) {
     let now = Dated::now();
     let files = shared.lock().growing();
-    for file in files.into_iter().filter(|file| file.is_complete) {
+    for file in files {
         let hour = file.hour();
         let mut dated = file.runs.iter().filter_map(|run| run.header.dated.as_ref());
         if !has_expired(hour, rule) || dated.any(|dated| is_wrong(dated, &now)) {
