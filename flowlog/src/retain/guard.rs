@@ -128,7 +128,7 @@ impl std::fmt::Display for Doubt {
         match self {
             Self::Unsynchronised { max_error } => write!(
                 f,
-                "the clock is not synchronised, and may be off by more than {} s",
+                "the clock is not synchronised, and may be off by up to {} s",
                 max_error.as_secs()
             ),
             Self::Jump { now, newest, synchronised } => {
