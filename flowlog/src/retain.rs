@@ -10,6 +10,7 @@ pub mod guard;
 mod inventory;
 mod memory;
 mod odd;
+mod scope;
 
 use object_store::path::Path;
 
@@ -26,6 +27,7 @@ pub use dated::Date;
 use guard::Verdict;
 pub use inventory::Inventory;
 pub use memory::Memory;
+pub use scope::Scope;
 
 /// What is to be deleted.
 #[derive(Clone, Copy, Debug)]
@@ -36,8 +38,8 @@ pub struct Rule<'a> {
     pub at: Utc,
     /// What the clock reads, or a later instant to judge by: nothing can have been recorded after it.
     pub now: Utc,
-    /// Only the files of these gateways; `None`: of all.
-    pub gateways: Option<&'a [GatewayName]>,
+    /// Only these files; `None`: those of all gateways.
+    pub gateways: Option<&'a [Scope]>,
 }
 
 impl Rule<'_> {
@@ -47,8 +49,8 @@ impl Rule<'_> {
         is_over(self.keep, end, self.at)
     }
 
-    fn is_of(&self, gateway: &str) -> bool {
-        self.gateways.is_none_or(|names| names.iter().any(|name| name.as_str() == gateway))
+    fn is_of(&self, gateway: &str, hour: Utc) -> bool {
+        self.gateways.is_none_or(|scopes| scopes.iter().any(|scope| scope.has(gateway, hour)))
     }
 }
 
@@ -99,7 +101,9 @@ pub fn plan(inventory: &Inventory, rule: &Rule<'_>) -> RetentionPlan {
     let mut files = vec![];
     for object in &inventory.listing.objects {
         match ObjectName::parse(&object.location) {
-            Some(name) if rule.is_of(&name.partition.gateway) => files.push((name, object)),
+            Some(name) if rule.is_of(&name.partition.gateway, name.partition.hour) => {
+                files.push((name, object));
+            }
             Some(_) => {}
             None => plan.foreign.push(object.location.clone()),
         }
@@ -154,7 +158,9 @@ fn is_staged_over(staged: &Staged, rule: &Rule<'_>) -> bool {
     let target = staged.path.rsplit_once('#').map_or("", |(target, _)| target);
     let name = Path::parse(target).ok().as_ref().and_then(ObjectName::parse);
     let gateway = staged.gateway.as_ref().map_or("", GatewayName::as_str);
-    rule.is_of(gateway) && rule.is_over(name.map_or(staged.modified, |name| name.partition.end()))
+    let hour = name.as_ref().map_or(staged.modified, |name| name.partition.hour);
+    rule.is_of(gateway, hour)
+        && rule.is_over(name.map_or(staged.modified, |name| name.partition.end()))
 }
 
 /// What was deleted, and what was not.

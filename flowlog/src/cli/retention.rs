@@ -12,7 +12,7 @@ use flowlog::{
     clock::{self, Utc},
     config::{DEFAULT_STORE, File, Period, parse_period},
     gateway::GatewayName,
-    retain::{self, Inventory, Rule, aside::Aside, guard},
+    retain::{self, Inventory, Rule, Scope, aside::Aside, guard},
     store::Store,
     telemetry::with_causes,
 };
@@ -125,7 +125,8 @@ async fn retain(
     if let Some(gateway) = &arguments.gateway {
         expect_gateway(store, gateway).await?;
     }
-    let gateways = arguments.gateway.as_ref().map(std::slice::from_ref);
+    let gateways = arguments.gateway.clone().map(|gateway| [Scope::from(gateway)]);
+    let gateways = gateways.as_ref().map(|gateways| &gateways[..]);
     let rule = Rule { keep: &settings.keep, at, now: now.max(at), gateways };
     let inventory = Inventory::of(store).await?;
     let plan = retain::plan(&inventory, &rule);

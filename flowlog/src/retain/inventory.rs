@@ -2,10 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::{Date, RetentionPlan, Rule, guard, memory::Memory};
+use super::{Date, RetentionPlan, Rule, Scope, guard, memory::Memory};
 use crate::{
     clock::Utc,
-    gateway::GatewayName,
     store::{self, Listing, Staged, Store, layout::ObjectName},
 };
 
@@ -50,11 +49,11 @@ impl Inventory {
 
     /// The wall clock was found to be wrong between two instants that it read: whatever these gateways
     /// recorded by it ended before `now`, and nobody knows when.
-    pub fn misdate(&mut self, gateways: &[GatewayName], from: Utc, until: Utc, now: Utc) {
+    pub fn misdate(&mut self, gateways: &[Scope], from: Utc, until: Utc, now: Utc) {
         for object in &self.listing.objects {
             let Some(name) = ObjectName::parse(&object.location) else { continue };
             let partition = name.partition;
-            let is_of = gateways.iter().any(|gateway| gateway.as_str() == partition.gateway);
+            let is_of = gateways.iter().any(|scope| scope.has(&partition.gateway, partition.hour));
             if is_of && partition.end() > from && partition.hour <= until {
                 self.memory.find(object.location.as_ref(), now);
             }

@@ -4,6 +4,7 @@ use object_store::path::Path;
 
 use super::Rule;
 use crate::{
+    clock::EARLIEST,
     gateway::GatewayName,
     store::layout::{Dataset, ObjectName, Partition},
 };
@@ -17,7 +18,8 @@ pub(super) fn may_hide_expired(path: &str, rule: &Rule<'_>) -> bool {
     let is_dataset = |name: &str| Dataset::ALL.iter().any(|dataset| dataset.name() == name);
     let is_gateway = |folder: &str| {
         let name = folder.strip_prefix("gateway=");
-        name.is_some_and(|name| name.parse::<GatewayName>().is_ok() && rule.is_of(name))
+        let long_ago = EARLIEST;
+        name.is_some_and(|name| name.parse::<GatewayName>().is_ok() && rule.is_of(name, long_ago))
     };
     match segments.as_slice() {
         [dataset] => is_dataset(dataset),
@@ -39,5 +41,5 @@ pub(super) fn may_hide_expired(path: &str, rule: &Rule<'_>) -> bool {
 }
 
 fn is_of_rule(name: &ObjectName, rule: &Rule<'_>) -> bool {
-    rule.is_of(&name.partition.gateway) && rule.is_over(name.partition.end())
+    rule.is_of(&name.partition.gateway, name.partition.hour) && rule.is_over(name.partition.end())
 }

@@ -44,7 +44,7 @@ fn plan_of(
     inventory: &Inventory,
     keep: &str,
     at: &str,
-    gateways: Option<&[GatewayName]>,
+    gateways: Option<&[Scope]>,
 ) -> RetentionPlan {
     let at = utc(at);
     plan(inventory, &Rule { keep: &parse_period(keep).unwrap(), at, now: at, gateways })
@@ -265,4 +265,17 @@ fn what_was_never_finished_goes_with_its_hour() {
     assert_eq!(paths, [old, ".flowlog-probe-gw1#1"]);
     let others = ["gw2".parse().unwrap()];
     assert!(plan_of(&inventory, "90d", NOW, Some(&others)).staged.is_empty());
+}
+
+#[test]
+fn under_a_former_name_goes_what_was_recorded_before_it_was_given_up() {
+    let record = |hour| file(Dataset::Flows, "gw-old", utc(hour));
+    let own = record("2026-01-01T10:00:00Z");
+    let of_another = record("2026-01-01T12:00:00Z");
+    let given_up = utc("2026-01-01T11:30:00Z");
+    let scopes = ["gw-new".parse().unwrap(), Scope::former("gw-old".parse().unwrap(), given_up)];
+    let inventory = inventory(&[own.clone(), of_another]);
+    let plan = plan_of(&inventory, "90d", NOW, Some(&scopes));
+    assert_eq!(plan.expired.len(), 1);
+    assert_eq!(plan.expired[0].files, [own.location]);
 }

@@ -10,9 +10,8 @@ use super::windows::Shared;
 use crate::{
     clock::{self, Utc},
     config::{Config, Retention},
-    gateway::GatewayName,
     retain::{
-        self, Inventory, RetentionPlan, Rule,
+        self, Inventory, RetentionPlan, Rule, Scope,
         aside::Aside,
         guard::{self, Verdict},
     },
@@ -24,7 +23,7 @@ use crate::{
 pub(super) struct Expiry {
     retention: Retention,
     /// This one, and the names that it had before.
-    gateways: Vec<GatewayName>,
+    gateways: Vec<Scope>,
     spool: Option<PathBuf>,
     /// What is not in the store for good.
     shared: Shared,
@@ -37,11 +36,12 @@ pub(super) struct Expiry {
 
 impl Expiry {
     /// What the configuration asks for.
-    pub(super) fn of(config: &Config, shared: Shared) -> Option<Self> {
+    pub(super) fn of(config: &Config, shared: Shared, former: Vec<Scope>) -> Option<Self> {
+        let own = config.gateway.parse().into_iter();
         Some(Self {
             shared,
             retention: config.retention.clone()?,
-            gateways: config.gateway.parse().into_iter().collect(),
+            gateways: own.chain(former).collect(),
             spool: config.spool.clone(),
             wall: WallClock::start(clock::now(), clock::since_boot()),
             verdict: Verdict::Allow.name(),

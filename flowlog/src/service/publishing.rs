@@ -47,7 +47,7 @@ impl Publishing {
             gateway: config.gateway.clone(),
             is_durable: spool.is_durable(),
         };
-        let mut expiry = Expiry::of(config, shared.clone());
+        let mut expiry = Expiry::of(config, shared.clone(), vec![]);
         if let Some(expiry) = &mut expiry {
             // Before anything of it can be published.
             expiry.expire_unpublished();
