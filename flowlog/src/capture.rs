@@ -48,7 +48,7 @@ pub use found::{Contents, Counts, Emptied, Found, Previous};
 use hook::{Attachment, Wanted};
 use interface::{Layer, Link};
 pub use notice::Notice;
-pub use pins::{Adoption, Kept, OtherGateway, Pins};
+pub use pins::{Adoption, Kept, OtherGateway, Pins, is_newer};
 use presence::{Metered, Presence};
 pub use program::{Loaded, MapSizes, Maps, Program};
 use refusal::Refusals;

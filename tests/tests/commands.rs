@@ -362,9 +362,14 @@ fn check_says_whether_counting_will_go_on() {
     let layouts = std::fs::read_dir(pins.join("gw1")).unwrap();
     let is_layout = |path: &PathBuf| path.join("CONTROL").exists();
     let layout = layouts.map(|entry| entry.unwrap().path()).find(is_layout).unwrap();
-    std::fs::rename(&layout, layout.with_file_name("v4711-something-else")).unwrap();
+    let newer = layout.with_file_name("v4711-something-else");
+    std::fs::rename(&layout, &newer).unwrap();
+    let refused = check(&[]);
+    assert!(refused.contains("FAIL  pins") && refused.contains("v4711"), "{refused}");
+    assert!(refused.contains("newer version") && refused.contains('→'), "{refused}");
+    std::fs::rename(&newer, layout.with_file_name("v0-something-else")).unwrap();
     let unreadable = check(&[]);
-    assert!(unreadable.contains("FAIL  pins") && unreadable.contains("v4711"), "{unreadable}");
+    assert!(unreadable.contains("FAIL  pins") && unreadable.contains("v0-"), "{unreadable}");
     assert!(unreadable.contains("gap in the ledger") && unreadable.contains('→'), "{unreadable}");
 
     let elsewhere = check_at(Path::new(&scratch.path("pins")), &[]);

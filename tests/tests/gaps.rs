@@ -188,11 +188,11 @@ fn a_flowlog_that_was_stopped_and_uninstalled_leaves_a_gap_until_it_counts_again
 }
 
 #[test]
-fn maps_that_another_version_made_are_a_gap_since_their_last_drain() {
+fn maps_of_an_older_version_that_this_one_cannot_read_are_a_gap_since_their_last_drain() {
     assert_gap_after(|rig, daemon| {
         let ended = kill(daemon);
         let [layout]: [PathBuf; 1] = rig.layouts().try_into().unwrap();
-        fs::rename(&layout, layout.with_file_name("v4711-something-else")).unwrap();
+        fs::rename(&layout, layout.with_file_name("v0-something-else")).unwrap();
         ended
     });
 }

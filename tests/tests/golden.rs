@@ -1,6 +1,8 @@
 //! What earlier versions left behind is read by this one, and what a later version left behind is
 //! refused and not touched: see `tests/golden/README.md`.
 
+#[path = "golden/newer.rs"]
+mod newer;
 #[path = "golden/pins.rs"]
 mod pins;
 #[path = "golden/rig.rs"]

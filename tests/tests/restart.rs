@@ -123,13 +123,13 @@ fn maps_of_other_sizes_are_handed_out_with_what_they_hold() {
 }
 
 #[test]
-fn maps_of_an_unknown_layout_are_told_and_counting_goes_on() {
+fn maps_of_an_older_layout_that_is_unknown_are_told_and_counting_goes_on() {
     for mode in modes() {
         let rig = Rig::new();
         drop(rig.start(SMALL, mode));
         rig.send(100);
         let [layout]: [PathBuf; 1] = rig.layouts().try_into().unwrap();
-        fs::rename(&layout, layout.with_file_name("v4711-something-else")).unwrap();
+        fs::rename(&layout, layout.with_file_name("v0-something-else")).unwrap();
 
         let mut daemon = rig.start(SMALL, mode);
         rig.send(30);

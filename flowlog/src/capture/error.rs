@@ -136,6 +136,14 @@ pub enum Error {
         /// The gateway.
         gateway: String,
     },
+    /// A later version made the maps, which may be counting.
+    #[error(
+        "{path} was made by a newer version of flowlog, and is left as it is: start that version again; to count with this one, stop that version and `flowlog uninstall` with it first"
+    )]
+    Newer {
+        /// The directory of its layout.
+        path: String,
+    },
     /// A daemon without pins runs, whose filters would be removed.
     #[error("process {process} is a flowlog that counts on {interface}: stop it first")]
     RunningProcess {

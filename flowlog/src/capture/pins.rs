@@ -118,15 +118,13 @@ impl Pins {
             }
         };
         let current = directory.join(layout(sizes));
+        let mut others = layouts(&directory)?;
+        others.retain(|other| *other != current);
+        if let Some(newer) = others.iter().find(|other| is_newer(other)) {
+            return Err(Error::Newer { path: newer.display().to_string() });
+        }
         let is_continued = MAPS.iter().all(|map| current.join(map).exists());
         make(&current)?;
-        let mut others = vec![];
-        for name in directories(&directory)? {
-            let other = directory.join(&name);
-            if is_layout(&name) && other != current {
-                others.push(other);
-            }
-        }
         Ok(Claim { pins: self.clone(), lock, directory, current, is_continued, others })
     }
 
@@ -271,8 +269,17 @@ pub(super) fn layouts(directory: &Path) -> Result<Vec<PathBuf>, Error> {
 
 /// Whether the maps in a directory have the layout that this daemon reads.
 pub(super) fn is_readable(folder: &Path) -> bool {
-    let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    name.split('-').next() == Some(&format!("v{LAYOUT}"))
+    version(folder) == Some(LAYOUT)
+}
+
+/// Whether a later version made the maps in a directory: it goes on with them, whatever this one does.
+pub fn is_newer(folder: &Path) -> bool {
+    version(folder).is_some_and(|version| version > LAYOUT)
+}
+
+/// The number of a layout.
+fn version(folder: &Path) -> Option<u32> {
+    folder.file_name()?.to_str()?.split('-').next()?.strip_prefix('v')?.parse().ok()
 }
 
 fn layout(sizes: MapSizes) -> String {
@@ -362,7 +369,9 @@ mod tests {
         let (other, more) = (format!("v{}-1-2-3-4", LAYOUT + 1), format!("v{LAYOUT}0-1-2-3-4"));
         for unknown in [other, more] {
             assert!(is_layout(&unknown) && !is_readable(Path::new(&unknown)), "{unknown}");
+            assert!(is_newer(Path::new(&unknown)), "{unknown}");
         }
+        assert!(!is_newer(Path::new(&folder)) && !is_newer(Path::new("v0-1-2-3-4")));
         assert!(!is_layout("clsact-7"));
     }
 

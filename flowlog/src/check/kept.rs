@@ -77,7 +77,14 @@ fn pins(config: &Config) -> Vec<Finding> {
             return vec![Finding::failed("pins", with_causes(&error), remedy)];
         }
     };
-    let of_this = if let Some(first) = unreadable.first() {
+    let of_this = if let Some(newer) = unreadable.iter().find(|folder| capture::is_newer(folder)) {
+        let layout = newer.file_name().unwrap_or_default().to_string_lossy();
+        Finding::failed(
+            "pins",
+            format!("those of a newer version of flowlog ({layout}): this one does not start"),
+            "start the newer version again; to count with this one, stop the newer one and `flowlog uninstall` with it first",
+        )
+    } else if let Some(first) = unreadable.first() {
         let layout = first.file_name().unwrap_or_default().to_string_lossy();
         Finding::failed(
             "pins",

@@ -9,12 +9,12 @@ use serde_json::Value;
 use super::rig::{GATEWAY, Rig, assert_same, generations, rows, verify};
 
 /// Those of the golden pins, which then go on.
-const SAME_SIZES: [u32; 3] = [16, 8, 4];
+pub const SAME_SIZES: [u32; 3] = [16, 8, 4];
 /// With which the maps of the golden pins are drained, and go.
 const OTHER_SIZES: [u32; 3] = [512, 512, 32];
 
 /// Pins maps again as they were when their contents were written down, under this layout.
-fn pin_again(dump: &Value, layout: &str, base: &Path) {
+pub fn pin_again(dump: &Value, layout: &str, base: &Path) {
     let folder = base.join(GATEWAY).join(layout);
     fs::create_dir_all(&folder).unwrap();
     let taken_ns = dump["taken_ns"].as_u64().unwrap();
@@ -33,7 +33,7 @@ fn pin_again(dump: &Value, layout: &str, base: &Path) {
     }
 }
 
-fn read_dump(generation: &Path) -> Value {
+pub fn read_dump(generation: &Path) -> Value {
     serde_json::from_slice(&fs::read(generation.join("pins.json")).unwrap()).unwrap()
 }
 

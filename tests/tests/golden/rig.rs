@@ -5,11 +5,12 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use flowlog::demo::{Netns, Tun};
 use flowlog_tests::{
-    Bpffs, Daemon, Ended, duckdb, files_under, flowlog, quiet_tun, root, wait_for,
+    Bpffs, Daemon, Ended, duckdb, files_under, flowlog, flowlog_binary, quiet_tun, root, wait_for,
 };
 use serde_json::Value;
 
@@ -176,6 +177,49 @@ impl Rig {
         let ended = daemon.terminate();
         assert_eq!(ended.code, 0, "{}", ended.stderr);
         ended
+    }
+
+    /// Runs a daemon for longer than it takes to publish what is there, whether it publishes it or not.
+    pub fn run_for_a_while(&self, sizes: [u32; 3]) -> Ended {
+        let arguments = self.arguments(sizes);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let daemon = Daemon::start(&self.netns, &arguments);
+        std::thread::sleep(Duration::from_secs(4));
+        daemon.terminate()
+    }
+
+    /// How `flowlog run` ended by itself; `None` where it did not, and was killed.
+    pub fn refusal(&self, sizes: [u32; 3]) -> Option<Ended> {
+        const PATIENCE: Duration = Duration::from_secs(10);
+        let said = self.directory.path().join("said");
+        let mut child = self
+            .netns
+            .command(flowlog_binary())
+            .unwrap()
+            .arg("run")
+            .args(self.arguments(sizes))
+            .stderr(fs::File::create(&said).unwrap())
+            .spawn()
+            .unwrap();
+        let started = Instant::now();
+        let status = loop {
+            let status = child.try_wait().unwrap();
+            if status.is_some() || started.elapsed() > PATIENCE {
+                break status;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        if status.is_none() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        let stderr = fs::read_to_string(said).unwrap();
+        println!("{stderr}");
+        status.map(|status| Ended {
+            code: status.code().unwrap_or(-1),
+            stdout: String::new(),
+            stderr,
+        })
     }
 }
 

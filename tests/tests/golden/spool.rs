@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::rig::{Rig, assert_rows, contents, copy, expected, generations, packets, verify};
 
-const SIZES: [u32; 3] = [1024, 1024, 64];
+pub const SIZES: [u32; 3] = [1024, 1024, 64];
 
 #[test]
 fn a_spool_of_an_earlier_version_is_published_to_the_packet_and_once() {
