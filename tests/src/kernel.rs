@@ -15,7 +15,7 @@ use flowlog::{
         Spool,
         files::merge,
         merge::Same,
-        recover::{Recovered, Recording, recover},
+        recover::{Recording, Recovered, recover},
     },
     store::layout::{Dataset, ObjectName},
 };

@@ -3,12 +3,17 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use flowlog::{
-    capture::presence::Observed,
+    capture::{interface::Counters, presence::Observed},
     clock::{Offset, Utc},
     config::Policy,
     drain::{Entries, Epoch},
     encode,
-    spool::{Epochs, Files, Spool, files::merge, merge::Same},
+    spool::{
+        Spool,
+        files::merge,
+        merge::Same,
+        recover::{Recording, Recovered, recover},
+    },
     store::layout::{Dataset, ObjectName},
 };
 use flowlog_common::{
@@ -24,8 +29,9 @@ const INTERFACE: &str = "wg0";
 /// of each family: what a daemon would have written that drained once an hour.
 pub fn write_hours(store: &Path, gateway: &str, first: Utc, hours: u64, rows: u16) {
     let spool = Arc::new(Spool::temporary().unwrap());
-    let mut epochs = Epochs::new(Arc::clone(&spool), Policy::FLOWS.hash(), HOUR, vec![]);
-    let mut files = Files::open(spool, &mut vec![]).unwrap();
+    let recording =
+        Recording { gateway: gateway.to_owned(), policy: Policy::FLOWS.hash(), window: HOUR };
+    let Recovered { mut epochs, mut files, .. } = recover(&spool, recording).unwrap();
     let first = u64::try_from(first.floor(HOUR).ns()).unwrap();
     for number in 1..=hours {
         let epoch = epoch(number, first + (number - 1) * HOUR_NS, rows);
@@ -34,7 +40,7 @@ pub fn write_hours(store: &Path, gateway: &str, first: Utc, hours: u64, rows: u1
         files.add(merge(std::slice::from_ref(&run), path, Same::Combine).unwrap());
         run.remove().unwrap();
         let file = files.growing().pop().unwrap();
-        let encoded = encode::encode_file(&file, gateway).unwrap();
+        let encoded = encode::encode_file(&file).unwrap();
         let both = [(Dataset::Flows, encoded.flows), (Dataset::Ledger, Some(encoded.ledger))];
         for (dataset, bytes) in both {
             let name = ObjectName::new(dataset, gateway, file.hour(), HOUR);
@@ -99,6 +105,10 @@ fn epoch(number: u64, opened_ns: u64, members: u16) -> Epoch {
         to: closed_ns,
         interruptions: 0,
         was_counted: true,
+        gaps: vec![],
+        overtaken: vec![],
+        on_interface: None,
+        counters: Counters::default(),
     };
     Epoch {
         number,
