@@ -23,7 +23,7 @@ use flowlog::{
         Spool,
         files::merge,
         merge::Same,
-        recover::{Recovered, Recording, recover},
+        recover::{Recording, Recovered, recover},
     },
     store::{
         Created, Store,

@@ -130,3 +130,25 @@ fn every_page_that_is_linked_exists() {
         }
     }
 }
+
+#[test]
+fn each_test_that_the_page_about_reliability_names_exists() {
+    let page = std::fs::read_to_string(root().join("docs/reliability.md")).unwrap();
+    let is_name = |word: &&str| word.matches('_').count() >= 3 && word.chars().all(is_of_name);
+    let named: Vec<&str> = page.split('`').skip(1).step_by(2).filter(is_name).collect();
+    assert!(named.len() > 50, "{}", named.len());
+    let sources = ["flowlog/src", "tests/tests"].map(|folder| files_under(&root().join(folder)));
+    let sources: Vec<String> = sources
+        .concat()
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .collect();
+    let is_there = |name: &&&str| sources.iter().any(|text| text.contains(&format!("fn {name}(")));
+    let missing: Vec<&&str> = named.iter().filter(|name| !is_there(name)).collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+fn is_of_name(c: char) -> bool {
+    c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'
+}
