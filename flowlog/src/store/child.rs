@@ -17,7 +17,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigHandler, Signal, signal};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -177,14 +177,16 @@ impl Running {
 /// Answers what the process that started this one asks, until that is gone. The socket to it is the
 /// standard input.
 pub fn serve() -> io::Result<()> {
-    close_inherited()?;
+    close_inherited();
     let stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     if stream.peer_addr().is_err() {
         return Err(io::Error::other("this command is for flowlog's own use"));
     }
     // What ends the daemon, or the terminal, is not to end a put that is under way.
-    let ignored = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT];
-    ignored.into_iter().collect::<SigSet>().thread_block()?;
+    for ignored in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT] {
+        // SAFETY: a signal that is ignored runs no code, and nothing here waits for one.
+        unsafe { signal(ignored, SigHandler::SigIgn) }?;
+    }
     nix::sys::prctl::set_name(c"flowlog-store")?;
     let Some((greeting, _)) = frame::read::<Greeting>(&stream)? else { return Ok(()) };
     let mut directory = None;
@@ -195,12 +197,13 @@ pub fn serve() -> io::Result<()> {
     ended
 }
 
-/// Closes whatever else was left open: a socket that a disk keeps open is nobody's.
-fn close_inherited() -> io::Result<()> {
+/// Closes whatever else was left open: a process that hangs is not to keep it.
+fn close_inherited() {
     // SAFETY: the first thing that this process does: nothing in it knows these descriptors.
-    match unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, 0_u32) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
+    let failed = unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, 0_u32) } != 0;
+    if failed {
+        // Whoever started it opens everything with O_CLOEXEC.
+        tracing::debug!("cannot close what is open: {}", io::Error::last_os_error());
     }
 }
 
