@@ -5,7 +5,9 @@ mod put;
 #[cfg(feature = "cloud")]
 mod sieve;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+#[cfg(feature = "cloud")]
+use std::time::Duration;
 
 use object_store::{
     ObjectStore, ObjectStoreScheme, list::PaginatedListStore, path::Path, prefix::PrefixStore,
@@ -67,6 +69,7 @@ fn supported() -> String {
 }
 
 /// Configures the store of a URL by the variables of its cloud.
+#[cfg(feature = "cloud")]
 macro_rules! build {
     ($builder:expr, $url:expr, $options:expr, $variables:expr, $is_own:expr) => {{
         let mut builder = $builder
