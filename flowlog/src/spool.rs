@@ -54,6 +54,8 @@ pub use epochs::Epochs;
 pub use files::{Files, Growing};
 use identity::{Identity, Kept};
 
+use crate::clock::Utc;
+
 /// Why the spool cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -238,6 +240,13 @@ impl Spool {
     pub fn former_gateway(&self, gateway: &str) -> Option<String> {
         let before = self.kept().identity.gateway.clone();
         (!before.is_empty() && before != gateway).then_some(before)
+    }
+
+    /// Names that the gateway had before, and when it gave each of them up.
+    #[must_use]
+    pub fn former_names(&self) -> Vec<(String, Utc)> {
+        let former = self.kept().identity.former.clone();
+        former.into_iter().map(|(name, until)| (name, Utc::from_ns(until))).collect()
     }
 
     /// Where what is of no use after this process is kept.

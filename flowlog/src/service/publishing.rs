@@ -16,8 +16,10 @@ use super::{
     windows::{self, News, Shared},
 };
 use crate::{
+    clock::Utc,
     config::Config,
-    spool::{self, Growing},
+    retain::Scope,
+    spool::{self, Growing, Spool},
     telemetry::with_causes,
 };
 
@@ -47,7 +49,7 @@ impl Publishing {
             gateway: config.gateway.clone(),
             is_durable: spool.is_durable(),
         };
-        let mut expiry = Expiry::of(config, shared.clone(), vec![]);
+        let mut expiry = Expiry::of(config, shared.clone(), former_scopes(&spool));
         if let Some(expiry) = &mut expiry {
             // Before anything of it can be published.
             expiry.expire_unpublished();
@@ -93,4 +95,10 @@ impl Publishing {
             }
         }
     }
+}
+
+/// What the gateway recorded under the names that it had before.
+fn former_scopes(spool: &Spool) -> Vec<Scope> {
+    let scope = |(name, until): (String, Utc)| Some(Scope::former(name.parse().ok()?, until));
+    spool.former_names().into_iter().filter_map(scope).collect()
 }

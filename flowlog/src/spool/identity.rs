@@ -25,6 +25,9 @@ pub struct Identity {
     pub numbering: String,
     /// The gateway that counts now.
     pub gateway: String,
+    /// Names that the gateway had before, and until when, nanoseconds of UTC.
+    #[serde(default)]
+    pub former: BTreeMap<String, i64>,
     /// The machine that counts now.
     pub machine: String,
     /// The numberings that there were, and have something to be remembered of.
@@ -84,6 +87,15 @@ impl Lost {
 }
 
 impl Identity {
+    /// The gateway has another name from now on.
+    pub fn rename(&mut self, gateway: &str, now: Utc) {
+        let before = std::mem::replace(&mut self.gateway, gateway.to_owned());
+        if !before.is_empty() {
+            self.former.insert(before, now.ns());
+        }
+        self.former.remove(gateway);
+    }
+
     /// What is known of a numbering.
     pub fn of(&mut self, numbering: &str) -> &mut Numbering {
         self.numberings.entry(numbering.to_owned()).or_default()

@@ -16,7 +16,10 @@ use super::{
     identity::{Identity, Lost, machine},
     run::Run,
 };
-use crate::{clock::Utc, telemetry::with_causes};
+use crate::{
+    clock::{self, Utc},
+    telemetry::with_causes,
+};
 use look::{Listing, is_small_file, look};
 pub use plan::Action;
 use plan::{Plan, plan};
@@ -123,7 +126,13 @@ fn take_over(spool: &Spool, listing: &mut Listing, recording: &Recording) -> boo
             if is_foreign { "another machine" } else { "another gateway name" }
         );
         identity.begin(None, last.max(stored));
-        identity.gateway.clone_from(&recording.gateway);
+        if is_foreign {
+            // The names of another machine are not this one's to give up.
+            identity.former.clear();
+            identity.gateway.clone_from(&recording.gateway);
+        } else {
+            identity.rename(&recording.gateway, clock::now());
+        }
         identity.machine = machine;
     }
     drop(kept);

@@ -104,6 +104,10 @@ impl Rig {
     }
 
     fn start(&self, window: &str, retention: &str) -> Daemon {
+        self.start_as("gw1", window, retention)
+    }
+
+    fn start_as(&self, gateway: &str, window: &str, retention: &str) -> Daemon {
         let config = self.directory.path().join("flowlog.toml");
         fs::write(&config, format!("profile = \"flows\"\n{retention}")).unwrap();
         let [store, spool] = ["store", "spool"].map(|name| self.directory.path().join(name));
@@ -111,7 +115,7 @@ impl Rig {
         let [store, spool, pins, config] =
             [&store, &spool, &pins, &config].map(|path| path.to_str().unwrap());
         let arguments = [
-            ["--interface", INTERFACE, "--gateway", "gw1", "--config", config],
+            ["--interface", INTERFACE, "--gateway", gateway, "--config", config],
             ["--store", store, "--spool", spool, "--pins", pins],
         ];
         let more = ["--window", window, "--drain-interval", "1s"];
@@ -321,4 +325,33 @@ fn what_expires_before_the_store_takes_it_is_not_published_any_more() {
         let today = flowlog::clock::now().to_string();
         path.to_str().unwrap().contains(&today[..7])
     }));
+}
+
+#[test]
+fn what_a_gateway_recorded_under_a_former_name_expires_and_what_others_did_stays() {
+    let rig = Rig::new();
+    let daemon = rig.start_as("gw-old", "1s", "");
+    rig.send(100);
+    rig.wait_for_another("store", "parquet");
+    assert_eq!(daemon.terminate().code, DONE);
+    let old = |gateway: &str, hour: &str| {
+        let (date, of_day) = hour.split_once('T').unwrap();
+        let folder = format!("flows/gateway={gateway}/date={date}/hour={of_day}");
+        let folder = rig.store().join(folder);
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join(format!("{}T{of_day}0000Z-3600s-0.parquet", date.replace('-', "")));
+        fs::write(&path, "rows").unwrap();
+        path
+    };
+    let [own, others] = ["gw-old", "gw-else"].map(|gateway| old(gateway, "2020-01-01T00"));
+    let daemon = rig.start_as("gw-new", "1s", KEEP);
+    wait_for("the hour of the former name to expire", || !own.exists());
+    assert!(others.exists());
+    assert_eq!(daemon.terminate().code, DONE);
+    // And in the starts to come.
+    let own = old("gw-old", "2020-01-02T00");
+    let daemon = rig.start_as("gw-new", "1s", KEEP);
+    wait_for("the hour of the former name to expire", || !own.exists());
+    assert_eq!(daemon.terminate().code, DONE);
+    assert!(others.exists());
 }
