@@ -178,10 +178,6 @@ impl Failure {
         matches!(self, Self::Failed { cause: Cause::Os(number), .. } if *number == errno as i32)
     }
 
-    pub(super) const fn is_odd(&self) -> bool {
-        matches!(self, Self::Failed { cause: Cause::Odd(_), .. })
-    }
-
     /// What is odd, where that is the reason.
     pub(super) fn oddity(&self) -> Option<String> {
         match self {

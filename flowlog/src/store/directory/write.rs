@@ -110,17 +110,9 @@ impl Directory {
 
     /// Whether an object is this file.
     fn is_stored(&self, object: &Path, file: &[u8]) -> Result<bool, Failure> {
-        let is_of_size = self.head(object).map(|entry| {
-            entry.is_some_and(|entry| {
-                usize::try_from(entry.size).is_ok_and(|size| size == file.len())
-            })
-        });
-        match is_of_size {
-            Ok(true) => Ok(self.read(object)? == file),
-            Ok(false) => Ok(false),
-            // Something else has the name.
-            Err(failure) if failure.is_odd() => Ok(false),
-            Err(failure) => Err(failure),
+        match self.head(object)? {
+            Some(entry) if entry.size == file.len() as u64 => Ok(self.read(object)? == file),
+            _ => Ok(false),
         }
     }
 }
