@@ -63,7 +63,7 @@ impl Rig {
         std::thread::sleep(Duration::from_secs(1));
         let ended = daemon.terminate();
         assert_eq!(ended.code, 0, "{}", ended.stderr);
-        let sum = "SELECT coalesce(sum(packets_down), 0)::INT AS packets FROM flows WHERE remote_port = 9";
+        let sum = "SELECT coalesce(sum(packets_down), 0)::INT AS packets FROM flows WHERE member_port = 9";
         duckdb(store.as_ref(), sum)[0]["packets"].as_u64().unwrap()
     }
 }
@@ -94,12 +94,12 @@ fn many_interfaces(netns: &Netns) {
     }
 }
 
-/// Four gibibytes that have to be read, and are nothing.
+/// Almost four gibibytes, as many as may be there, that have to be read and are nothing.
 fn large_spool(spool: &Path) {
     std::fs::create_dir_all(spool.join("epochs")).unwrap();
     for number in 1..=4 {
         let run = std::fs::File::create(spool.join(format!("epochs/{number:020}.run"))).unwrap();
-        run.set_len(1 << 30).unwrap();
+        run.set_len(1000 << 20).unwrap();
     }
 }
 
