@@ -4,6 +4,10 @@ use std::{
     net::UdpSocket,
     os::unix::net::UnixDatagram,
     path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -11,7 +15,7 @@ use flowlog::demo::Netns;
 use flowlog_tests::{Bpffs, Daemon, Ended, HungServer, SmallDisk, duckdb, flowlog, quiet_tun};
 
 /// From the start of the process to the first packet that is counted.
-const AT_MOST: Duration = Duration::from_secs(1);
+const AT_MOST_MS: i64 = 1_000;
 
 struct Rig {
     directory: tempfile::TempDir,
@@ -103,10 +107,29 @@ fn large_spool(spool: &Path) {
     }
 }
 
+/// Sends a packet every few milliseconds until it is told to stop, and tells how many.
+fn send_until(netns: &Netns, stopped: &Arc<AtomicBool>) -> u64 {
+    let stopped = Arc::clone(stopped);
+    netns
+        .run(move || {
+            let socket = UdpSocket::bind("0.0.0.0:0")?;
+            let mut sent = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                socket.send_to(&[0; 72], "10.9.0.2:9")?;
+                sent += 1;
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Ok(sent)
+        })
+        .unwrap()
+}
+
+/// The kernel waits for all its processors with each interface, so that the last of hundreds follows
+/// seconds later; the ledger has when.
 #[test]
 fn counting_begins_within_a_second_whatever_else_is_wrong() {
     let server = HungServer::start();
-    let mut fastest = Duration::MAX;
+    let mut fastest = i64::MAX;
     for _ in 0..3 {
         let rig = Rig::new();
         let netns = Netns::new().expect("these tests need root");
@@ -115,15 +138,25 @@ fn counting_begins_within_a_second_whatever_else_is_wrong() {
         let config = rig.path("flowlog.toml");
         std::fs::write(&config, "profile = \"flows\"\nshutdown_timeout = \"2s\"").unwrap();
         // The server is asked within its own namespace.
-        let (daemon, took) = rig.start(&netns, "x*", &["--config", &config], &server.url(&netns));
-        send(&netns, 10);
+        let url = server.url(&netns);
+        let stopped = Arc::new(AtomicBool::new(false));
+        let (daemon, began, sent) = std::thread::scope(|scope| {
+            let sending = scope.spawn(|| send_until(&netns, &stopped));
+            let began = flowlog::clock::now().ms();
+            let (daemon, _) = rig.start(&netns, "x*", &["--config", &config], &url);
+            stopped.store(true, Ordering::Relaxed);
+            (daemon, began, sending.join().unwrap())
+        });
         let ended = daemon.terminate();
         assert_eq!(ended.stderr.matches("cannot be counted").count(), 44, "{}", ended.stderr);
-        assert_eq!(rig.stored(&netns, "x*"), 10, "{}", ended.stderr);
-        fastest = fastest.min(took);
+        let stored = rig.stored(&netns, "x*");
+        assert!(stored > 0 && stored <= sent, "{stored} of {sent}: {}", ended.stderr);
+        let first = "SELECT epoch_ms(min(flow_start)) AS first FROM flows WHERE member_port = 9";
+        let first = duckdb(rig.path("store").as_ref(), first)[0]["first"].as_i64().unwrap();
+        fastest = fastest.min(first - began);
     }
     // The best of three: others use this machine too.
-    assert!(fastest <= AT_MOST, "{fastest:?}");
+    assert!(fastest <= AT_MOST_MS, "{fastest} ms");
 }
 
 #[test]
