@@ -173,9 +173,7 @@ impl Capture {
                     changes.attached.push(link.name.clone());
                     self.inspect(std::slice::from_ref(link), &mut changes);
                 }
-                Err(error) => {
-                    self.refused.add(link, error, &mut changes);
-                }
+                Err(error) => self.refused.add(link, error, &mut changes),
             }
         }
         Ok(changes)
@@ -295,7 +293,12 @@ impl Capture {
         existing: Option<Attachment>,
     ) -> Result<Attachment, Error> {
         if let Some(existing) = existing {
-            return self.program.replace(link, layer, existing);
+            let there = self.program.replace(link, layer, existing)?;
+            return Ok(if self.order == Order::Last {
+                self.move_last(link, layer, there)
+            } else {
+                there
+            });
         }
         let wanted = Wanted { link, layer, direction, mode: self.mode, order: self.order };
         let mut made_clsact = false;

@@ -196,10 +196,11 @@ impl Program {
             .map_err(failed)
     }
 
-    /// Moves to the first place of a hook. Packets go by uncounted for as long as two system calls
-    /// take; none is counted twice.
-    pub(super) fn move_first(
+    /// Moves to the first or last place of a hook. Packets go by uncounted for as long as two system
+    /// calls take; none is counted twice.
+    pub(super) fn move_to(
         &mut self,
+        order: Order,
         link: &Link,
         layer: Layer,
         attachment: Attachment,
@@ -210,8 +211,8 @@ impl Program {
             Err(error) => return Err((attachment, error)),
         };
         match attachment {
-            Attachment::Tcx(old) => move_link(&program, link, old, folder.as_deref()),
-            Attachment::Filter(old) => move_filter(&program, link, old),
+            Attachment::Tcx(old) => move_link(&program, order, link, old, folder.as_deref()),
+            Attachment::Filter(old) => move_filter(&program, order, link, old),
         }
     }
 
@@ -273,6 +274,13 @@ const FIRST: u16 = 1;
 /// The same behind all others.
 const LAST: u16 = u16::MAX;
 
+const fn preference(order: Order) -> u16 {
+    match order {
+        Order::First => FIRST,
+        Order::Last => LAST,
+    }
+}
+
 fn attach_filter(
     kernel: &Netlink,
     program: &Borrowed<'_>,
@@ -280,28 +288,25 @@ fn attach_filter(
     direction: Direction,
     order: Order,
 ) -> io::Result<Filter> {
-    let preference = match order {
-        Order::First => FIRST,
-        Order::Last => LAST,
-    };
     // Of programs with one preference the newest comes first; a filter of another kind may have it
     // for itself.
-    Filter::attach(kernel, kernel_index, direction, preference, program)
+    Filter::attach(kernel, kernel_index, direction, preference(order), program)
         .or_else(|_| Filter::attach(kernel, kernel_index, direction, 0, program))
 }
 
-/// A second link is made in front, at which nothing is done until nothing is done any more at the
+/// A second link is made at that place, at which nothing is done until nothing is done any more at the
 /// first one: the kernel puts a program in the place of another in one step, and takes a hook only
 /// once for the same program.
 fn move_link(
     program: &Borrowed<'_>,
+    order: Order,
     link: &Link,
     mut old: TcxLink,
     folder: Option<&Path>,
 ) -> Result<Attachment, (Attachment, io::Error)> {
     let prepared = || -> io::Result<_> {
         let (one, other) = (tcx::nothing()?, tcx::nothing()?);
-        let fd = tcx::attach(&one, link.kernel_index, old.direction, Order::First)?;
+        let fd = tcx::attach(&one, link.kernel_index, old.direction, order)?;
         let id = tcx::link_id(&fd)?;
         let next =
             folder.map(|folder| LinkPin::unfinished(folder, link.kernel_index, old.direction));
@@ -348,6 +353,7 @@ fn detach_quietly(link: &OwnedFd, pin: Option<&Path>) {
 /// The same with filters.
 fn move_filter(
     program: &Borrowed<'_>,
+    order: Order,
     link: &Link,
     mut old: Filter,
 ) -> Result<Attachment, (Attachment, io::Error)> {
@@ -360,7 +366,7 @@ fn move_filter(
             Ok(filter::Program { fd, id, name: program.name })
         };
         let (one, other) = (nothing()?, nothing()?);
-        let new = Filter::attach(&kernel, index, old.direction, FIRST, &one)?;
+        let new = Filter::attach(&kernel, index, old.direction, preference(order), &one)?;
         Ok((kernel, new, other))
     };
     let (kernel, mut new, other) = match prepared() {

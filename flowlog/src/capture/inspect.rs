@@ -7,10 +7,10 @@ use std::{
 
 use super::{
     Attachment, Capture, Changes, Counted, Error, Guarded, Notice, Order,
-    interface::Link,
+    interface::{Layer, Link},
     netlink::Netlink,
     presence::Span,
-    survey::{Hook, Standing},
+    survey::{By, Hook, Standing},
     tcx,
 };
 use crate::{aggregate::ledger::GapReason, clock, telemetry::with_causes};
@@ -133,7 +133,7 @@ impl Capture {
             changes.notices.push(Notice::Overtaken { interface: interface(), direction, by: news });
         }
         if guarded.rank.may_move() {
-            match self.program.move_first(link, counted.layer, guarded.attachment) {
+            match self.program.move_to(Order::First, link, counted.layer, guarded.attachment) {
                 Ok(attachment) => {
                     guarded.attachment = attachment;
                     guarded.rank.is_stuck = false;
@@ -185,6 +185,31 @@ impl Capture {
         Ok(Guarded { rank, ..Guarded::new(direction, attachment) })
     }
 
+    /// Where the daemon before was first and this one is to be last, moves behind those who are there.
+    pub(super) fn move_last(&mut self, link: &Link, layer: Layer, there: Attachment) -> Attachment {
+        let is_last = match around(link, &there) {
+            // Filters are behind all of TCX, whatever the order.
+            Ok(hook) => match there {
+                Attachment::Tcx(_) => hook.behind.iter().all(|standing| standing.by != By::Tcx),
+                Attachment::Filter(_) => hook.behind.is_empty(),
+            },
+            Err(error) => {
+                tracing::debug!(interface = link.name, "a hook cannot be looked at: {error}");
+                true
+            }
+        };
+        if is_last {
+            return there;
+        }
+        self.program.move_to(Order::Last, link, layer, there).unwrap_or_else(|(there, error)| {
+            tracing::warn!(
+                interface = link.name,
+                "flowlog cannot be the last at a hook, as order = \"last\" has it: {error}"
+            );
+            there
+        })
+    }
+
     /// Makes pins again that somebody removed.
     pub(super) fn restore_pins(&mut self, changes: &mut Changes) {
         let Some(pinned) = &mut self.program.pinned else { return };
@@ -220,19 +245,25 @@ fn before(link: &Link, attachment: &Attachment) -> io::Result<Option<Vec<Standin
             let place = programs.iter().position(|at| at.link == ours.id);
             Ok(place.map(|place| programs[..place].iter().copied().map(Standing::of_tcx).collect()))
         }
-        Attachment::Filter(ours) => {
-            let kernel = Netlink::open()?;
-            let is_ours = |standing: &Standing| standing.is_filter(ours);
-            let hook = Hook::of(&kernel, link.kernel_index, ours.direction, is_ours)?;
+        Attachment::Filter(_) => {
+            let hook = around(link, attachment)?;
             Ok(hook.ours.map(|_| hook.before))
         }
     }
 }
 
+/// Who is at a hook, before and behind the program.
+fn around(link: &Link, attachment: &Attachment) -> io::Result<Hook> {
+    let is_ours = |standing: &Standing| match attachment {
+        Attachment::Tcx(ours) => standing.link == Some(ours.id),
+        Attachment::Filter(ours) => standing.is_filter(ours),
+    };
+    Hook::of(&Netlink::open()?, link.kernel_index, attachment.direction(), is_ours)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::survey::By;
 
     #[test]
     fn who_insists_on_being_first_is_answered_less_and_less_often() {

@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Changes, Error, interface::Link};
+use super::{
+    Changes, Error,
+    interface::{self, Link},
+};
 use crate::{config::InterfacePattern, telemetry::with_causes};
 
 /// Those interfaces, by kernel index.
@@ -31,8 +34,14 @@ impl Refusals {
         refusal.is_none_or(|refusal| refusal.again <= Instant::now())
     }
 
-    /// It could not be counted.
+    /// It could not be counted; it may be gone again already.
     pub(super) fn add(&mut self, link: &Link, error: Error, changes: &mut Changes) {
+        if interface::kernel_index(&link.name) == Some(link.kernel_index) {
+            self.remember(link, error, changes);
+        }
+    }
+
+    fn remember(&mut self, link: &Link, error: Error, changes: &mut Changes) {
         let reason = with_causes(&error);
         let before =
             self.0.get(&link.kernel_index).filter(|refusal| refusal.link.name == link.name);
@@ -75,7 +84,7 @@ mod tests {
         assert!(refusals.is_due(&link));
         let too_many = |limit| Error::TooMany { interface: "wg0".to_owned(), limit };
         for limit in [1, 1, 2] {
-            refusals.add(&link, too_many(limit), &mut changes);
+            refusals.remember(&link, too_many(limit), &mut changes);
             assert!(!refusals.is_due(&link));
         }
         assert_eq!(changes.failed.len(), 2);
