@@ -185,6 +185,7 @@ impl Presence {
                 slot.first.get_or_insert(now);
             }
             slot.state = State::Attached;
+            slot.meter.expect();
             lost = slot.lost.take();
             if let Some((since, reason)) = lost {
                 slot.gaps.push((Span { since, until: now }, reason));
@@ -284,8 +285,8 @@ impl Presence {
         let metered: Vec<(usize, u32)> = {
             let mut slots = self.lock();
             let is_read = |slot: &Slot| slot.state == State::Attached && !slot.is_of_next(closed);
-            for slot in slots.iter_mut().filter(|slot| is_read(slot) && slot.first.is_some()) {
-                if !slot.meter.has_begun() {
+            for slot in slots.iter_mut().filter(|slot| is_read(slot)) {
+                if slot.meter.is_expected() {
                     slot.meter.pass_nothing();
                 }
             }

@@ -110,9 +110,14 @@ pub(super) struct History {
     intervals: Vec<Interval>,
     /// Times in which somebody came before the program, and nobody knows yet what that cost.
     overtaken: Vec<Span>,
+    /// Packets to members that the program has counted and the interface has not sent yet, at most.
+    waiting: u64,
     is_unreached: bool,
     is_bypassed: bool,
 }
+
+/// As many packets as may wait to be sent: what the queue of an interface holds.
+const MOST_WAITING: u64 = 1_000;
 
 /// Intervals that are remembered.
 const REMEMBERED: usize = 3;
@@ -124,9 +129,10 @@ impl History {
     pub(super) fn add(
         &mut self,
         observed: &Observed,
-        interval: Interval,
+        mut interval: Interval,
         is_last: bool,
     ) -> Vec<Span> {
+        self.take_out_late(&mut interval);
         let mut gaps = vec![];
         let before = self.intervals.last().copied();
         gaps.extend(before.and_then(|before| judge(&before, Some(&interval))));
@@ -144,6 +150,29 @@ impl History {
         }
         self.warn(observed, !gaps.is_empty());
         gaps
+    }
+
+    /// Takes out what was counted by the program in an interval before, and is sent only now: a tun counts
+    /// a packet when somebody reads it.
+    fn take_out_late(&mut self, interval: &mut Interval) {
+        let ours = interval.ours(Direction::Down);
+        let Some(theirs) = &mut interval.theirs else {
+            self.waiting = MOST_WAITING;
+            return;
+        };
+        let sent = &mut theirs[Direction::Down as usize];
+        let late = sent.packets.saturating_sub(ours).min(self.waiting);
+        let more = ours.saturating_sub(sent.packets);
+        self.waiting = (self.waiting - late).saturating_add(more).min(MOST_WAITING);
+        if sent.packets == ours {
+            // What waits for long was dropped.
+            self.waiting /= 2;
+        }
+        if late > 0 {
+            let kept = sent.packets - late;
+            sent.bytes = sent.bytes / sent.packets * kept;
+            sent.packets = kept;
+        }
     }
 
     /// Of the times in which somebody came first, those that packets are missing of.
@@ -269,6 +298,45 @@ mod tests {
     fn where_the_interface_was_not_asked_nothing_is_said() {
         let unknown = Interval { theirs: None, ..same(1, 0, 0) };
         assert_eq!(judge(&unknown, Some(&same(2, 0, 9))), None);
+    }
+
+    fn observed() -> Observed {
+        Observed {
+            slot: 0,
+            name: "tun0".to_owned(),
+            from: 0,
+            to: 0,
+            interruptions: 0,
+            was_counted: true,
+            gaps: vec![],
+            overtaken: vec![],
+            on_interface: None,
+            counters: Counters::Same,
+        }
+    }
+
+    /// Of packets to members, by what the program and what the interface counted.
+    fn gaps_of(down: &[(u64, Option<u64>)]) -> usize {
+        let mut history = History::default();
+        let mut gaps = 0;
+        for (number, (ours, theirs)) in (0..).zip(down) {
+            let sent = |packets| Count { packets, bytes: packets * 100 };
+            let mut this = same(number, 0, 0);
+            this.ours = [0, *ours];
+            this.theirs = theirs.map(|packets| [Count::default(), sent(packets)]);
+            gaps += history.add(&observed(), this, false).len();
+        }
+        gaps
+    }
+
+    #[test]
+    fn what_is_sent_long_after_it_was_counted_is_no_gap() {
+        assert_eq!(gaps_of(&[(10, Some(0)), (0, Some(10)), (0, Some(0))]), 0);
+        assert_eq!(gaps_of(&[(10, Some(5)), (0, Some(0)), (0, Some(2)), (0, Some(0))]), 0);
+        // Counted by the daemon before.
+        assert_eq!(gaps_of(&[(0, None), (0, Some(400)), (0, Some(0))]), 0);
+        assert_eq!(gaps_of(&[(10, Some(10)), (0, Some(10)), (0, Some(0))]), 1);
+        assert_eq!(gaps_of(&[(0, None), (0, Some(4_000)), (0, Some(9)), (0, Some(0))]), 2);
     }
 
     proptest! {

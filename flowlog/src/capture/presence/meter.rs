@@ -23,6 +23,8 @@ pub(super) struct Meter {
     moved: Reading,
     /// Whether the interface was counted in the epoch at all.
     has_begun: bool,
+    /// Whether it will be in a moment.
+    is_expected: bool,
     /// Whether that is all.
     is_whole: bool,
     ended: Ended,
@@ -60,6 +62,7 @@ impl Meter {
         let is_known = !self.has_begun || self.is_whole;
         self.is_whole = is_since_attached && reading.is_some() && is_known;
         self.has_begun = true;
+        self.is_expected = false;
         if let Ended::Told = self.ended {
             self.ended = Ended::Nothing;
         }
@@ -83,9 +86,14 @@ impl Meter {
         matches!(self.ended, Ended::Moved(_))
     }
 
-    /// Whether it has been started.
-    pub(super) const fn has_begun(&self) -> bool {
-        self.has_begun
+    /// It is about to be started: the program is being attached.
+    pub(super) const fn expect(&mut self) {
+        self.is_expected = !self.has_begun;
+    }
+
+    /// Whether it has not been started yet.
+    pub(super) const fn is_expected(&self) -> bool {
+        self.is_expected
     }
 
     /// The epoch has ended.
