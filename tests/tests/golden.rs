@@ -3,6 +3,8 @@
 
 #[path = "golden/newer.rs"]
 mod newer;
+#[path = "golden/newer_spool.rs"]
+mod newer_spool;
 #[path = "golden/pins.rs"]
 mod pins;
 #[path = "golden/rig.rs"]

@@ -10,7 +10,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    EpochSet, Error, IDENTITY, Spool,
+    EpochSet, Error, IDENTITY, RUN, Spool,
     aside::Reason,
     disk::remove_all,
     durable,
@@ -334,6 +334,23 @@ impl Files {
         let name = directory.file_name().unwrap_or_default();
         let scratch = self.spool.scratch().join(name);
         let disk = &self.spool.disk;
+        let ours = self.growing.iter().filter(|file| file.directory == directory);
+        let ours: Vec<PathBuf> = ours.flat_map(|file| &file.runs).map(|r| r.path.clone()).collect();
+        let mut entries = disk.list(directory).map_err(Error::io("list", directory))?;
+        // A run of a newer version, or one that cannot be read at the moment: nobody knows that the
+        // store has it.
+        entries.retain(|entry| {
+            let path = directory.join(&entry.name);
+            let is_run = path.extension().is_some_and(|extension| extension == RUN);
+            is_run && !ours.contains(&path) && Run::open(disk, &path).is_err()
+        });
+        if !entries.is_empty() {
+            for path in ours {
+                disk.remove(&path).map_err(Error::io("delete", &path))?;
+            }
+            self.growing.retain(|growing| growing.directory != directory);
+            return Ok(());
+        }
         disk.rename(directory, &scratch).map_err(Error::io("rename", directory))?;
         sync_directory(disk, directory)?;
         self.growing.retain(|growing| growing.directory != directory);

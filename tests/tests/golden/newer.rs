@@ -77,7 +77,7 @@ fn maps(folder: &Path) -> Vec<(PathBuf, PinnedMap)> {
     pins.map(|pin| (pin.clone(), PinnedMap::read(&pin))).collect()
 }
 
-fn assert_refused(ended: Option<Ended>, name: &str) {
+pub fn assert_refused(ended: Option<Ended>, name: &str) {
     let ended = ended.expect("it runs, although what is there is not its own");
     assert!(ended.code != 0 && ended.stderr.contains("newer"), "{ended:?}");
     assert!(ended.stderr.contains(name), "{ended:?}");
