@@ -298,6 +298,8 @@ impl Presence {
             let Ok(slot) = u16::try_from(index) else { continue };
             let reading = read(slot, kernel_index);
             if let Some(slot) = self.lock().get_mut(index)
+                // It may have gone meanwhile, and has been read a last time.
+                && slot.state == State::Attached
                 && slot.meter.kernel_index() == kernel_index
             {
                 slot.meter.pass(reading);
