@@ -1,5 +1,8 @@
-//! A bit that flips in a store is named by `flowlog verify --deep`, or readers read the same rows as
-//! before.
+//! A bit that flips: in a store it is named by `flowlog verify --deep`, or readers read the same rows
+//! as before; in a spool it is named, or nothing is lost.
+
+#[path = "spool_flips.rs"]
+mod spool;
 
 use std::{
     fs::{self, File},
@@ -122,14 +125,14 @@ fn copy_directory(from: &Path, to: &Path) {
 
 /// A bit of a file that is not as it was.
 #[derive(Debug)]
-struct Flip {
+pub struct Flip {
     file: PathBuf,
     byte: usize,
     bit: u8,
 }
 
 impl Flip {
-    fn at_random(file: &Path, random: &mut Random) -> Self {
+    pub fn at_random(file: &Path, random: &mut Random) -> Self {
         let length = usize::try_from(file.metadata().unwrap().len()).unwrap();
         let bit = u8::try_from(random.below(8)).unwrap();
         let flip = Self { file: file.to_owned(), byte: random.below(length), bit };
