@@ -41,7 +41,7 @@ QUESTIONS = {
             sum(bytes_up) AS bytes_up, sum(bytes_down) AS bytes_down
         FROM flows WHERE remote_ip = :address
         GROUP BY gateway, interface, member_ip, protocol, remote_port
-        ORDER BY first_seen, gateway, interface, member_ip, protocol, remote_port NULLS LAST
+        ORDER BY first_seen, last_seen, gateway, interface, member_ip, protocol, remote_port NULLS LAST
         """,
     ),
     # Who used a remote address and port at an instant, a second either way. Only the folders of the

@@ -138,13 +138,12 @@ pub fn main() -> ExitCode {
 }
 
 fn fail(code: u8, error: &anyhow::Error) -> u8 {
-    telemetry::log().line(&format!("flowlog: {}", telemetry::with_causes(error.as_ref())));
     let of_store = |cause: &(dyn std::error::Error + 'static)| {
         cause.downcast_ref::<flowlog::store::Error>().and_then(flowlog::store::Error::remedy)
     };
-    if let Some(remedy) = error.chain().find_map(of_store) {
-        telemetry::log().line(&format!("flowlog: {remedy}"));
-    }
+    let remedy = error.chain().find_map(of_store).map_or(String::new(), |text| format!("; {text}"));
+    let failure = telemetry::with_causes(error.as_ref());
+    telemetry::log().line(&format!("flowlog: {failure}{remedy}"));
     code
 }
 

@@ -254,7 +254,7 @@ fn no_profile() -> Error {
 }
 
 /// Least bytes of a spool: a drain and its window of a gateway where little goes on fit in.
-const LEAST_SPOOL_BYTES: u64 = 64 << 10;
+const LEAST_SPOOL_BYTES: u64 = 16 << 10;
 
 fn room(bytes: u64) -> Result<u64, Error> {
     if bytes < LEAST_SPOOL_BYTES {

@@ -139,7 +139,9 @@ fn counters(gateway: &Netns, places: [Place; 2]) -> [Counter; 2] {
 fn programs(gateway: &Netns) -> [Vec<String>; 2] {
     [TcAttachType::Ingress, TcAttachType::Egress].map(|hook| {
         let query = move || SchedClassifier::query_tcx(NEAR, hook).map_err(io::Error::other);
-        let (_revision, programs) = gateway.run(query).unwrap();
+        // One that is replaced between its place in the list and its name makes the list void.
+        let mut tries = (0..100).map(|_| gateway.run(query));
+        let (_revision, programs) = tries.find_map(Result::ok).unwrap();
         programs.iter().map(|program| program.name_as_str().unwrap().to_owned()).collect()
     })
 }

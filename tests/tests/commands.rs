@@ -325,10 +325,10 @@ fn check_says_how_the_spool_is() {
 
     let said = check_spool(&format!("{}/spool", scratch.file("file", "")));
     assert!(line(&said, "FAIL  spool ").contains("Not a directory"), "{said}");
-    let disk = SmallDisk::new("ro,size=2m");
+    let disk = SmallDisk::new("ro,size=2m,mode=700");
     let said = check_spool(disk.path().to_str().unwrap());
     assert!(line(&said, "FAIL  spool ").contains("Read-only"), "{said}");
-    let disk = SmallDisk::new("size=2m");
+    let disk = SmallDisk::new("size=2m,mode=700");
     let on_disk = disk.path().to_str().unwrap();
     assert!(line(&check_spool(on_disk), "ok    spool ").contains("full before the spool is"));
     disk.fill();

@@ -148,7 +148,8 @@ fn spark_answers_what_duckdb_answers() {
     }
 }
 
-const WHO: &str = "first_seen, member_ip, protocol, remote_port";
+const WHO: &str =
+    "first_seen, last_seen, gateway, interface, member_ip, protocol, remote_port NULLS LAST";
 const FLOW: &str = "gateway, flow_start, member_ip, protocol, icmp_type NULLS LAST, member_port";
 const WINDOW: &str = "gateway, window_start, direction";
 

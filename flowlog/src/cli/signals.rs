@@ -19,8 +19,9 @@ use tokio::sync::watch;
 /// SIGTERM, SIGINT and SIGHUP, from when this is made.
 ///
 /// A thread of its own hears them, which is there when everything else hangs: the first is passed
-/// on, and a second one, or the end of the time for shutting down, ends the process. That is safe
-/// at every instant, as is a power cut.
+/// on, and a SIGINT after it (Ctrl-C once more), or the end of the time for shutting down, ends the
+/// process. That is safe at every instant, as is a power cut. A service manager may repeat SIGTERM,
+/// which changes nothing.
 pub struct Signals {
     descriptor: Option<SignalFd>,
     stopped: watch::Sender<bool>,
@@ -46,13 +47,13 @@ impl Signals {
         Ok(Self { descriptor: Some(descriptor), stopped: watch::Sender::new(false) })
     }
 
-    /// Ends the process this long after the first signal, or with the second.
+    /// Ends the process this long after the first signal, or with a SIGINT after it.
     pub fn limit(&mut self, timeout: Duration, whereabouts: Whereabouts) -> io::Result<()> {
         let Some(descriptor) = self.descriptor.take() else { return Ok(()) };
         let stopped = self.stopped.clone();
         let limit = Limit { descriptor, timeout, whereabouts };
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-            limit.wait(None);
+            limit.wait(None, |_| true);
             stopped.send_replace(true);
             limit.end()
         })?;
@@ -73,8 +74,13 @@ struct Limit {
 }
 
 impl Limit {
-    /// Waits for a signal; returns whether there was one in time.
-    fn wait(&self, until: Option<Instant>) -> bool {
+    /// Waits for a signal that counts; returns whether there was one in time.
+    fn wait(&self, until: Option<Instant>, counts: fn(Signal) -> bool) -> bool {
+        let counted = || {
+            let heard = self.descriptor.read_signal().ok().flatten()?;
+            let signal = Signal::try_from(i32::try_from(heard.ssi_signo).ok()?).ok()?;
+            Some(counts(signal))
+        };
         loop {
             let timeout = until.map_or(PollTimeout::NONE, |until| {
                 let left = until.saturating_duration_since(Instant::now());
@@ -83,7 +89,7 @@ impl Limit {
             });
             let mut ready = [PollFd::new(self.descriptor.as_fd(), PollFlags::POLLIN)];
             match poll(&mut ready, timeout) {
-                Ok(1..) if matches!(self.descriptor.read_signal(), Ok(Some(_))) => return true,
+                Ok(1..) if counted() == Some(true) => return true,
                 _ if until.is_some_and(|until| Instant::now() >= until) => return false,
                 // Interrupted, or the timeout is longer than can be asked for.
                 _ => {}
@@ -92,9 +98,10 @@ impl Limit {
     }
 
     fn end(&self) -> ! {
-        let is_told_again = self.wait(Some(Instant::now() + self.timeout + GRACE));
-        let why = if is_told_again {
-            "ended at once by a second signal".to_owned()
+        let until = Instant::now() + self.timeout + GRACE;
+        let is_interrupted = self.wait(Some(until), |signal| signal == Signal::SIGINT);
+        let why = if is_interrupted {
+            "ended at once by SIGINT while it was ending".to_owned()
         } else {
             format!("did not end within {:?}", self.timeout)
         };

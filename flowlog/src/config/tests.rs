@@ -108,8 +108,8 @@ fn a_spool_into_which_nothing_fits_is_refused_with_the_least_size() {
     let with = |bytes: u64| {
         config(&format!("profile = \"flows\"\ninterfaces = [\"wg0\"]\nspool_max_bytes = {bytes}"))
     };
-    assert!(with(65_535).unwrap_err().contains("at least 65536"));
-    assert!(with(65_536).is_ok());
+    assert!(with(16_383).unwrap_err().contains("at least 16384"));
+    assert!(with(16_384).is_ok());
 }
 
 #[test]
