@@ -231,7 +231,8 @@ impl Spool {
             .values()
             .filter_map(|known| known.stored.last().max(known.last).max(known.first));
         let lost = identity.lost.iter().filter_map(|lost| lost.epochs.last());
-        by_name.chain(known).chain(lost).max().unwrap_or(0)
+        let counted = identity.counted.map(|(number, _)| number);
+        by_name.chain(known).chain(lost).chain(counted).max().unwrap_or(0)
     }
 
     /// Another name of the gateway, whose daemon filled the spool before: its programs are pinned under
@@ -296,14 +297,30 @@ impl Spool {
         Ok(())
     }
 
+    /// Whether there is no run in it. Then one is taken that is larger than the spool may be: the kernel could
+    /// never get rid of it else.
+    fn is_empty(&self) -> Result<bool, Error> {
+        for directory in [self.epochs_directory(), self.files_directory()] {
+            match self.disk.list(&directory) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                entries => {
+                    if !entries.map_err(Error::io("list", &directory))?.is_empty() {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+        Ok(true)
+    }
+
     /// Fails where another `more` bytes are too many.
     fn has_room(&self, more: u64) -> Result<(), Error> {
         let bytes = bytes_under(&*self.disk, &self.directory)
             .map_err(Error::io("measure", &self.directory))?;
-        if bytes.saturating_add(more) > self.limit {
-            return Err(Error::Full { bytes, limit: self.limit });
+        if bytes.saturating_add(more) <= self.limit || self.is_empty()? {
+            return Ok(());
         }
-        Ok(())
+        Err(Error::Full { bytes, limit: self.limit })
     }
 
     /// What a process that was killed was making, and what the store has.

@@ -145,6 +145,12 @@ fn a_daemon_whose_log_nobody_reads_counts_and_ends() {
 
 #[test]
 fn a_daemon_reports_in_one_line_how_it_counts() {
+    // Tests that were started with `nohup` would have it ignored, and so would the daemon.
+    // SAFETY: the default action is no handler that could do anything unsafe.
+    unsafe {
+        nix::sys::signal::signal(nix::sys::signal::SIGHUP, nix::sys::signal::SigHandler::SigDfl)
+    }
+    .unwrap();
     let directory = tempfile::tempdir().unwrap();
     let [store, spool] = ["store", "spool"].map(|name| directory.path().join(name));
     let bpffs = Bpffs::mount();

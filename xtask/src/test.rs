@@ -9,6 +9,9 @@ pub struct Arguments {
     /// How much to test.
     #[arg(value_enum, default_value_t)]
     level: Level,
+    /// How many histories the model of the spool plays.
+    #[arg(long, default_value_t = 100_000)]
+    histories: u64,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -27,6 +30,9 @@ enum Level {
     /// Thousands of audits beside everything that changes a store, and of bits that flip; needs root,
     /// and some hours.
     Soak,
+    /// Random histories of the spool, on a disk and with stores in memory: many more of them than among
+    /// the tests of `unit`.
+    Model,
     /// Older kernels, in virtual machines; needs root.
     Vm,
     /// All of it, after checking the sources and rebuilding the kernel program; what CI runs.
@@ -35,7 +41,7 @@ enum Level {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let Arguments { level } = arguments;
+    let Arguments { level, histories } = arguments;
     let includes = |part: Level| [part, Level::All].contains(level);
     if *level == Level::All {
         setup::run(&setup::Arguments { kernel: true })?;
@@ -69,6 +75,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             test.env(variable, value).arg("--test").args(tests).args(["--", "--nocapture"]);
             shell::run(&mut test)?;
         }
+    }
+    if *level == Level::Model {
+        let mut test = test();
+        test.env("FLOWLOG_HISTORIES", histories.to_string());
+        shell::run(test.args(["--lib", "--", "spool::model", "--nocapture"]))?;
     }
     if *level == Level::Systemd {
         setup::run(&setup::Arguments { kernel: false })?;

@@ -41,6 +41,8 @@ pub(super) struct Drainable {
     pub(super) drainer: Drainer,
     /// Maps of daemons before, in which nothing is counted any more.
     pub(super) previous: Vec<Previous>,
+    /// Whether the kernel has counted all along, since a daemon before.
+    pub(super) goes_on: bool,
     /// When the interfaces were looked at first.
     pub(super) since: Utc,
 }
@@ -60,7 +62,11 @@ impl Counting {
         let presence = Arc::new(Presence::restore(MAX_INTERFACES, Arc::clone(&maps.control)));
         let mut previous = found.previous;
         previous.sort_by_key(Previous::last_epoch);
-        let drainer = Drainer::new(maps, Arc::clone(&presence), last_number(look.last, &previous))?;
+        let is_whole =
+            !previous.is_empty() && previous.iter().all(|found| found.counts().is_some());
+        let last = last_number(look.last, &previous, is_whole);
+        let drainer = Drainer::new(maps, Arc::clone(&presence), last)?;
+        let goes_on = found.is_continued || is_whole;
         let mut counting = Self {
             capture: Capture::new(program, options.attach, config.order, presence),
             // Listening begins before the first look, so that nothing happens in between.
@@ -71,7 +77,7 @@ impl Counting {
             is_behind: false,
         };
         counting.look_first(options)?;
-        Ok((counting, Drainable { drainer, previous, since: clock::now() }))
+        Ok((counting, Drainable { drainer, previous, goes_on, since: clock::now() }))
     }
 
     /// The patterns that stand for something that is counted, and those that do not.
@@ -228,13 +234,8 @@ fn report(changes: capture::Changes) {
 /// Maps of other sizes are drained later, and their epochs have the numbers before. Where nothing goes
 /// on, or not all of it can be read, a number is left out: that is how the ledger comes to know of the
 /// gap, also when this daemon does not live to write it down, since the maps keep their number.
-fn last_number(last: u64, previous: &[Previous]) -> u64 {
-    let before = last_of(previous);
-    let is_whole = !previous.is_empty() && previous.iter().all(|found| found.counts().is_some());
-    last.max(before) + u64::from(!is_whole)
-}
-
-/// The last number that an epoch in maps of other sizes may have.
-pub(super) fn last_of(previous: &[Previous]) -> u64 {
-    previous.iter().map(Previous::last_epoch).max().unwrap_or(0)
+pub(super) fn last_number(last: u64, previous: &[Previous], goes_on: bool) -> u64 {
+    // The last number that an epoch in maps of other sizes may have.
+    let before = previous.iter().map(Previous::last_epoch).max().unwrap_or(0);
+    last.max(before) + u64::from(!goes_on)
 }

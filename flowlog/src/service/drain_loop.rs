@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     Error,
-    counting::{Drainable, last_of},
+    counting::{Drainable, last_number},
     recovery,
     windows::News,
 };
@@ -280,13 +280,16 @@ struct Draining<'a> {
 
 impl Draining<'_> {
     fn run(mut self, counted: Drainable, interval: Duration) -> Result<(), Error> {
-        let Drainable { mut drainer, mut previous, since } = counted;
+        let Drainable { mut drainer, mut previous, goes_on, since } = counted;
         let last = self.epochs.last();
         self.finish_left(&mut drainer, last)?;
         let number = drainer.number();
         // By the names in the spool it was no more than a guess.
-        drainer.number_after(last.max(last_of(&previous)));
-        self.epochs.renumbered(number, drainer.number());
+        drainer.number_after(last_number(last, &previous, goes_on));
+        // Where nothing goes on, the number that is left out tells of the gap.
+        if goes_on {
+            self.epochs.renumbered(number, drainer.number());
+        }
         self.epochs.counting_since(since);
         while !previous.is_empty() {
             let next = previous.remove(0);

@@ -99,6 +99,12 @@ impl Spool {
         Ok(())
     }
 
+    /// The stores that files went to.
+    #[must_use]
+    pub fn stores(&self) -> Vec<String> {
+        self.kept().identity.stores.clone()
+    }
+
     /// What is lost, unless the store has it.
     #[must_use]
     pub fn unsettled(&self) -> Vec<Lost> {

@@ -140,6 +140,7 @@ impl Facts {
 mod tests {
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "every caller wants it so")]
     fn facts(lineage: &str, numbering: &str, epochs: &str) -> Option<Facts> {
         let epochs = Some(epochs.parse().unwrap());
         let (lineage, numbering) = (Some(lineage.to_owned()), Some(numbering.to_owned()));

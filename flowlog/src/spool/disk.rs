@@ -69,7 +69,7 @@ pub trait Disk: fmt::Debug + Send + Sync {
 /// A file that is read.
 pub trait ReadAt: Send + Sync {
     /// How many bytes it has.
-    fn len(&self) -> io::Result<u64>;
+    fn bytes(&self) -> io::Result<u64>;
     /// Reads from an offset; fewer bytes than asked for at the end only.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 }
@@ -284,7 +284,7 @@ impl Disk for RealDisk {
 }
 
 impl ReadAt for File {
-    fn len(&self) -> io::Result<u64> {
+    fn bytes(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
     }
 
@@ -320,7 +320,7 @@ impl Output for File {
 pub(super) fn read_small(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
     const MOST: u64 = 16 << 20;
     let file = disk.open(path)?;
-    let length = file.len()?;
+    let length = file.bytes()?;
     if length > MOST {
         return Err(io::ErrorKind::FileTooLarge.into());
     }

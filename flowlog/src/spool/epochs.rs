@@ -38,7 +38,7 @@ pub struct Epochs {
     /// Number and end of the last epoch.
     last: Option<(u64, Utc)>,
     /// The number that the next epoch has, where those before it never were.
-    renumbered: Option<u64>,
+    renumbered: Option<(u64, u64)>,
     /// Since when the interfaces that there are are counted.
     counting_since: Option<Utc>,
     /// This start of the machine.
@@ -65,7 +65,12 @@ impl Epochs {
         let begun = identity.numberings.values().filter_map(|known| {
             Some((known.first?.saturating_sub(1), Utc::from_ns(known.opened_ns)))
         });
-        let known: Vec<(u64, Utc)> = by_run.chain(stored).chain(lost).chain(begun).collect();
+        let ended = identity.numberings.values().filter_map(|known| {
+            Some((known.last?, Utc::from_ns(known.until_ns.unwrap_or(known.stored_until_ns))))
+        });
+        let before = identity.counted.map(|(number, closed)| (number, Utc::from_ns(closed)));
+        let known = by_run.chain(stored).chain(lost).chain(begun).chain(ended).chain(before);
+        let known: Vec<(u64, Utc)> = known.collect();
         let number = known.iter().map(|(number, _)| *number).max();
         let closed = known.iter().map(|(_, closed)| *closed).max();
         Self {
@@ -101,8 +106,12 @@ impl Epochs {
     /// The open epoch has another number: those in between are not missing.
     pub const fn renumbered(&mut self, from: u64, to: u64) {
         if from != to {
-            self.renumbered = Some(to);
+            self.renumbered = Some((from, to));
         }
+    }
+
+    fn is_renumbered_to(&self, number: u64) -> bool {
+        self.renumbered.is_some_and(|(_, to)| to == number)
     }
 
     /// The interfaces were looked at: those that there are, and those to come, are counted.
@@ -133,13 +142,8 @@ impl Epochs {
             }
             ledger.push(row);
         }
-        // New maps leave out one number. Where there are more, somebody else may have counted on, whose epochs
-        // the store has.
-        let gap = self.gap_before(epoch);
-        let is_sure = self.last.is_none_or(|(last, _)| epoch.number <= last + 2);
         let lost = self.untold();
-        let is_told =
-            self.add_gaps(gap.filter(|_| is_sure), &lost, epoch, &mut ledger, clock_error);
+        let is_told = self.add_gaps(&lost, epoch, &mut ledger, clock_error);
         let row_of = |name: &String| ledger.iter().position(|row| row.interface == *name);
         let rows: Vec<Option<usize>> = self.interfaces.iter().map(row_of).collect();
         let mut account = |place: u16, detail: u8, activity: &Activity| {
@@ -153,9 +157,9 @@ impl Epochs {
         write_sorted(&mut writer, v4, &places, &times, &mut account)?;
         let v6 = [&epoch.flows_v6, &epoch.overflow_v6];
         write_sorted(&mut writer, v6, &places, &times, &mut account)?;
-        let last = epoch.closed.minus(Duration::from_nanos(1)).max(epoch.opened);
+        let instant = epoch.closed.minus(Duration::from_nanos(1)).max(epoch.opened);
         let window = WindowLedger {
-            start_ns: last.floor(self.window).ns(),
+            start_ns: instant.floor(self.window).ns(),
             length_ms: u64::try_from(self.window.as_millis()).unwrap_or(u64::MAX),
             epochs: Some((epoch.number, epoch.number)),
             rows: ledger,
@@ -178,12 +182,13 @@ impl Epochs {
             }),
         })?;
         report_step(epoch);
-        let gap = gap.map(|gap| (gap, is_sure));
-        self.told(gap, &lost, is_told, (numbering, epoch.number));
+        if is_told {
+            self.told(&lost, &(numbering, epoch.number));
+        }
         let this = (epoch.number, epoch.closed);
         self.last =
             Some(self.last.map_or(this, |(last, closed)| (last.max(this.0), closed.max(this.1))));
-        self.renumbered = None;
+        self.renumbered = self.renumbered.filter(|(_, to)| epoch.number < *to);
         Ok(run)
     }
 
@@ -194,37 +199,65 @@ impl Epochs {
         let number = epoch.number;
         let last = self.last;
         let goes_on =
-            last.is_none_or(|(last, _)| number == last + 1) && self.renumbered != Some(number);
+            last.is_none_or(|(last, _)| number == last + 1) && !self.is_renumbered_to(number);
         let goes_on = goes_on || planted(Bug::OneNumbering);
         self.spool.know(|identity| {
             let current = identity.numbering.clone();
             let begins_here = identity.of(&current).first == Some(number);
+            let is_new = identity.of(&current).first.is_none();
             if current.is_empty() {
                 identity.numberings.remove(&current);
                 identity.begin(Some(number), None);
-            } else if identity.of(&current).first.is_none() {
+            } else if is_new {
                 identity.of(&current).first = Some(number);
             } else if !goes_on && !begins_here {
                 identity.begin(Some(number), last);
             }
-            let current = identity.numbering.clone();
+            if !goes_on && !begins_here {
+                let (numbering, gateway) = (identity.numbering.clone(), identity.gateway.clone());
+                let gap = self.gap_before(epoch);
+                identity.lost.extend(gap.map(|gap| Lost { numbering, gateway, ..gap }));
+            }
+            let (current, gateway) = (identity.numbering.clone(), identity.gateway.clone());
             let numbering = identity.of(&current);
             if numbering.first == Some(number) {
                 numbering.opened_ns = epoch.opened.ns();
+                numbering.gateway.clone_from(&gateway);
             }
-            (current, identity.gateway.clone())
+            (current, gateway)
         })
     }
 
-    /// A number that is missing says that nobody counted in between.
-    fn gap_before(&self, epoch: &Epoch) -> Option<Gap> {
-        let (_, closed) = self.last.filter(|(last, _)| epoch.number > last + 1)?;
-        if self.renumbered == Some(epoch.number) {
+    /// A number that is missing says that nobody counted in between. It is written down with the numbering that
+    /// begins, since whoever tells of it may not live to do so.
+    fn gap_before(&self, epoch: &Epoch) -> Option<Lost> {
+        let (last, closed) = self.last.filter(|(last, _)| epoch.number > last + 1)?;
+        // Maps of daemons before may have epochs between the two numbers.
+        let is_left_out =
+            |(from, to): (u64, u64)| (from..=to).contains(&(last + 1)) && epoch.number <= to;
+        if self.renumbered.is_some_and(is_left_out) {
             return None;
         }
+        // Counted time is no gap: maps that went on were filled before anybody looked.
+        let times = Times::of(epoch);
+        let observed = epoch.totals.iter().map(|(observed, _)| times.utc(observed.from)).min();
         let end = self.counting_since.unwrap_or(epoch.closed);
-        // Where the clock was set back, nothing is known but that there was something.
-        Some(Gap { start: closed.min(end), end, reason: GapReason::Down })
+        let end = observed.map_or(end, |observed| observed.min(end));
+        Some(Lost {
+            numbering: String::new(),
+            epochs: EpochSet::default(),
+            // Where the clock was set back, nothing is known but that there was something.
+            start_ns: closed.min(end).ns(),
+            end_ns: end.ns(),
+            reason: GapReason::Down,
+            interfaces: self.counted.iter().cloned().collect(),
+            told_by: None,
+            gateway: String::new(),
+            store: None,
+            // New maps leave out one number. Where there are more, somebody else may have counted on, whose
+            // epochs the store has.
+            is_settled: epoch.number <= last + 2,
+        })
     }
 
     /// What is lost, and told by no epoch.
@@ -234,16 +267,15 @@ impl Epochs {
     }
 
     /// Any interface may have been in use meanwhile, also one that has gone since. Returns whether there is
-    /// a row that tells.
+    /// something to tell, and a row that tells it.
     fn add_gaps(
         &self,
-        down: Option<Gap>,
         lost: &[Lost],
         epoch: &Epoch,
         ledger: &mut Vec<LedgerEntry>,
         clock_error: Duration,
     ) -> bool {
-        if down.is_none() && lost.is_empty() {
+        if lost.is_empty() {
             return false;
         }
         let of_lost = lost.iter().flat_map(|lost| &lost.interfaces);
@@ -255,45 +287,23 @@ impl Epochs {
             }
         }
         for row in &mut *ledger {
-            // Counted time is no gap: maps that went on were filled before anybody looked.
-            let since = if row.is_observed() { row.observed_start } else { epoch.closed };
-            if let Some(gap) = down {
-                let end = gap.end.min(since);
-                row.add_gap(Gap { start: gap.start.min(end), end, ..gap });
+            for gap in lost.iter().map(Lost::gap) {
+                row.add_gap(gap);
             }
-            lost.iter().for_each(|lost| row.add_gap(lost.gap()));
         }
         !ledger.is_empty()
     }
 
-    /// An epoch has told what is missing, or else the next one is to.
-    fn told(&self, down: Option<(Gap, bool)>, lost: &[Lost], is_told: bool, by: (String, u64)) {
-        let sure = down.filter(|(_, is_sure)| *is_sure).map(|(gap, _)| gap);
-        for Gap { start, end, reason } in sure.into_iter().chain(lost.iter().map(Lost::gap)) {
+    /// An epoch has told what is missing.
+    fn told(&self, lost: &[Lost], by: &(String, u64)) {
+        for Gap { start, end, reason } in lost.iter().map(Lost::gap) {
             let reason = reason.name();
             tracing::warn!(
                 "nothing is recorded from {start} to {end} ({reason}); the ledger says so (gap_start, gap_end)"
             );
         }
-        if down.is_none() && lost.is_empty() {
-            return;
-        }
         let known = self.spool.know(|identity| {
-            if let Some((Gap { start, end, reason }, is_sure)) = down {
-                identity.lost.push(Lost {
-                    numbering: by.0.clone(),
-                    epochs: EpochSet::default(),
-                    start_ns: start.ns(),
-                    end_ns: end.ns(),
-                    reason,
-                    interfaces: self.counted.iter().cloned().collect(),
-                    told_by: (is_told && is_sure).then(|| by.clone()),
-                    gateway: identity.gateway.clone(),
-                    store: None,
-                    is_settled: is_sure,
-                });
-            }
-            for told in identity.lost.iter_mut().filter(|known| is_told && lost.contains(known)) {
+            for told in identity.lost.iter_mut().filter(|known| lost.contains(known)) {
                 told.told_by = Some(by.clone());
             }
         });

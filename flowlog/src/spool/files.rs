@@ -238,6 +238,14 @@ impl Files {
 
     /// Remembers to which store a file goes.
     pub fn set_store(&mut self, lineage: &str, store: &str) -> Result<(), Error> {
+        /// Stores that are remembered.
+        const MOST_STORES: usize = 4;
+        self.spool.know(|identity| {
+            if !identity.stores.iter().any(|known| known == store) {
+                identity.stores.insert(0, store.to_owned());
+                identity.stores.truncate(MOST_STORES);
+            }
+        })?;
         for file in self.growing.iter_mut().filter(|file| file.about.lineage == lineage) {
             if file.about.store.as_deref() != Some(store) {
                 let about = About { store: Some(store.to_owned()), ..file.about.clone() };

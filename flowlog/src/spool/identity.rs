@@ -34,11 +34,19 @@ pub struct Identity {
     pub numberings: BTreeMap<String, Numbering>,
     /// What was lost.
     pub lost: Vec<Lost>,
+    /// The URLs of stores that files went to, the last ones.
+    #[serde(default)]
+    pub stores: Vec<String>,
+    /// The last number of numberings of which nothing else is remembered, and when it ended.
+    #[serde(default)]
+    pub counted: Option<(u64, i64)>,
 }
 
 /// What became of the epochs of a numbering.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Numbering {
+    /// Name of the gateway that counted.
+    pub gateway: String,
     /// Its first number; `None` before there is one.
     pub first: Option<u64>,
     /// Its last number; `None` while it goes on.
@@ -128,6 +136,17 @@ impl Identity {
         let of = self.lost.iter().filter(|lost| lost.numbering == numbering);
         let told = of.filter(|lost| lost.told_by.is_some());
         told.fold(EpochSet::default(), |all, lost| all.union(&lost.epochs))
+    }
+
+    /// Forgets a numbering, but for where it ended.
+    pub fn forget(&mut self, numbering: &str) {
+        let Some(known) = self.numberings.remove(numbering) else { return };
+        let last = known.last.max(known.stored.last());
+        let until = known.until_ns.unwrap_or(known.stored_until_ns).max(known.stored_until_ns);
+        if let Some(last) = last {
+            let (number, closed) = self.counted.unwrap_or((last, until));
+            self.counted = Some((number.max(last), closed.max(until)));
+        }
     }
 
     /// The numbering in which a number was counted, as far as that is known.

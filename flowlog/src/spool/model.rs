@@ -4,6 +4,7 @@
 
 pub(crate) mod disk;
 mod history;
+mod real;
 mod store;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! What a spool has in it when a daemon starts, and what is to be done with it.
 //!
-//! [`look`] reads names, headers and small files; [`plan`] decides, and touches nothing; then it is
+//! `look` reads names, headers and small files; `plan` decides, and touches nothing; then it is
 //! done. Nothing that is found here keeps a daemon from counting.
 
 mod look;
@@ -56,6 +56,7 @@ pub fn recover(spool: &Arc<Spool>, recording: Recording) -> Result<Recovered, Er
     let mut listing = look(spool);
     let is_foreign = take_over(spool, &mut listing, &recording);
     let identity = spool.kept().identity.clone();
+    tracing::debug!(?identity, "what the spool knows");
     let Plan { epochs: found, files: planned, actions, lost } = plan(listing, &identity);
     let mut files = vec![];
     for (file, is_written) in planned {
@@ -105,7 +106,9 @@ fn take_over(spool: &Spool, listing: &mut Listing, recording: &Recording) -> boo
         identity.machine.clone_from(&machine);
     }
     let numbering = identity.numbering.clone();
-    listing.fill_in(&identity.gateway, &numbering);
+    let gateway = identity.gateway.clone();
+    identity.of(&numbering).gateway.clone_from(&gateway);
+    listing.fill_in(&gateway, &numbering);
     if is_new {
         let of_numbering = listing.runs().filter(|run| run.header.numbering == numbering);
         let first = of_numbering.min_by_key(|run| run.header.epochs.0);
@@ -134,6 +137,8 @@ fn take_over(spool: &Spool, listing: &mut Listing, recording: &Recording) -> boo
             identity.rename(&recording.gateway, clock::now());
         }
         identity.machine = machine;
+        let (numbering, gateway) = (identity.numbering.clone(), identity.gateway.clone());
+        identity.of(&numbering).gateway = gateway;
     }
     drop(kept);
     if was_damaged {
@@ -148,14 +153,14 @@ fn take_over(spool: &Spool, listing: &mut Listing, recording: &Recording) -> boo
 }
 
 /// Writes down what is lost: what cannot be read, and numbers of which there is no trace.
-fn remember(spool: &Spool, found: &[Run], files: &[Growing], lost: Vec<Lost>) {
+fn remember(spool: &Spool, found: &[Run], files: &[Growing], unreadable: Vec<Lost>) {
     let mut kept = spool.kept();
     let identity = &mut kept.identity;
     let runs: Vec<&Run> = files.iter().flat_map(|file| &file.runs).chain(found).collect();
     for run in &runs {
         identity.found(&run.header.numbering, &run.header.held());
     }
-    for lost in lost {
+    for lost in unreadable {
         let known = identity.lost_of(&lost.numbering);
         let stored = identity.of(&lost.numbering).stored.clone();
         let epochs = lost.epochs.minus(&known).minus(&stored);
@@ -168,9 +173,9 @@ fn remember(spool: &Spool, found: &[Run], files: &[Growing], lost: Vec<Lost>) {
             runs.iter().filter(|run| run.header.numbering == numbering).copied().collect();
         let held = of.iter().fold(EpochSet::default(), |all, run| all.union(&run.header.held()));
         let accounted = held.union(&known.stored).union(&identity.lost_of(&numbering));
-        let last = known.last.or(accounted.last());
-        let Some((first, last)) = known.first.zip(last) else { continue };
-        for (first, last) in EpochSet::range(first, last).minus(&accounted).ranges() {
+        let end = known.last.or(accounted.last());
+        let Some((begin, end)) = known.first.zip(end) else { continue };
+        for (first, last) in EpochSet::range(begin, end).minus(&accounted).ranges() {
             let lost = without_trace(identity, &numbering, (first, last), &of);
             tracing::error!(
                 "epochs {first} to {last} are neither in the spool nor in the store; the ledger states a gap"
@@ -188,7 +193,7 @@ fn remember(spool: &Spool, found: &[Run], files: &[Growing], lost: Vec<Lost>) {
             // All of them are accounted for.
             let is_told = |lost: &Lost| lost.numbering != numbering;
             if identity.lost.iter().all(is_told) {
-                identity.numberings.remove(&numbering);
+                identity.forget(&numbering);
             }
         }
     }
@@ -206,13 +211,18 @@ fn without_trace(
     let stored = identity.numberings.get(numbering);
     let stored = stored.filter(|known| known.stored.last().is_some_and(|last| last < first));
     let start = before.map(|run| run.header.closed()).max();
+    let others = identity.lost.iter().filter(|other| other.numbering == numbering);
+    let others = others.filter(|other| other.epochs.last().is_some_and(|end| end < first));
     let start = start.max(stored.map(|known| Utc::from_ns(known.stored_until_ns)));
+    let start = start.max(others.map(|other| Utc::from_ns(other.end_ns)).max());
     let begun = identity.numberings.get(numbering).filter(|known| known.first == Some(first));
     let start = start.or(begun.map(|known| Utc::from_ns(known.opened_ns)));
     let ended = identity.numberings.get(numbering).filter(|known| known.last == Some(last));
     let ended = ended.and_then(|known| known.until_ns.map(Utc::from_ns));
     let end = after.map(|run| run.header.opened()).min().or(ended);
-    let start_ns = start.or(end).map_or(0, Utc::ns);
+    let known = identity.numberings.get(numbering);
+    let at_least = known.map_or(0, |known| known.opened_ns.max(known.stored_until_ns));
+    let start_ns = start.or(end).map_or(at_least, Utc::ns);
     let rows = runs.iter().flat_map(|run| &run.header.windows).flat_map(|window| &window.rows);
     let interfaces: std::collections::BTreeSet<String> =
         rows.map(|row| row.interface.clone()).collect();
@@ -224,34 +234,34 @@ fn without_trace(
         reason: crate::aggregate::ledger::GapReason::Damaged,
         interfaces: interfaces.into_iter().collect(),
         told_by: None,
-        gateway: runs.first().map_or(&identity.gateway, |run| &run.header.gateway).clone(),
+        gateway: known.map_or(&identity.gateway, |known| &known.gateway).clone(),
         store: None,
         is_settled: false,
     }
 }
 
 /// A gap is not longer than what is known of the epochs beside it allows.
-fn bounded(mut lost: Lost, runs: &[&Run]) -> Lost {
-    let (Some(first), Some(last)) = (lost.epochs.first(), lost.epochs.last()) else { return lost };
-    let of = || runs.iter().filter(|run| run.header.numbering == lost.numbering);
+fn bounded(mut gap: Lost, runs: &[&Run]) -> Lost {
+    let (Some(first), Some(last)) = (gap.epochs.first(), gap.epochs.last()) else { return gap };
+    let of = || runs.iter().filter(|run| run.header.numbering == gap.numbering);
     let before = of().filter(|run| run.header.epochs.1 < first);
     let after = of().filter(|run| run.header.epochs.0 > last);
     let start = before.map(|run| run.header.closed_ns).max();
     let end = after.map(|run| run.header.opened().ns()).min();
     let no_time = i64::MIN;
-    if lost.start_ns == no_time {
-        lost.start_ns = start.or(end).unwrap_or(0);
-        lost.end_ns = end.unwrap_or(lost.start_ns);
+    if gap.start_ns == no_time {
+        gap.start_ns = start.or(end).unwrap_or(0);
+        gap.end_ns = end.unwrap_or(gap.start_ns);
     }
-    lost.start_ns = start.map_or(lost.start_ns, |start| lost.start_ns.max(start));
-    lost.end_ns = end.map_or(lost.end_ns, |end| lost.end_ns.min(end)).max(lost.start_ns);
-    if lost.interfaces.is_empty() {
+    gap.start_ns = start.map_or(gap.start_ns, |start| gap.start_ns.max(start));
+    gap.end_ns = end.map_or(gap.end_ns, |end| gap.end_ns.min(end)).max(gap.start_ns);
+    if gap.interfaces.is_empty() {
         let rows = of().flat_map(|run| &run.header.windows).flat_map(|window| &window.rows);
         let names: std::collections::BTreeSet<String> =
             rows.map(|row| row.interface.clone()).collect();
-        lost.interfaces = names.into_iter().collect();
+        gap.interfaces = names.into_iter().collect();
     }
-    lost
+    gap
 }
 
 fn carry_out(spool: &Spool, action: Action) -> Result<(), Error> {

@@ -164,7 +164,7 @@ impl Run {
         let damaged = || Error::Damaged { path: path.to_owned() };
         let read_error = || Error::io("read", path);
         let file = disk.open(path).map_err(read_error())?;
-        let bytes = file.len().map_err(read_error())?;
+        let bytes = file.bytes().map_err(read_error())?;
         let magic = |offset| -> Result<[u8; 8], Error> {
             let mut magic = [0; 8];
             file.read_at(&mut magic, offset).map_err(read_error())?;

@@ -32,8 +32,11 @@ pub(super) struct Counted {
 const MOST_HOURS: usize = 24 * 62;
 const MILLISECOND: i64 = 1_000_000;
 
-/// Looks into the ledgers of the hours in which something was lost.
-pub(super) async fn within(store: &Store, lost: &Lost) -> Result<Counted, store::Error> {
+/// A ledger, and what it states of itself.
+pub(super) type Ledger = (Facts, Bytes);
+
+/// The ledgers of the hours in which something was lost.
+pub(super) async fn ledgers(store: &Store, lost: &Lost) -> Result<Vec<Ledger>, store::Error> {
     let mut files = vec![];
     let first = Utc::from_ns(lost.start_ns).floor(HOUR);
     let hours = std::iter::successors(Some(first), |hour| Some(hour.plus(HOUR)));
@@ -47,22 +50,27 @@ pub(super) async fn within(store: &Store, lost: &Lost) -> Result<Counted, store:
             }
         }
     }
-    let mut counted = Counted::default();
-    for (facts, _) in &files {
-        if facts.numbering.as_ref() == Some(&lost.numbering) {
-            counted.epochs = counted.epochs.union(&facts.epochs.clone().unwrap_or_default());
-        }
-    }
-    let missing = lost.epochs.minus(&counted.epochs);
-    for (facts, file) in &files {
-        if lost.epochs.is_empty() || facts.numbering.as_ref() == Some(&lost.numbering) {
-            counted.add_times(file, &missing);
-        }
-    }
-    Ok(counted)
+    Ok(files)
 }
 
 impl Counted {
+    /// What ledgers state of something that is lost.
+    pub(super) fn of(ledgers: &[Ledger], lost: &Lost) -> Self {
+        let mut counted = Self::default();
+        for (facts, _) in ledgers {
+            if facts.numbering.as_ref() == Some(&lost.numbering) {
+                counted.epochs = counted.epochs.union(&facts.epochs.clone().unwrap_or_default());
+            }
+        }
+        let missing = lost.epochs.minus(&counted.epochs);
+        for (facts, file) in ledgers {
+            if lost.epochs.is_empty() || facts.numbering.as_ref() == Some(&lost.numbering) {
+                counted.add_times(file, &missing);
+            }
+        }
+        counted
+    }
+
     /// Adds the times of the windows of a ledger of which no epoch is missing. A ledger that cannot be read
     /// states nothing.
     fn add_times(&mut self, file: &Bytes, missing: &EpochSet) {

@@ -21,8 +21,9 @@ use crate::{
     encode,
     spool::{
         self, EpochSet, Growing,
-        decide::{Decision, Ours, decide},
-        files::MOST_AT_ONCE,
+        decide::{Decision, Ours, Stored, decide},
+        files::{About, MOST_AT_ONCE},
+        identity::Lost,
         planted::{Bug, planted},
     },
     store::{
@@ -161,14 +162,33 @@ impl Worker {
         }
         let spool = Arc::clone(shared.lock().spool());
         for lost in spool.unsettled() {
-            let (store, _) =
+            let (store, url) =
                 self.targets.lock().await.open(lost.store.as_deref(), &lost.gateway).await?;
-            let counted = counted::within(&store, &lost).await?;
+            let mut files = counted::ledgers(&store, &lost).await?;
+            if lost.store.is_none() {
+                for other in spool.stores().into_iter().filter(|other| *other != url) {
+                    // One that is not there any more is not waited for.
+                    match self.ledgers_of(&other, &lost).await {
+                        Ok(more) => files.extend(more),
+                        Err(error) => tracing::warn!("{}", with_causes(&error)),
+                    }
+                }
+            }
+            let counted = counted::Counted::of(&files, &lost);
             tracing::debug!(?lost, ?counted, "asked the store for what is lost");
             spool.settle(&lost, &counted.epochs, &counted.times)?;
         }
         self.state().pauses.remove(LOST);
         Ok(())
+    }
+
+    async fn ledgers_of(
+        &self,
+        url: &str,
+        lost: &Lost,
+    ) -> Result<Vec<counted::Ledger>, store::Error> {
+        let (store, _) = self.targets.lock().await.open(Some(url), &lost.gateway).await?;
+        counted::ledgers(&store, lost).await
     }
 
     /// Takes a file one step on its way.
@@ -215,7 +235,8 @@ impl Worker {
         let mut part = if let Some(part) = known {
             part
         } else {
-            match self.decide(&store, file).await? {
+            let beyond = self.beyond(&url, &about).await?;
+            match self.decide(&store, file, beyond).await? {
                 Ok(part) => part,
                 Err(safe) => return close(shared, file, &safe, is_open),
             }
@@ -245,9 +266,36 @@ impl Worker {
         Ok(Step::Done)
     }
 
+    /// What the configured store has of the hour of a file that goes to another one. A spool that was restored
+    /// from a copy does not know what it has put there.
+    async fn beyond(&self, url: &str, about: &About) -> Result<Vec<Stored>, Fault> {
+        let (store, configured) = self.targets.lock().await.open(None, &about.gateway).await?;
+        if configured == url {
+            return Ok(vec![]);
+        }
+        let stored = stored::of_hour(&store, about).await?;
+        let mut ledgers: Vec<Stored> =
+            stored.into_iter().filter(|file| file.ledger.is_some()).collect();
+        for (file, part) in ledgers.iter_mut().zip((0..u32::MAX).rev()) {
+            // It is in nobody's way here, and nothing that could be replaced.
+            file.part = part;
+            file.flows = None;
+            if let Some(ledger) = &mut file.ledger {
+                ledger.lineage = None;
+            }
+        }
+        Ok(ledgers)
+    }
+
     /// Where a file goes, or which of its epochs the store has in another way.
-    async fn decide(&self, store: &Store, file: &Growing) -> Result<Result<Part, EpochSet>, Fault> {
+    async fn decide(
+        &self,
+        store: &Store,
+        file: &Growing,
+        beyond: Vec<Stored>,
+    ) -> Result<Result<Part, EpochSet>, Fault> {
         let mut stored = stored::of_hour(store, &file.about).await?;
+        stored.extend(beyond);
         if planted(Bug::NoFooters) {
             stored.retain(|stored| stored.is_of(&file.about.lineage));
         }
@@ -306,7 +354,7 @@ impl Worker {
     pub(super) fn summary(&self) -> Summary {
         let state = self.state();
         let mut summary = state.done;
-        summary.files += state.parts.values().map(Part::files).sum::<u64>();
+        summary.files += state.parts.values().map(|part| part.files()).sum::<u64>();
         state.published.values().for_each(|file| add(&mut summary, file));
         summary
     }
@@ -367,7 +415,7 @@ impl Worker {
 }
 
 impl Part {
-    fn files(&self) -> u64 {
+    fn files(self) -> u64 {
         self.has.iter().map(|has| u64::from(*has)).sum()
     }
 }

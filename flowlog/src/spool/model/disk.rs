@@ -10,7 +10,10 @@ use std::{
 
 use fastrand::Rng;
 
-use super::super::disk::{Disk, Kind, Listed, Output, ReadAt};
+use super::{
+    super::disk::{Disk, Kind, Listed, Output, ReadAt},
+    real::Real,
+};
 use crate::clock::Utc;
 
 /// What goes wrong with the operation whose turn it is.
@@ -82,9 +85,12 @@ struct Controls {
     now: i64,
 }
 
-/// A disk in memory, whose directory is `/spool`.
+/// A disk in memory, or a real one that fails as this one does, whose directory is `/spool`.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ModelDisk(Arc<Mutex<(Inner, Controls)>>);
+pub(crate) struct ModelDisk {
+    memory: Arc<Mutex<(Inner, Controls)>>,
+    pub(super) real: Option<Arc<Real>>,
+}
 
 /// The directory of the spool.
 pub(crate) const ROOT: &str = "/spool";
@@ -95,7 +101,7 @@ fn error(code: i32) -> io::Error {
 
 impl ModelDisk {
     fn lock(&self) -> MutexGuard<'_, (Inner, Controls)> {
-        self.0.lock().unwrap()
+        self.memory.lock().unwrap()
     }
 
     /// One more operation; whether it is done.
@@ -122,6 +128,16 @@ impl ModelDisk {
             Some(code) if is_change => Err(error(code)),
             _ => Ok(both),
         }
+    }
+
+    /// One more operation of a real disk; whether it is done.
+    pub(super) fn may(&self, is_change: bool) -> io::Result<()> {
+        self.operation(is_change).map(drop)
+    }
+
+    /// A real one.
+    pub(super) fn on(real: Real) -> Self {
+        Self { real: Some(Arc::new(real)), ..Self::default() }
     }
 
     pub(crate) fn set_fault(&self, after: u64, fault: Fault) {
@@ -157,6 +173,10 @@ impl ModelDisk {
 
     /// What was not made durable is there or not, by chance.
     pub(crate) fn lose_power(&self, random: &mut Rng) {
+        // What a real disk loses then only a real machine shows.
+        if self.real.is_some() {
+            return;
+        }
         let mut both = self.lock();
         let inner = &mut both.0;
         for change in std::mem::take(&mut inner.pending) {
@@ -185,7 +205,7 @@ impl ModelDisk {
     /// A copy of all that there is.
     pub(crate) fn copy(&self) -> Self {
         let inner = self.lock().0.clone();
-        Self(Arc::new(Mutex::new((inner, Controls::default()))))
+        Self { memory: Arc::new(Mutex::new((inner, Controls::default()))), real: None }
     }
 
     /// Puts a copy in the place of what there is, durably.
@@ -202,6 +222,9 @@ impl ModelDisk {
 
     /// The paths of all files.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
+        if let Some(real) = &self.real {
+            return real.files();
+        }
         let both = self.lock();
         let mut found = vec![];
         let mut left = vec![(PathBuf::from(ROOT), 0)];
@@ -220,6 +243,9 @@ impl ModelDisk {
 
     /// Changes what a file holds, durably, behind everybody's back.
     pub(crate) fn damage(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+        if let Some(real) = &self.real {
+            return real.damage(path, change);
+        }
         let mut both = self.lock();
         let Some(Node::File(inode)) = both.0.node(path) else { return };
         let file = &mut both.0.files[inode];
@@ -229,6 +255,9 @@ impl ModelDisk {
 
     /// Deletes a file, durably.
     pub(crate) fn delete(&self, path: &Path) {
+        if let Some(real) = &self.real {
+            return real.delete(path);
+        }
         let mut both = self.lock();
         let Some((directory, name)) = both.0.place(path) else { return };
         both.0.change(Change::Remove(directory, name), true);
@@ -236,6 +265,9 @@ impl ModelDisk {
 
     /// Puts a file or something odd somewhere, durably.
     pub(crate) fn put(&self, path: &Path, bytes: Option<Vec<u8>>) {
+        if let Some(real) = &self.real {
+            return real.put(path, bytes);
+        }
         let mut both = self.lock();
         let Some((directory, name)) = both.0.place(path) else { return };
         let node = match bytes {
@@ -249,6 +281,9 @@ impl ModelDisk {
     }
 
     pub(crate) fn read(&self, path: &Path) -> Option<Vec<u8>> {
+        if let Some(real) = &self.real {
+            return real.read(path);
+        }
         let both = self.lock();
         match both.0.node(path)? {
             Node::File(inode) => Some(both.0.files[inode].live.clone()),
@@ -311,6 +346,10 @@ const NONE: i32 = libc::ENOENT;
 impl Disk for ModelDisk {
     fn list(&self, directory: &Path) -> io::Result<Vec<Listed>> {
         let both = self.operation(false)?;
+        if let Some(real) = &self.real {
+            drop(both);
+            return real.disk.list(&real.path(directory));
+        }
         let inode = both.0.directory(directory).ok_or_else(|| error(NONE))?;
         let names = both.0.live.get(&inode).cloned().unwrap_or_default();
         let listed = names.into_iter().map(|(name, node)| {
@@ -329,6 +368,10 @@ impl Disk for ModelDisk {
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn ReadAt>> {
         let both = self.operation(false)?;
+        if let Some(real) = &self.real {
+            drop(both);
+            return real.open(self, path);
+        }
         match both.0.node(path) {
             Some(Node::File(inode)) => Ok(Arc::new(Open { disk: self.clone(), inode })),
             Some(_) => Err(error(libc::EINVAL)),
@@ -338,6 +381,10 @@ impl Disk for ModelDisk {
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn Output>> {
         let mut both = self.operation(true)?;
+        if let Some(real) = &self.real {
+            drop(both);
+            return real.create(self, path);
+        }
         let (directory, name) = both.0.place(path).ok_or_else(|| error(NONE))?;
         let modified = both.1.now;
         both.0.files.push(Content { modified, ..Content::default() });
@@ -348,6 +395,10 @@ impl Disk for ModelDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut both = self.operation(true)?;
+        if let Some(real) = &self.real {
+            drop(both);
+            return real.disk.rename(&real.path(from), &real.path(to));
+        }
         let node = both.0.node(from).ok_or_else(|| error(NONE))?;
         let (source, target) = (both.0.place(from), both.0.place(to));
         let (source, target) = source.zip(target).ok_or_else(|| error(NONE))?;
@@ -361,6 +412,10 @@ impl Disk for ModelDisk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut both = self.operation(true)?;
+        if let Some(real) = &self.real {
+            drop(both);
+            return real.disk.remove(&real.path(path));
+        }
         match both.0.node(path) {
             None => return Err(error(NONE)),
             Some(Node::Directory(_)) => return Err(error(libc::EISDIR)),
@@ -373,6 +428,10 @@ impl Disk for ModelDisk {
 
     fn remove_directory(&self, path: &Path) -> io::Result<()> {
         let mut both = self.operation(true)?;
+        if let Some(real) = &self.real {
+            drop(both);
+            return real.disk.remove_directory(&real.path(path));
+        }
         let inode = both.0.directory(path).ok_or_else(|| error(NONE))?;
         if both.0.live.get(&inode).is_some_and(|names| !names.is_empty()) {
             return Err(error(libc::ENOTEMPTY));
@@ -384,6 +443,10 @@ impl Disk for ModelDisk {
 
     fn make_directory(&self, path: &Path) -> io::Result<()> {
         let mut both = self.operation(true)?;
+        if let Some(real) = &self.real {
+            drop(both);
+            return real.disk.make_directory(&real.path(path));
+        }
         if both.0.node(path).is_some() {
             return Ok(());
         }
@@ -397,6 +460,10 @@ impl Disk for ModelDisk {
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
         let mut both = self.operation(true)?;
+        if let Some(real) = &self.real {
+            drop(both);
+            return real.disk.sync_directory(&real.path(path));
+        }
         let directory = both.0.directory(path).ok_or_else(|| error(NONE))?;
         for inode in std::mem::take(&mut both.0.late) {
             let file = &mut both.0.files[inode];
@@ -412,7 +479,9 @@ impl Disk for ModelDisk {
         let (now, later) = std::mem::take(&mut both.0.pending).into_iter().partition(touches);
         both.0.pending = later;
         let now: Vec<Change> = now;
-        now.iter().for_each(|change| apply(&mut both.0.durable, change));
+        for change in &now {
+            apply(&mut both.0.durable, change);
+        }
         Ok(())
     }
 }
@@ -423,7 +492,7 @@ struct Open {
 }
 
 impl ReadAt for Open {
-    fn len(&self) -> io::Result<u64> {
+    fn bytes(&self) -> io::Result<u64> {
         let both = self.disk.operation(false)?;
         Ok(both.0.files[self.inode].live.len() as u64)
     }

@@ -2,9 +2,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
     path::{Path, PathBuf},
 };
 
+use crate::encode::metadata;
 use bytes::Bytes;
 use parquet::{
     file::reader::{FileReader as _, SerializedFileReader},
@@ -35,11 +37,22 @@ struct Found {
 #[derive(Default)]
 struct Excused(BTreeSet<u32>);
 
+/// What a history is played with.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Setting {
+    /// What the disk is bad at.
+    pub(super) bad_disk: Option<BadDisk>,
+    /// Whether the maps are cleared before their epoch is safe.
+    pub(super) clears_early: bool,
+    /// Whether the disk is a real one.
+    pub(super) is_real: bool,
+}
+
 /// Plays a history; an error describes what is wrong after it.
-pub(super) fn play(seed: u64, bad_disk: Option<BadDisk>, clears_early: bool) -> Result<(), String> {
-    let mut world = World::new(seed);
-    world.disk.set_bad(bad_disk);
-    world.clears_early = clears_early;
+pub(super) fn play(seed: u64, setting: Setting) -> Result<(), String> {
+    let mut world = World::new(seed, setting.is_real);
+    world.disk.set_bad(setting.bad_disk);
+    world.clears_early = setting.clears_early;
     let mut history = History {
         world,
         excused: Excused::default(),
@@ -53,7 +66,9 @@ pub(super) fn play(seed: u64, bad_disk: Option<BadDisk>, clears_early: bool) -> 
         history.step();
     }
     history.finish();
-    history.check().map_err(|wrong| format!("seed {seed}: {wrong}\n{}", history.told.join("\n")))
+    history.check().map_err(|wrong| {
+        format!("seed {seed}: {wrong}\n{}\n{}", history.told.join("\n"), history.stored())
+    })
 }
 
 struct History {
@@ -246,6 +261,7 @@ impl History {
     /// Copies of spool and stores are made, and put in the place of what there is.
     fn set_back(&mut self) -> String {
         match self.world.random.u8(..6) {
+            0..3 if self.world.disk.real.is_some() => "no copy of a real disk".to_owned(),
             0 => {
                 self.backup = Some(self.world.disk.copy());
                 "back up the spool".to_owned()
@@ -333,7 +349,7 @@ impl History {
 
     fn found(&self) -> Found {
         let mut found = Found::default();
-        for (path, bytes) in self.world.stores.values().flat_map(|store| store.all()) {
+        for (path, bytes) in self.world.stores.values().flat_map(super::store::ModelStore::all) {
             let is_ledger = path.as_ref().starts_with("ledger/");
             let Ok(file) = SerializedFileReader::new(bytes) else { continue };
             for row in file.get_row_iter(None).unwrap() {
@@ -348,6 +364,20 @@ impl History {
             }
         }
         found
+    }
+
+    /// What the files in the stores state.
+    fn stored(&self) -> String {
+        let mut stored = String::new();
+        for (url, store) in &self.world.stores {
+            for (path, bytes) in store.all() {
+                let Some(facts) = metadata::Facts::of(&bytes) else { continue };
+                let (epochs, numbering) = (facts.epochs.unwrap_or_default(), facts.numbering);
+                let numbering = numbering.unwrap_or_default();
+                writeln!(stored, "{url}{path}: {epochs} of {numbering}").unwrap();
+            }
+        }
+        stored
     }
 
     fn check(&self) -> Result<(), String> {

@@ -69,6 +69,7 @@ pub(crate) fn make(url: &str, disk: &ModelDisk) -> ModelStore {
     store
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as stores are opened")]
 pub(crate) fn open(url: &str) -> std::result::Result<Store, store::Error> {
     let objects = STORES.with_borrow(|stores| stores[url].clone());
     Ok(Store::of(Arc::new(objects), url.parse().unwrap()))

@@ -1,7 +1,9 @@
+use std::time::Instant;
+
 use super::{
     super::planted::{Bug, tests::plant},
     disk::BadDisk,
-    history::play,
+    history::{Setting, play},
 };
 
 /// How many histories: `FLOWLOG_HISTORIES`, or as many as CI has time for.
@@ -9,39 +11,45 @@ fn histories() -> u64 {
     std::env::var("FLOWLOG_HISTORIES").ok().and_then(|n| n.parse().ok()).unwrap_or(2_000)
 }
 
-/// The first seed: `FLOWLOG_SEED`, to play a history again.
+/// The first seed: `FLOWLOG_SEED`, to play a history again and see what it logs.
 fn first() -> u64 {
+    if std::env::var_os("FLOWLOG_SEED").is_some() {
+        let log = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG);
+        log.with_ansi(false).without_time().with_test_writer().try_init().unwrap_or_default();
+    }
     std::env::var("FLOWLOG_SEED").ok().and_then(|n| n.parse().ok()).unwrap_or(0)
+}
+
+fn assert_right(histories: u64, setting: Setting) {
+    let (first, begun) = (first(), Instant::now());
+    let wrong: Vec<String> =
+        (first..first + histories).filter_map(|seed| play(seed, setting).err()).take(3).collect();
+    println!("{histories} histories from seed {first} on, {setting:?}: {:.0?}", begun.elapsed());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
 #[test]
 fn whatever_happens_the_stores_hold_every_epoch_once_or_the_ledger_states_a_gap() {
-    if std::env::var_os("FLOWLOG_SEED").is_some() {
-        tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::DEBUG)
-            .with_ansi(false)
-            .without_time()
-            .with_test_writer()
-            .init();
-    }
-    let wrong: Vec<String> = (first()..first() + histories())
-        .filter_map(|seed| play(seed, None, false).err())
-        .take(3)
-        .collect();
-    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+    assert_right(histories(), Setting::default());
+}
+
+#[test]
+fn so_they_do_with_a_real_file_system() {
+    assert_right(histories().min(200), Setting { is_real: true, ..Setting::default() });
 }
 
 /// Histories in which a planted bug must show.
 const TRIES: u64 = 6_000;
 
-fn is_caught(bug: Option<Bug>, disk: Option<BadDisk>, clears_early: bool) -> bool {
+fn is_caught(bug: Option<Bug>, setting: Setting) -> bool {
     plant(bug);
-    let caught = (0..TRIES).any(|seed| {
-        std::panic::catch_unwind(|| play(seed, disk, clears_early))
-            .is_ok_and(|played| played.is_err())
+    let begun = Instant::now();
+    let caught = (0..TRIES).find(|seed| {
+        std::panic::catch_unwind(|| play(*seed, setting)).is_ok_and(|played| played.is_err())
     });
     plant(None);
-    caught
+    println!("{bug:?}, {setting:?}: caught by seed {caught:?} in {:.0?}", begun.elapsed());
+    caught.is_some()
 }
 
 #[test]
@@ -65,18 +73,18 @@ fn every_planted_bug_is_caught() {
     ];
     let disks =
         [BadDisk::NoFileSync, BadDisk::NoDirectorySync, BadDisk::LateFileSync, BadDisk::NoRename];
-    let mut missed: Vec<String> = bugs
-        .into_iter()
-        .filter(|bug| !is_caught(Some(*bug), None, false))
-        .map(|bug| format!("{bug:?}"))
-        .collect();
-    missed.extend(
-        disks
-            .into_iter()
-            .filter(|disk| !is_caught(None, Some(*disk), false))
-            .map(|disk| format!("{disk:?}")),
-    );
-    if !is_caught(None, None, true) {
+    let mut missed: Vec<String> = vec![];
+    for bug in bugs {
+        if !is_caught(Some(bug), Setting::default()) {
+            missed.push(format!("{bug:?}"));
+        }
+    }
+    for bad_disk in disks {
+        if !is_caught(None, Setting { bad_disk: Some(bad_disk), ..Setting::default() }) {
+            missed.push(format!("{bad_disk:?}"));
+        }
+    }
+    if !is_caught(None, Setting { clears_early: true, ..Setting::default() }) {
         missed.push("maps cleared before their epoch is safe".to_owned());
     }
     assert!(missed.is_empty(), "{missed:?}");

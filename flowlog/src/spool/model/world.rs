@@ -20,6 +20,7 @@ use super::{
         tests::{epoch, key},
     },
     disk::{ModelDisk, ROOT},
+    real::Real,
     store::{self, ModelStore},
 };
 use crate::{
@@ -83,9 +84,9 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64, is_real: bool) -> Self {
         fastrand::seed(seed);
-        let disk = ModelDisk::default();
+        let disk = if is_real { ModelDisk::on(Real::new()) } else { ModelDisk::default() };
         let stores = ["mem://one/", "mem://two/"].map(|url| (url, store::make(url, &disk)));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         Self {

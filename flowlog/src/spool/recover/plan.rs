@@ -90,7 +90,9 @@ pub(super) fn plan(listing: Listing, identity: &Identity) -> Plan {
     for seen in listing.epochs {
         let number = seen.name.map_or(u64::MAX, |name| name.first);
         let numbering = identity.numbering_of(number).unwrap_or(&current.numbering).clone();
-        sort(&mut plan, None, &About { numbering, ..current.clone() }, seen);
+        let known = identity.numberings.get(&numbering);
+        let gateway = known.map_or(&current.gateway, |known| &known.gateway).clone();
+        sort(&mut plan, None, &About { gateway, numbering, ..About::default() }, seen);
     }
     let mut held: Held = identity
         .numberings
