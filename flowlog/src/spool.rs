@@ -297,6 +297,12 @@ impl Spool {
         Ok(())
     }
 
+    /// Makes durable that epochs were deleted, before anything forgets that they were there.
+    fn sync_epochs(&self) -> Result<(), Error> {
+        let epochs = self.epochs_directory();
+        self.disk.sync_directory(&epochs).map_err(Error::io("sync", &epochs))
+    }
+
     /// Whether there is no run in it. Then one is taken that is larger than the spool may be: the kernel could
     /// never get rid of it else.
     fn is_empty(&self) -> Result<bool, Error> {

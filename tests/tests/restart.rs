@@ -208,17 +208,26 @@ fn another_way_of_attaching_takes_the_place_of_the_one_before() {
 }
 
 #[test]
-fn the_service_is_sound_and_its_configuration_is_read() {
+fn the_units_are_sound_and_their_configuration_is_read() {
     let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging");
     let file = flowlog::config::File::read(&packaging.join("flowlog.toml")).unwrap();
     flowlog::config::Config::from_file(file, "gw1").unwrap();
     let directory = tempfile::tempdir().unwrap();
-    // It names where the program is once it is installed.
-    let unit = fs::read_to_string(packaging.join("flowlog.service")).unwrap();
-    let unit = unit.replace("/usr/bin/flowlog", flowlog_binary().to_str().unwrap());
-    let path = directory.path().join("flowlog.service");
-    fs::write(&path, unit).unwrap();
-    let verified = Command::new("systemd-analyze").arg("verify").arg(&path).output().unwrap();
+    let files = fs::read_dir(packaging).unwrap().map(|entry| entry.unwrap().path());
+    let is_unit = |path: &PathBuf| {
+        path.extension().is_some_and(|extension| extension == "service" || extension == "timer")
+    };
+    let mut units = vec![];
+    for unit in files.filter(is_unit) {
+        // It names where the program is once it is installed.
+        let text = fs::read_to_string(&unit).unwrap();
+        let text = text.replace("/usr/bin/flowlog", flowlog_binary().to_str().unwrap());
+        units.push(directory.path().join(unit.file_name().unwrap()));
+        fs::write(units.last().unwrap(), text).unwrap();
+    }
+    assert_eq!(units.len(), 4);
+    // They want one another, and so are verified together.
+    let verified = Command::new("systemd-analyze").arg("verify").args(&units).output().unwrap();
     let said = String::from_utf8_lossy(&verified.stderr);
-    assert!(verified.status.success() && !said.contains("flowlog.service"), "{said}");
+    assert!(verified.status.success() && !said.contains("flowlog"), "{said}");
 }

@@ -82,15 +82,18 @@ async fn record(store: &Path, signals: &Signals) -> anyhow::Result<Summary> {
     let vpn = Vpn::new().context("cannot make a VPN of its own; run as root")?;
     vpn.gateway.enter()?;
     let mut traffic = None;
+    let options = Options::default();
+    let generate = async {
+        options.whereabouts.counted().await;
+        tokio::task::spawn_blocking(move || demo::generate(&vpn)).await
+    };
     let shutdown = async {
-        // Polled for the first time when the interface is attached.
-        let sent = tokio::task::spawn_blocking(move || demo::generate(&vpn));
         tokio::select! {
-            outcome = sent => traffic = Some(outcome),
+            outcome = generate => traffic = Some(outcome),
             () = signals.stopped() => (),
         }
     };
-    let summary = service::run(&config, &Options::default(), shutdown).await?;
+    let summary = service::run(&config, &options, shutdown).await?;
     let sent = traffic.context("interrupted; everything is cleaned up")?;
     sent.context("the traffic ended unexpectedly")?
         .context("cannot send traffic through the tunnel")?;

@@ -5,12 +5,17 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use tokio::sync::Notify;
+
 use super::windows::Shared;
 use crate::{config::Config, spool::Growing};
 
 /// Tells where the counts are, also when the daemon itself does not answer any more.
 #[derive(Clone, Default)]
-pub struct Whereabouts(Arc<Mutex<State>>);
+pub struct Whereabouts {
+    state: Arc<Mutex<State>>,
+    begun: Arc<Notify>,
+}
 
 #[derive(Default)]
 struct State {
@@ -39,26 +44,32 @@ impl Backlog {
 impl Whereabouts {
     /// The kernel counts from now on.
     pub(super) fn counting(&self, config: &Config) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.is_counting = true;
         state.spool.clone_from(&config.spool);
+        self.begun.notify_one();
+    }
+
+    /// Returns when the kernel counts; for one caller.
+    pub async fn counted(&self) {
+        self.begun.notified().await;
     }
 
     /// These are the files that are on their way to the store.
     pub(super) fn files(&self, files: Shared) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).files = Some(files);
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).files = Some(files);
     }
 
     /// They are not the daemon's any more.
     pub(super) fn forget(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).files = None;
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).files = None;
     }
 
     /// One sentence for whoever ends the process without the daemon.
     #[must_use]
     pub fn report(&self) -> String {
         // Whoever has it may be the one that hangs.
-        let Ok(state) = self.0.try_lock() else { return UNKNOWN.to_owned() };
+        let Ok(state) = self.state.try_lock() else { return UNKNOWN.to_owned() };
         match (&state.spool, state.is_counting) {
             (_, false) => "nothing was counted yet".to_owned(),
             (Some(spool), true) => format!(

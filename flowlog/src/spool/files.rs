@@ -281,6 +281,7 @@ impl Files {
             about.is_closed = true;
             self.growing[place].write(&self.spool, about.clone())?;
         }
+        self.spool.sync_epochs()?;
         self.spool.know(|identity| {
             identity.stored(&about.numbering, &held.minus(&held.minus(safe)), until);
         })?;
@@ -328,6 +329,7 @@ impl Files {
     /// Forgets a file that is in the store for good.
     pub fn remove(&mut self, file: &Growing) -> Result<(), Error> {
         let held = held_by(&file.runs);
+        self.spool.sync_epochs()?;
         self.spool.know(|identity| {
             if !held.is_empty() {
                 identity.stored(&file.about.numbering, &held, file.until());

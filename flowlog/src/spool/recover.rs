@@ -6,7 +6,7 @@
 mod look;
 mod plan;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use super::{
     EpochSet, Epochs, Error, Files, Growing, IDENTITY, Spool,
@@ -56,6 +56,7 @@ pub fn recover(spool: &Arc<Spool>, recording: Recording) -> Result<Recovered, Er
     let mut listing = look(spool);
     let is_foreign = take_over(spool, &mut listing, &recording);
     let identity = spool.kept().identity.clone();
+    let seen = listing.runs().map(|run| run.header.numbering.clone()).collect();
     tracing::debug!(?identity, "what the spool knows");
     let Plan { epochs: found, files: planned, actions, lost } = plan(listing, &identity);
     let mut files = vec![];
@@ -67,10 +68,13 @@ pub fn recover(spool: &Arc<Spool>, recording: Recording) -> Result<Recovered, Er
         }
         files.push(file);
     }
-    remember(spool, &found, &files, lost);
+    remember(spool, &found, &files, lost, &seen);
     // What is lost is written down before anything is moved; else the next start does both.
     match spool.know(|_| ()) {
-        Ok(()) => actions.into_iter().for_each(|action| report(carry_out(spool, action))),
+        Ok(()) => {
+            actions.into_iter().for_each(|action| report(carry_out(spool, action)));
+            report(spool.sync_epochs());
+        }
         Err(error) => report(Err(error)),
     }
     let files = Files::new(Arc::clone(spool), files);
@@ -153,7 +157,13 @@ fn take_over(spool: &Spool, listing: &mut Listing, recording: &Recording) -> boo
 }
 
 /// Writes down what is lost: what cannot be read, and numbers of which there is no trace.
-fn remember(spool: &Spool, found: &[Run], files: &[Growing], unreadable: Vec<Lost>) {
+fn remember(
+    spool: &Spool,
+    found: &[Run],
+    files: &[Growing],
+    unreadable: Vec<Lost>,
+    seen: &BTreeSet<String>,
+) {
     let mut kept = spool.kept();
     let identity = &mut kept.identity;
     let runs: Vec<&Run> = files.iter().flat_map(|file| &file.runs).chain(found).collect();
@@ -189,7 +199,7 @@ fn remember(spool: &Spool, found: &[Run], files: &[Growing], unreadable: Vec<Los
             });
             lost.store = lost.store.take().or_else(|| reserving?.about.store.clone());
         }
-        if known.last.is_some() && held.is_empty() {
+        if known.last.is_some() && !seen.contains(&numbering) {
             // All of them are accounted for.
             let is_told = |lost: &Lost| lost.numbering != numbering;
             if identity.lost.iter().all(is_told) {
@@ -217,15 +227,17 @@ fn without_trace(
     let start = start.max(others.map(|other| Utc::from_ns(other.end_ns)).max());
     let begun = identity.numberings.get(numbering).filter(|known| known.first == Some(first));
     let start = start.or(begun.map(|known| Utc::from_ns(known.opened_ns)));
+    let later = identity.lost.iter().filter(|other| other.numbering == numbering);
+    let later = later.filter(|other| other.epochs.first().is_some_and(|begin| begin > last));
+    let later = later.map(|other| Utc::from_ns(other.start_ns)).min();
     let ended = identity.numberings.get(numbering).filter(|known| known.last == Some(last));
     let ended = ended.and_then(|known| known.until_ns.map(Utc::from_ns));
-    let end = after.map(|run| run.header.opened()).min().or(ended);
+    let end = after.map(|run| run.header.opened()).min().into_iter().chain(later).min().or(ended);
     let known = identity.numberings.get(numbering);
     let at_least = known.map_or(0, |known| known.opened_ns.max(known.stored_until_ns));
     let start_ns = start.or(end).map_or(at_least, Utc::ns);
     let rows = runs.iter().flat_map(|run| &run.header.windows).flat_map(|window| &window.rows);
-    let interfaces: std::collections::BTreeSet<String> =
-        rows.map(|row| row.interface.clone()).collect();
+    let interfaces: BTreeSet<String> = rows.map(|row| row.interface.clone()).collect();
     Lost {
         numbering: numbering.to_owned(),
         epochs: EpochSet::range(first, last),
@@ -257,8 +269,7 @@ fn bounded(mut gap: Lost, runs: &[&Run]) -> Lost {
     gap.end_ns = end.map_or(gap.end_ns, |end| gap.end_ns.min(end)).max(gap.start_ns);
     if gap.interfaces.is_empty() {
         let rows = of().flat_map(|run| &run.header.windows).flat_map(|window| &window.rows);
-        let names: std::collections::BTreeSet<String> =
-            rows.map(|row| row.interface.clone()).collect();
+        let names: BTreeSet<String> = rows.map(|row| row.interface.clone()).collect();
         gap.interfaces = names.into_iter().collect();
     }
     gap

@@ -57,6 +57,7 @@ pub(super) fn play(seed: u64, setting: Setting) -> Result<(), String> {
         world,
         excused: Excused::default(),
         backup: None,
+        is_store_fixed: false,
         before: None,
         told: vec![],
         is_exact: true,
@@ -74,7 +75,11 @@ pub(super) fn play(seed: u64, setting: Setting) -> Result<(), String> {
 struct History {
     world: World,
     excused: Excused,
-    backup: Option<ModelDisk>,
+    /// A copy of the spool, and for which store it was.
+    backup: Option<(ModelDisk, &'static str)>,
+    /// A spool that was restored from a copy goes to the store that it went to: if it was made before the
+    /// first put, nobody can know where else it was put.
+    is_store_fixed: bool,
     before: Option<(&'static str, Objects)>,
     told: Vec<String>,
     /// Whether every gap must be one: a spool that was set back does not know what it had done.
@@ -249,7 +254,7 @@ impl History {
     fn configure(&mut self) -> String {
         self.world.stop();
         let random = &mut self.world.random;
-        if random.bool() {
+        if random.bool() || self.is_store_fixed {
             self.world.gateway = ["gw1", "gw2"][random.usize(..2)];
         } else {
             self.world.store = ["mem://one/", "mem://two/"][random.usize(..2)];
@@ -263,17 +268,21 @@ impl History {
         match self.world.random.u8(..6) {
             0..3 if self.world.disk.real.is_some() => "no copy of a real disk".to_owned(),
             0 => {
-                self.backup = Some(self.world.disk.copy());
+                self.backup = Some((self.world.disk.copy(), self.world.store));
                 "back up the spool".to_owned()
             }
             1 | 2 => {
-                let Some(backup) = self.backup.clone() else { return "no backup".to_owned() };
+                let Some((backup, store)) = self.backup.clone() else {
+                    return "no backup".to_owned();
+                };
                 self.world.kill();
                 // What was in no store, and in this spool, is gone with it.
                 let stored = self.found();
                 let lost = self.world.truth.keys().filter(|uid| !stored.packets.contains_key(uid));
                 self.excused.0.extend(lost);
                 self.world.disk.restore(&backup);
+                self.world.store = store;
+                self.is_store_fixed = true;
                 self.is_exact = false;
                 "restore the spool".to_owned()
             }
