@@ -9,12 +9,12 @@ use std::{
         fd::{AsFd as _, AsRawFd as _, OwnedFd},
         unix::fs::MetadataExt as _,
     },
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     sync::Arc,
 };
 
 use nix::{
-    fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2, renameat},
+    fcntl::{AtFlags, OFlag, openat, renameat},
     sys::stat::{Mode, SFlag, fstat, fstatat, mkdirat},
     unistd::{UnlinkatFlags, geteuid, unlinkat},
 };
@@ -131,8 +131,7 @@ impl RealDisk {
 
     /// Why a directory within it is not one that only we can write to.
     pub(super) fn foreign(&self, name: &str) -> io::Result<Option<String>> {
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        match openat2(&self.directory, name, how(flags)) {
+        match openat(&self.directory, name, DIRECTORY, Mode::empty()) {
             Ok(directory) => foreign(&directory),
             // What is none is none of others either.
             Err(
@@ -152,10 +151,15 @@ impl RealDisk {
     }
 
     fn directory(&self, path: &Path) -> io::Result<OwnedFd> {
-        let relative = self.relative(path)?;
-        let relative = if relative.as_os_str().is_empty() { Path::new(".") } else { relative };
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let directory = openat2(&self.directory, relative, how(flags))?;
+        // Step by step, so that no link is followed wherever it is. openat2 would do it at once, but a service
+        // with RestrictSUIDSGID= must not call it.
+        let mut directory = self.directory.try_clone()?;
+        for component in self.relative(path)?.components() {
+            let Component::Normal(name) = component else {
+                return Err(io::ErrorKind::InvalidInput.into());
+            };
+            directory = openat(&directory, name, DIRECTORY, Mode::empty())?;
+        }
         match foreign(&directory)? {
             Some(reason) => Err(io::Error::new(io::ErrorKind::PermissionDenied, reason)),
             None => Ok(directory),
@@ -181,12 +185,9 @@ impl DirectoryFlags for std::fs::OpenOptions {
     }
 }
 
-/// No link is followed, wherever in the path it is.
-fn how(flags: OFlag) -> OpenHow {
-    OpenHow::new()
-        .flags(flags)
-        .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS)
-}
+/// How a directory is opened: no link is followed.
+const DIRECTORY: OFlag =
+    OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
 /// Why a directory is not one that only we can write to.
 fn foreign(directory: &OwnedFd) -> io::Result<Option<String>> {
@@ -238,8 +239,7 @@ impl Disk for RealDisk {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
         }
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        let file = File::from(openat2(directory, name, how(flags))?);
-        Ok(Arc::new(file))
+        Ok(Arc::new(File::from(openat(directory, name, flags, Mode::empty())?)))
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn Output>> {
@@ -250,8 +250,8 @@ impl Disk for RealDisk {
             return Err(error.into());
         }
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
-        let how = how(flags).mode(Mode::from_bits_truncate(0o600));
-        Ok(Box::new(File::from(openat2(directory, name, how)?)))
+        let mode = Mode::from_bits_truncate(0o600);
+        Ok(Box::new(File::from(openat(directory, name, flags, mode)?)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

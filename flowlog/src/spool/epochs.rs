@@ -37,7 +37,7 @@ pub struct Epochs {
     counted: BTreeSet<String>,
     /// Number and end of the last epoch.
     last: Option<(u64, Utc)>,
-    /// The number that the next epoch has, where those before it never were.
+    /// The first and the last of numbers of which some never were.
     renumbered: Option<(u64, u64)>,
     /// Since when the interfaces that there are are counted.
     counting_since: Option<Utc>,
@@ -105,13 +105,12 @@ impl Epochs {
 
     /// The open epoch has another number: those in between are not missing.
     pub const fn renumbered(&mut self, from: u64, to: u64) {
-        if from != to {
+        if let Some((last, _)) = self.last
+            && last + 1 == from
+            && from < to
+        {
             self.renumbered = Some((from, to));
         }
-    }
-
-    fn is_renumbered_to(&self, number: u64) -> bool {
-        self.renumbered.is_some_and(|(_, to)| to == number)
     }
 
     /// The interfaces were looked at: those that there are, and those to come, are counted.
@@ -198,8 +197,7 @@ impl Epochs {
     fn numbering_of(&self, epoch: &Epoch) -> Result<(String, String), Error> {
         let number = epoch.number;
         let last = self.last;
-        let goes_on =
-            last.is_none_or(|(last, _)| number == last + 1) && !self.is_renumbered_to(number);
+        let goes_on = last.is_none_or(|(last, _)| number == last + 1);
         let goes_on = goes_on || planted(Bug::OneNumbering);
         self.spool.know(|identity| {
             let current = identity.numbering.clone();
@@ -232,10 +230,7 @@ impl Epochs {
     /// begins, since whoever tells of it may not live to do so.
     fn gap_before(&self, epoch: &Epoch) -> Option<Lost> {
         let (last, closed) = self.last.filter(|(last, _)| epoch.number > last + 1)?;
-        // Maps of daemons before may have epochs between the two numbers.
-        let is_left_out =
-            |(from, to): (u64, u64)| (from..=to).contains(&(last + 1)) && epoch.number <= to;
-        if self.renumbered.is_some_and(is_left_out) {
+        if self.renumbered.is_some_and(|(from, to)| (from..=to).contains(&epoch.number)) {
             return None;
         }
         // Counted time is no gap: maps that went on were filled before anybody looked.

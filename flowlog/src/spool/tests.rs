@@ -357,6 +357,20 @@ fn a_number_that_is_missing_is_a_gap_of_every_interface_that_was_counted_before(
 }
 
 #[test]
+fn numbers_that_never_were_are_no_gap() {
+    let (spool, mut before) = spool();
+    before.append(&numbered(5, 60, 70), Duration::ZERO).unwrap();
+    let mut epochs = recovered(&spool).epochs;
+    // Maps of other sizes have epochs of the numbers 8 and 9, and the open epoch came after them.
+    epochs.renumbered(6, 10);
+    for (number, opened) in [(8, 70), (9, 80), (10, 90), (11, 100)] {
+        let run = epochs.append(&numbered(number, opened, opened + 10), Duration::ZERO).unwrap();
+        assert_eq!(ledger(std::slice::from_ref(&run)).0.gaps, [], "{number}");
+    }
+    assert_eq!(recovered(&spool).epochs.last(), 11);
+}
+
+#[test]
 fn of_two_gaps_in_a_window_the_ledger_claims_each_and_nothing_between() {
     let (spool, mut epochs) = spool();
     let mut runs = vec![epochs.append(&numbered(1, 60, 70), Duration::ZERO).unwrap()];
