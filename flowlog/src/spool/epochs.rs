@@ -39,6 +39,8 @@ pub struct Epochs {
     last: Option<(u64, Utc)>,
     /// The first and the last of numbers of which some never were.
     renumbered: Option<(u64, u64)>,
+    /// Numbers of epochs that the store may have, although their runs may be gone.
+    reserved: EpochSet,
     /// Since when the interfaces that there are are counted.
     counting_since: Option<Utc>,
     /// This start of the machine.
@@ -81,6 +83,7 @@ impl Epochs {
             interfaces: longest_table(found),
             last: number.zip(closed),
             renumbered: None,
+            reserved: EpochSet::default(),
             counting_since: None,
             boot: clock::boot(),
         }
@@ -101,6 +104,11 @@ impl Epochs {
     /// The numbers of the spool have nothing to do with those to come.
     pub(super) const fn forget_last(&mut self) {
         self.last = None;
+    }
+
+    /// The store may have these epochs.
+    pub(super) fn reserved(&mut self, epochs: EpochSet) {
+        self.reserved = epochs;
     }
 
     /// The open epoch has another number: those in between are not missing.
@@ -251,7 +259,8 @@ impl Epochs {
             store: None,
             // New maps leave out one number. Where there are more, somebody else may have counted on, whose
             // epochs the store has.
-            is_settled: epoch.number <= last + 2,
+            is_settled: epoch.number <= last + 2
+                && !self.reserved.meets(&EpochSet::range(last + 1, epoch.number - 1)),
         })
     }
 

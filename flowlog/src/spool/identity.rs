@@ -53,7 +53,10 @@ pub struct Numbering {
     pub last: Option<u64>,
     /// Those that the store has for good.
     pub stored: EpochSet,
-    /// When the last of them ended.
+    /// Those that are lost, and told by an epoch that the store has for good.
+    #[serde(default)]
+    pub missing: EpochSet,
+    /// When the last of those that are stored ended.
     pub stored_until_ns: i64,
     /// When the first epoch of the numbering began.
     pub opened_ns: i64,
@@ -113,7 +116,8 @@ impl Identity {
     #[must_use]
     pub fn lost_of(&self, numbering: &str) -> EpochSet {
         let of = self.lost.iter().filter(|lost| lost.numbering == numbering);
-        of.fold(EpochSet::default(), |all, lost| all.union(&lost.epochs))
+        let missing = self.numberings.get(numbering).map(|known| known.missing.clone());
+        of.fold(missing.unwrap_or_default(), |all, lost| all.union(&lost.epochs))
     }
 
     /// These epochs of a numbering were found after all: where no epoch told otherwise, they are not lost.
@@ -135,7 +139,8 @@ impl Identity {
     pub fn told_of(&self, numbering: &str) -> EpochSet {
         let of = self.lost.iter().filter(|lost| lost.numbering == numbering);
         let told = of.filter(|lost| lost.told_by.is_some());
-        told.fold(EpochSet::default(), |all, lost| all.union(&lost.epochs))
+        let missing = self.numberings.get(numbering).map(|known| known.missing.clone());
+        told.fold(missing.unwrap_or_default(), |all, lost| all.union(&lost.epochs))
     }
 
     /// Forgets a numbering, but for where it ended.
@@ -166,11 +171,17 @@ impl Identity {
         let known = self.of(numbering);
         known.stored = known.stored.union(epochs);
         known.stored_until_ns = known.stored_until_ns.max(until.ns());
-        self.lost.retain(|lost| {
-            !lost.told_by.as_ref().is_some_and(|(of, number)| {
+        let is_told = |lost: &Lost| {
+            lost.told_by.as_ref().is_some_and(|(of, number)| {
                 of == numbering && epochs.meets(&EpochSet::range(*number, *number))
             })
-        });
+        };
+        for lost in self.lost.extract_if(.., |lost| is_told(lost)).collect::<Vec<_>>() {
+            // A numbering that is forgotten needs no account any more.
+            if let Some(known) = self.numberings.get_mut(&lost.numbering) {
+                known.missing = known.missing.union(&lost.epochs);
+            }
+        }
     }
 
     /// These epochs are lost, and with them what they told.
@@ -228,7 +239,7 @@ impl Identity {
 }
 
 /// What is left of a time without others; its end, where nothing is.
-fn without((start, end): (i64, i64), others: &[(i64, i64)]) -> Vec<(i64, i64)> {
+pub(super) fn without((start, end): (i64, i64), others: &[(i64, i64)]) -> Vec<(i64, i64)> {
     let mut others = others.to_vec();
     others.sort_unstable();
     let mut left = vec![];

@@ -13,7 +13,7 @@ use super::{
     aside::Reason,
     disk::remove_all,
     files::{About, held_by},
-    identity::{Identity, Lost, machine},
+    identity::{Identity, Lost, machine, without},
     run::Run,
 };
 use crate::{
@@ -72,7 +72,9 @@ pub fn recover(spool: &Arc<Spool>, recording: Recording) -> Result<Recovered, Er
     // What is lost is written down before anything is moved; else the next start does both.
     match spool.know(|_| ()) {
         Ok(()) => {
-            actions.into_iter().for_each(|action| report(carry_out(spool, action)));
+            for action in actions {
+                report(carry_out(spool, action));
+            }
             report(spool.sync_epochs());
         }
         Err(error) => report(Err(error)),
@@ -83,6 +85,9 @@ pub fn recover(spool: &Arc<Spool>, recording: Recording) -> Result<Recovered, Er
     if is_foreign {
         epochs.forget_last();
     }
+    let reserved = files.growing();
+    let reserved = reserved.iter().map(|file| &file.about.provisional);
+    epochs.reserved(reserved.fold(EpochSet::default(), |all, these| all.union(these)));
     let last = epochs.last();
     if !found.is_empty() || !files.growing().is_empty() {
         tracing::info!(epochs = found.len(), files = files.growing().len(), "found in the spool");
@@ -175,7 +180,13 @@ fn remember(
         let stored = identity.of(&lost.numbering).stored.clone();
         let epochs = lost.epochs.minus(&known).minus(&stored);
         if !epochs.is_empty() {
-            identity.lose(bounded(Lost { epochs, ..lost }, &runs));
+            let lost = bounded(Lost { epochs, ..lost }, &runs);
+            let between = between(&lost, &runs);
+            for (place, (start_ns, end_ns)) in between.into_iter().enumerate() {
+                // The first one stands for the numbers.
+                let epochs = if place == 0 { lost.epochs.clone() } else { EpochSet::default() };
+                identity.lose(Lost { epochs, start_ns, end_ns, ..lost.clone() });
+            }
         }
     }
     for (numbering, known) in identity.numberings.clone() {
@@ -273,6 +284,15 @@ fn bounded(mut gap: Lost, runs: &[&Run]) -> Lost {
         gap.interfaces = names.into_iter().collect();
     }
     gap
+}
+
+/// The times of something lost, without those of runs in its middle that are there.
+fn between(lost: &Lost, runs: &[&Run]) -> Vec<(i64, i64)> {
+    let all = EpochSet::range(lost.epochs.first().unwrap_or(0), lost.epochs.last().unwrap_or(0));
+    let of = runs.iter().filter(|run| run.header.numbering == lost.numbering);
+    let within = of.filter(|run| all.contains(&run.header.held()));
+    let times = within.map(|run| (run.header.opened().ns(), run.header.closed_ns));
+    without((lost.start_ns, lost.end_ns), &times.collect::<Vec<_>>())
 }
 
 fn carry_out(spool: &Spool, action: Action) -> Result<(), Error> {

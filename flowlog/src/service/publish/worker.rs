@@ -63,6 +63,7 @@ struct State {
 #[derive(Clone, Copy, Debug, Default)]
 struct Part {
     number: u32,
+    hour_ns: i64,
     has: [bool; 2],
 }
 
@@ -256,11 +257,15 @@ impl Worker {
                     self.state().parts.remove(&about.lineage);
                     return Ok(Step::Changed);
                 }
+                if !planted(Bug::NoConfirm)
+                    && let Err(error) = store.confirm(&name.path(), &bytes, file.is_complete).await
+                {
+                    // Whatever is there now, it is looked at again.
+                    self.state().parts.remove(&about.lineage);
+                    return Err(error.into());
+                }
                 part.has[dataset as usize] = true;
                 self.state().parts.insert(about.lineage.clone(), part);
-                if !planted(Bug::NoConfirm) {
-                    store.confirm(&name.path(), &bytes, file.is_complete).await?;
-                }
             }
         }
         Ok(Step::Done)
@@ -287,6 +292,15 @@ impl Worker {
         Ok(ledgers)
     }
 
+    /// The numbers that other files of this process have in an hour, where somebody deleted them from the store.
+    fn taken(&self, about: &About, stored: &[Stored]) -> Vec<Stored> {
+        let state = self.state();
+        let of_hour = state.parts.values().filter(|part| part.hour_ns == about.hour_ns);
+        let numbers = of_hour.map(|part| part.number);
+        let gone = numbers.filter(|number| stored.iter().all(|stored| stored.part != *number));
+        gone.map(|part| Stored { part, ..Stored::default() }).collect()
+    }
+
     /// Where a file goes, or which of its epochs the store has in another way.
     async fn decide(
         &self,
@@ -296,19 +310,20 @@ impl Worker {
     ) -> Result<Result<Part, EpochSet>, Fault> {
         let mut stored = stored::of_hour(store, &file.about).await?;
         stored.extend(beyond);
+        stored.extend(self.taken(&file.about, &stored));
         if planted(Bug::NoFooters) {
             stored.retain(|stored| stored.is_of(&file.about.lineage));
         }
-        let epochs = file.held();
+        let (epochs, hour_ns) = (file.held(), file.about.hour_ns);
         let (lineage, numbering) = (&file.about.lineage, &file.about.numbering);
         let ours = Ours { lineage, numbering, epochs: &epochs, rows: rows(file) };
         Ok(match decide(&ours, &stored) {
-            Decision::Create(number) => Ok(Part { number, has: [false; 2] }),
+            Decision::Create(number) => Ok(Part { number, hour_ns, has: [false; 2] }),
             Decision::Replace(number) => {
                 let there = stored.iter().find(|stored| stored.part == number);
                 let has = there
                     .map_or([false; 2], |there| [there.flows.is_some(), there.ledger.is_some()]);
-                Ok(Part { number, has })
+                Ok(Part { number, hour_ns, has })
             }
             Decision::Close(safe) => Err(safe),
         })
