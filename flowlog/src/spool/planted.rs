@@ -7,8 +7,6 @@ pub(crate) enum Bug {
     NoFooters,
     /// A file is put in the place of its own earlier one, whatever that holds.
     AlwaysReplace,
-    /// Numbers are taken for the same epochs whoever counted.
-    NoNumbering,
     /// Numbers go on where some are left out.
     OneNumbering,
     /// A file goes to the configured store, wherever it went before.
