@@ -21,16 +21,12 @@ pub(crate) enum Bug {
     NoRest,
     /// Epochs that are in a run of a window are gathered again.
     NoContainment,
-    /// A run is trusted by its header when others are deleted for it.
-    NoBodyCheck,
     /// Nothing is compared with the checks of entries.
     NoCheck,
     /// What left the spool is not written down.
     NoStored,
     /// A file that was put is forgotten without a look at what the store has.
     NoConfirm,
-    /// The directory of a file is deleted where it cannot be understood.
-    DeleteUnknown,
 }
 
 #[cfg(not(test))]

@@ -291,6 +291,23 @@ fn files_are_found_again_as_they_were_whatever_was_left_over() {
 }
 
 #[test]
+fn an_epoch_is_not_deleted_for_a_run_that_cannot_be_read() {
+    let (spool, mut epochs) = spool();
+    let mut files = Files::new(Arc::clone(&spool), vec![]);
+    let flows = [(key(1), 61, Direction::Up)];
+    let epoch = epochs.append(&epoch(60, 120, &flows), Duration::ZERO).unwrap();
+    let path = files.place(&epoch.header.windows[0], &epoch.header).unwrap();
+    let window = merge(std::slice::from_ref(&epoch), path, Same::Combine).unwrap();
+    // Killed here; and a bit of an entry flips.
+    let mut bytes = std::fs::read(&window.path).unwrap();
+    bytes[20] ^= 1;
+    std::fs::write(&window.path, bytes).unwrap();
+    let again = recovered(&spool);
+    assert_eq!(again.found, std::slice::from_ref(&epoch));
+    assert!(!window.path.exists() && spool.unsettled().is_empty());
+}
+
+#[test]
 fn many_runs_of_a_file_become_one_with_the_same_rows() {
     let (spool, _) = spool();
     let mut files = Files::new(Arc::clone(&spool), vec![]);

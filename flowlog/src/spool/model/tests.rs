@@ -67,11 +67,9 @@ fn every_planted_bug_is_caught() {
         Bug::NoLost,
         Bug::NoRest,
         Bug::NoContainment,
-        Bug::NoBodyCheck,
         Bug::NoCheck,
         Bug::NoStored,
         Bug::NoConfirm,
-        Bug::DeleteUnknown,
     ];
     let disks =
         [BadDisk::NoFileSync, BadDisk::NoDirectorySync, BadDisk::LateFileSync, BadDisk::NoRename];

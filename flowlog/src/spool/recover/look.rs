@@ -8,11 +8,10 @@ use std::{
 use super::super::{
     EpochSet, Error, IDENTITY, RUN, Spool, UNFINISHED,
     aside::DAMAGED_1,
-    disk::{Kind, SharedDisk, read_small, remove_all},
+    disk::{Kind, SharedDisk, read_small},
     durable::{self, Small},
     files::About,
     name::RunName,
-    planted::{Bug, planted},
     run::Run,
 };
 use crate::telemetry::with_causes;
@@ -145,9 +144,6 @@ fn look_at_file(spool: &Spool, path: PathBuf) -> Directory {
         Ok((Small::Absent, _)) => about_1(&spool.disk, &path, by_name.as_ref()),
         Ok((Small::Damaged, _)) | Err(_) => None,
     };
-    if about.is_none() && planted(Bug::DeleteUnknown) {
-        remove_all(&*spool.disk, &path).unwrap_or_default();
-    }
     let runs = look_at_runs(spool, &path);
     Directory { path, about, by_name, runs }
 }
@@ -203,9 +199,6 @@ impl Listing {
 
     /// Nothing is deleted for being in another run before every byte of that was read.
     fn check_what_overlaps(&mut self) {
-        if planted(Bug::NoBodyCheck) {
-            return;
-        }
         let mut met: BTreeMap<String, EpochSet> = BTreeMap::new();
         let mut twice: BTreeMap<String, EpochSet> = BTreeMap::new();
         for run in self.runs() {
