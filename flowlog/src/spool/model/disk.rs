@@ -29,13 +29,11 @@ pub(crate) enum Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BadDisk {
     /// It answers that a file is durable, and it is not.
-    NoFileSync,
+    UnsyncedFiles,
     /// It answers that names are durable, and they are not.
-    NoDirectorySync,
-    /// A file is durable only when its new name is.
-    LateFileSync,
+    UnsyncedNames,
     /// A new name is not there although nothing failed.
-    NoRename,
+    LostNames,
 }
 
 type Inode = usize;
@@ -71,7 +69,6 @@ struct Inner {
     durable: BTreeMap<Inode, Names>,
     pending: Vec<Change>,
     next_directory: Inode,
-    late: Vec<Inode>,
 }
 
 #[derive(Debug, Default)]
@@ -199,7 +196,6 @@ impl ModelDisk {
             file.live.clone_from(&file.durable);
         }
         inner.live = inner.durable.clone();
-        inner.late.clear();
     }
 
     /// A copy of all that there is.
@@ -402,7 +398,7 @@ impl Disk for ModelDisk {
         let node = both.0.node(from).ok_or_else(|| error(NONE))?;
         let (source, target) = (both.0.place(from), both.0.place(to));
         let (source, target) = source.zip(target).ok_or_else(|| error(NONE))?;
-        if both.1.bad == Some(BadDisk::NoRename) {
+        if both.1.bad == Some(BadDisk::LostNames) {
             both.0.change(Change::Remove(source.0, source.1), false);
         } else if from != to {
             both.0.change(Change::Move(source, target, node), false);
@@ -465,11 +461,7 @@ impl Disk for ModelDisk {
             return real.disk.sync_directory(&real.path(path));
         }
         let directory = both.0.directory(path).ok_or_else(|| error(NONE))?;
-        for inode in std::mem::take(&mut both.0.late) {
-            let file = &mut both.0.files[inode];
-            file.durable.clone_from(&file.live);
-        }
-        if both.1.bad == Some(BadDisk::NoDirectorySync) {
+        if both.1.bad == Some(BadDisk::UnsyncedNames) {
             return Ok(());
         }
         let touches = |change: &Change| match change {
@@ -519,13 +511,9 @@ impl Output for Open {
 
     fn sync(&mut self) -> io::Result<()> {
         let mut both = self.disk.operation(true)?;
-        match both.1.bad {
-            Some(BadDisk::NoFileSync) => {}
-            Some(BadDisk::LateFileSync) => both.0.late.push(self.inode),
-            _ => {
-                let file = &mut both.0.files[self.inode];
-                file.durable.clone_from(&file.live);
-            }
+        if both.1.bad != Some(BadDisk::UnsyncedFiles) {
+            let file = &mut both.0.files[self.inode];
+            file.durable.clone_from(&file.live);
         }
         Ok(())
     }

@@ -71,8 +71,7 @@ fn every_planted_bug_is_caught() {
         Bug::NoStored,
         Bug::NoConfirm,
     ];
-    let disks =
-        [BadDisk::NoFileSync, BadDisk::NoDirectorySync, BadDisk::LateFileSync, BadDisk::NoRename];
+    let disks = [BadDisk::UnsyncedFiles, BadDisk::UnsyncedNames, BadDisk::LostNames];
     let mut missed: Vec<String> = vec![];
     for bug in bugs {
         if !is_caught(Some(bug), Setting::default()) {
