@@ -162,6 +162,12 @@ impl Drainer {
         self.open.number
     }
 
+    /// Since when the open epoch is counted.
+    #[must_use]
+    pub const fn opened(&self) -> Utc {
+        self.open.opened_utc
+    }
+
     /// Gives the open epoch a number after `last`, where it has none: of maps of other sizes, which were
     /// begun later, epochs have the numbers up to that one.
     pub fn number_after(&mut self, last: u64) {

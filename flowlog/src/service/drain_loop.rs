@@ -288,7 +288,7 @@ impl Draining<'_> {
         drainer.number_after(last_number(last, &previous, goes_on));
         // Where nothing goes on, the number that is left out tells of the gap.
         if goes_on {
-            self.epochs.renumbered(number, drainer.number());
+            self.epochs.renumbered(number, drainer.number(), drainer.opened());
         }
         self.epochs.counting_since(since);
         while !previous.is_empty() {

@@ -47,6 +47,9 @@ pub struct Epochs {
     boot: String,
 }
 
+/// How far apart two readings of one instant may be: the clock is corrected in between.
+const CLOCK_DRIFT: Duration = Duration::from_millis(100);
+
 impl Epochs {
     /// Writes into this spool, in which these runs were found.
     #[must_use]
@@ -111,13 +114,13 @@ impl Epochs {
         self.reserved = epochs;
     }
 
-    /// The open epoch has another number: those in between are not missing.
-    pub const fn renumbered(&mut self, from: u64, to: u64) {
-        if let Some((last, _)) = self.last
-            && last + 1 == from
-            && from < to
-        {
-            self.renumbered = Some((from, to));
+    /// The open epoch of maps that go on, which began at an instant, has another number: those in between
+    /// are not missing. Nor are they where a daemon died that had given it that number.
+    pub fn renumbered(&mut self, from: u64, to: u64, opened: Utc) {
+        let Some((last, closed)) = self.last else { return };
+        let has_counted_all_along = opened <= closed.plus(CLOCK_DRIFT);
+        if last < to && (last + 1 == from || has_counted_all_along) {
+            self.renumbered = Some((last + 1, to));
         }
     }
 

@@ -379,12 +379,29 @@ fn numbers_that_never_were_are_no_gap() {
     before.append(&numbered(5, 60, 70), Duration::ZERO).unwrap();
     let mut epochs = recovered(&spool).epochs;
     // Maps of other sizes have epochs of the numbers 8 and 9, and the open epoch came after them.
-    epochs.renumbered(6, 10);
+    epochs.renumbered(6, 10, Utc::from_ms(70_000));
     for (number, opened) in [(8, 70), (9, 80), (10, 90), (11, 100)] {
         let run = epochs.append(&numbered(number, opened, opened + 10), Duration::ZERO).unwrap();
         assert_eq!(ledger(std::slice::from_ref(&run)).0.gaps, [], "{number}");
     }
     assert_eq!(recovered(&spool).epochs.last(), 11);
+}
+
+#[test]
+fn a_number_that_a_daemon_gave_and_did_not_live_to_use_is_no_gap() {
+    for (opened, gap) in [(70, 0), (75, 1)] {
+        let (spool, mut before) = spool();
+        before.append(&numbered(5, 60, 70), Duration::ZERO).unwrap();
+        let mut epochs = recovered(&spool).epochs;
+        // The daemon before gave the open epoch the number 9, after those of maps of other sizes.
+        epochs.renumbered(9, 9, Utc::from_ms(opened * 1_000));
+        let mut gaps = 0;
+        for (number, opened) in [(7, 72), (8, 78), (9, 79), (10, 80)] {
+            let run = epochs.append(&numbered(number, opened, opened + 1), Duration::ZERO).unwrap();
+            gaps += ledger(std::slice::from_ref(&run)).0.gaps.len();
+        }
+        assert_eq!(gaps, gap, "opened at {opened}");
+    }
 }
 
 #[test]

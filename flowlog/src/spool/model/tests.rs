@@ -1,4 +1,12 @@
-use std::time::Instant;
+use std::{
+    num::NonZero,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::Instant,
+};
 
 use super::{
     super::planted::{Bug, tests::plant},
@@ -22,11 +30,35 @@ fn first() -> u64 {
 
 fn assert_right(histories: u64, setting: Setting) {
     let (first, begun) = (first(), Instant::now());
-    let wrong: Vec<String> =
-        (first..first + histories).filter_map(|seed| play(seed, setting).err()).take(3).collect();
+    let wrong = Mutex::new(vec![]);
+    let next = AtomicU64::new(first);
+    let work = || {
+        while wrong.lock().unwrap().len() < MOST_SHOWN {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= first + histories {
+                return;
+            }
+            if let Err(error) = play(seed, setting) {
+                wrong.lock().unwrap().push(error);
+            }
+            let played = seed - first + 1;
+            if played % 5_000 == 0 {
+                println!("{played} of {histories} histories: {:.0?}", begun.elapsed());
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, NonZero::get) {
+            scope.spawn(work);
+        }
+    });
     println!("{histories} histories from seed {first} on, {setting:?}: {:.0?}", begun.elapsed());
+    let wrong = wrong.into_inner().unwrap();
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
+
+/// So many wrong histories are enough to begin with.
+const MOST_SHOWN: usize = 3;
 
 #[test]
 fn whatever_happens_the_stores_hold_every_epoch_once_or_the_ledger_states_a_gap() {

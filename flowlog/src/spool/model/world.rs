@@ -180,7 +180,7 @@ impl World {
         // What the names told was a guess.
         let before = kernel.number;
         kernel.number = kernel.number.max(last + 1);
-        daemon.epochs.renumbered(before, kernel.number);
+        daemon.epochs.renumbered(before, kernel.number, Utc::from_ns(kernel.opened));
         daemon.epochs.counting_since(Utc::from_ns(self.now));
         for run in recovered.found {
             daemon.waiting.extend(daemon.windows.add(run));
