@@ -6,10 +6,9 @@
 use std::{cmp::Ordering, net::IpAddr, path::Path};
 
 use flowlog::{
-    aggregate::FlowRecord,
-    encode::{
-        FlowsWriter, Layout,
-        layout::Encoding,
+    encode::{FlowsWriter, Layout, layout::Encoding},
+    record::{
+        flow::FlowRecord,
         order::{self, MemberText},
     },
 };

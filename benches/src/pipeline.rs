@@ -13,12 +13,14 @@ use aya::{
     maps::{HashMap, Map, MapData, MapError},
 };
 use flowlog::{
-    aggregate::Activity,
     capture::{Loaded, MapSizes, Program, presence::Presence},
-    clock::{Offset, Utc},
-    config::Policy,
     drain::Drainer,
     encode,
+    record::{
+        clock::{Offset, Utc},
+        flow::Activity,
+        policy::Policy,
+    },
     spool::{
         Spool,
         files::merge,

@@ -10,7 +10,7 @@ use arrow::{
     datatypes::{ArrowPrimitiveType, TimestampMicrosecondType, UInt8Type, UInt16Type, UInt64Type},
     ipc::reader::FileReader,
 };
-use flowlog::aggregate::{Activity, FlowRecord};
+use flowlog::record::flow::{Activity, FlowRecord};
 use flowlog_common::flow::{Direction, FlowKey, detail};
 
 /// The flows of both families.

@@ -34,11 +34,11 @@ use std::{
 };
 
 use flowlog_common::{flow::Direction, interface::Interface};
-use serde::Deserialize;
 
-use crate::{
+use crate::record::{
     clock::{self, MonotonicNs},
-    config::InterfacePattern,
+    pattern::InterfacePattern,
+    policy::Order,
 };
 pub use bpffs::{reachable, reachable_as_it_is};
 pub use clsact::Discipline;
@@ -55,9 +55,6 @@ use refusal::Refusals;
 pub use targets::Targets;
 pub use witness::Witness;
 
-/// Where links and maps outlive the daemon, unless somewhere else is named.
-pub const DEFAULT_PINS: &str = "/sys/fs/bpf/flowlog";
-
 /// How the program is attached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum AttachMode {
@@ -68,17 +65,6 @@ pub enum AttachMode {
     Tcx,
     /// A filter of the clsact queueing discipline.
     Clsact,
-}
-
-/// Where the program is at a hook, among those of others.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Order {
-    /// Before all others: what they drop or redirect is counted.
-    #[default]
-    First,
-    /// Behind all others: what they drop, redirect or pass for good is not counted.
-    Last,
 }
 
 /// What a scan found changed.

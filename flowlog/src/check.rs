@@ -14,9 +14,9 @@ use serde::Serialize;
 
 use crate::{
     capture::{AttachMode, MapSizes, Program},
-    clock,
     config::Config,
     drain,
+    record::clock,
     telemetry::with_causes,
 };
 

@@ -1,17 +1,11 @@
 //! The configuration: a documented TOML file, parsed into types before anything starts.
 
-mod duration;
-mod pattern;
 mod plain;
-mod policy;
 mod reference;
 mod target;
 
-pub use duration::{Period, parse_duration, parse_period};
-pub use pattern::InterfacePattern;
-pub use policy::{Policy, Profile};
 pub use reference::reference;
-pub use target::{Target, TargetFile};
+pub use target::TargetFile;
 
 use std::{
     path::{Path, PathBuf},
@@ -20,9 +14,11 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::{
-    capture::Order,
+use crate::record::{
     gateway::{GatewayName, InvalidName},
+    pattern::InterfacePattern,
+    period::{Period, parse_duration, parse_period},
+    policy::{Order, Policy, Profile},
 };
 
 /// Why a configuration cannot be used.
@@ -174,6 +170,8 @@ pub struct Retention {
     pub interval: Duration,
 }
 
+/// Where links and maps outlive the daemon, unless somewhere else is named.
+pub const DEFAULT_PINS: &str = "/sys/fs/bpf/flowlog";
 /// Where the files go when nobody says otherwise.
 pub const DEFAULT_STORE: &str = "/var/lib/flowlog/store";
 pub(crate) const DEFAULT_WINDOW: &str = "5m";
@@ -216,7 +214,7 @@ impl Config {
         divides("window", window, "an hour", HOUR)?;
         divides("drain_interval", drain_interval, "the window", window)?;
         Ok(Self {
-            policy: Policy::new(profile.ok_or_else(no_profile)?, &targets.unwrap_or_default())?,
+            policy: target::policy(profile.ok_or_else(no_profile)?, &targets.unwrap_or_default())?,
             interfaces: parse_interfaces(&interfaces.unwrap_or_default())?,
             order: order.unwrap_or_default(),
             store: store.unwrap_or_else(|| DEFAULT_STORE.to_owned()),
@@ -225,7 +223,7 @@ impl Config {
             drain_interval,
             spool,
             spool_max_bytes: room(spool_max_bytes.unwrap_or(DEFAULT_SPOOL_MAX_BYTES))?,
-            pins: pins.unwrap_or_else(|| crate::capture::DEFAULT_PINS.into()),
+            pins: pins.unwrap_or_else(|| DEFAULT_PINS.into()),
             shutdown_timeout: duration(
                 "shutdown_timeout",
                 shutdown_timeout.as_deref().unwrap_or(DEFAULT_SHUTDOWN_TIMEOUT),

@@ -19,58 +19,22 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use aya::maps::{MapData, MapError, PerCpuArray, PerCpuValues};
 use flowlog_common::{
-    flow::{Direction, FlowCounters, FlowKeyV4, FlowKeyV6},
+    flow::Direction,
     total::{self, Totals},
 };
 
 use crate::{
-    aggregate::ledger::GapReason,
-    capture::{
-        Counts, Maps, Targets, Witness,
-        presence::{Observed, Presence},
+    capture::{Counts, Maps, Targets, Witness, presence::Presence},
+    record::{
+        clock::{self, Dating, MonotonicNs, Utc},
+        epoch::{Epoch, Observed},
+        ledger::GapReason,
     },
-    clock::{self, Dating, MonotonicNs, Offset, Utc},
 };
-pub use batch::{Entries, clear, read};
+pub use batch::{clear, read};
 use epoch::EpochWord;
 pub use error::Error;
 use witness::{History, Interval, span};
-
-/// What was counted in one epoch, and between which instants.
-#[derive(Debug)]
-pub struct Epoch {
-    /// Its number, counted on from one epoch to the next, also by another daemon.
-    pub number: u64,
-    /// When it began.
-    pub opened: Utc,
-    /// When it ended; no packet of it was seen at this instant or later.
-    pub closed: Utc,
-    /// How to convert the times of its flows.
-    pub offset: Offset,
-    /// Whether something kept the clock by which it is dated.
-    pub is_synchronised: bool,
-    /// By how many milliseconds the wall clock was set while it was open.
-    pub clock_step_ms: i64,
-    /// IPv4 flows.
-    pub flows_v4: Entries<FlowKeyV4, FlowCounters>,
-    /// IPv6 flows.
-    pub flows_v6: Entries<FlowKeyV6, FlowCounters>,
-    /// What had no room among the IPv4 flows, by member and protocol.
-    pub overflow_v4: Entries<FlowKeyV4, FlowCounters>,
-    /// What had no room among the IPv6 flows, by member and protocol.
-    pub overflow_v6: Entries<FlowKeyV6, FlowCounters>,
-    /// Totals of the interfaces that were counted.
-    pub totals: Vec<(Observed, [Totals; 2])>,
-}
-
-impl Epoch {
-    /// Number of its flows.
-    #[must_use]
-    pub const fn row_count(&self) -> usize {
-        let Self { flows_v4, flows_v6, overflow_v4, overflow_v6, .. } = self;
-        flows_v4.len() + flows_v6.len() + overflow_v4.len() + overflow_v6.len()
-    }
-}
 
 /// Empties the maps of a kernel program.
 pub struct Drainer {
@@ -455,6 +419,7 @@ fn totals_error(source: MapError) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::clock::Offset;
 
     fn boundary(opened_ms: i64, now_ms: i64) -> i64 {
         let interval = Duration::from_secs(10);

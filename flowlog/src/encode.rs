@@ -4,13 +4,11 @@
 //! documentation follow. Files are deterministic: the same window gives the same bytes, so that a
 //! second put of a window is recognised as such.
 
-pub mod address;
 mod file;
 mod flows;
 pub mod layout;
 mod ledger;
 pub mod metadata;
-pub mod order;
 mod page;
 mod reference;
 pub mod schema;
@@ -50,7 +48,7 @@ pub enum Error {
 /// A file of the ledger with these pairs in its footer.
 #[cfg(test)]
 pub(crate) fn ledger_file(
-    windows: &[crate::spool::header::WindowLedger],
+    windows: &[crate::record::window::WindowLedger],
     pairs: Vec<parquet::file::metadata::KeyValue>,
 ) -> bytes::Bytes {
     ledger::encode(windows, |_| pairs).unwrap_or_default()

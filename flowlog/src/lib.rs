@@ -15,15 +15,13 @@
 //! The core of each stage is pure: times, packets and listings are arguments. [`service`] is the
 //! shell that puts them together.
 
-pub mod clock;
-pub mod config;
-pub mod gateway;
+pub mod record;
 pub mod telemetry;
+
+pub mod config;
 
 pub mod capture;
 pub mod drain;
-
-pub mod aggregate;
 
 pub mod encode;
 

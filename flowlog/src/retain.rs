@@ -15,9 +15,11 @@ mod scope;
 use object_store::path::Path;
 
 use crate::{
-    clock::{self, Utc},
-    config::Period,
-    gateway::GatewayName,
+    record::{
+        clock::{self, Utc},
+        gateway::GatewayName,
+        period::Period,
+    },
     store::{
         self, Kind, Oddity, Staged, Store,
         layout::{ObjectName, Partition},

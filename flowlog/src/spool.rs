@@ -22,7 +22,6 @@ pub mod decide;
 pub mod disk;
 mod durable;
 pub mod entry;
-mod epoch_set;
 pub mod epochs;
 pub mod files;
 pub mod header;
@@ -37,6 +36,7 @@ pub mod redate;
 pub mod run;
 pub mod survey;
 mod temporary;
+pub mod windows;
 
 use std::{
     fs::File,
@@ -49,12 +49,11 @@ use nix::fcntl::{Flock, FlockArg};
 
 use disk::{Kind, RealDisk, SharedDisk, bytes_under, remove_all};
 pub use durable::FORMAT;
-pub use epoch_set::EpochSet;
 pub use epochs::Epochs;
 pub use files::{Files, Growing};
 use identity::{Identity, Kept};
 
-use crate::clock::Utc;
+use crate::record::clock::Utc;
 
 /// Why the spool cannot be used.
 #[derive(Debug, thiserror::Error)]

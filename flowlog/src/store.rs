@@ -35,7 +35,7 @@ use bytes::Bytes;
 use object_store::{ObjectMeta, path::Path};
 use url::Url;
 
-use crate::gateway::GatewayName;
+use crate::record::gateway::GatewayName;
 use child::Child;
 use cloud::Cloud;
 use directory::Directory;

@@ -29,7 +29,7 @@ pub use self::{
     },
 };
 use crate::{
-    clock,
+    record::clock,
     store::{
         self, Oddity, Store,
         layout::{Dataset, ObjectName, Partition},

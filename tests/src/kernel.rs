@@ -8,9 +8,9 @@ use aya::{
 };
 use flowlog::{
     capture::{self, MapSizes, Program, presence::Presence},
-    config::Policy,
-    drain::{Drainer, Epoch},
+    drain::Drainer,
     encode,
+    record::{epoch::Epoch, policy::Policy},
     spool::{
         Spool,
         files::merge,

@@ -3,11 +3,12 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use flowlog::{
-    capture::{interface::Counters, presence::Observed},
-    clock::{Offset, Utc},
-    config::Policy,
-    drain::{Entries, Epoch},
     encode,
+    record::{
+        clock::{Offset, Utc},
+        epoch::{Counters, Entries, Epoch, Observed},
+        policy::Policy,
+    },
     spool::{
         Spool,
         files::merge,

@@ -16,9 +16,9 @@ use std::{
 };
 
 use flowlog::{
-    aggregate::{Activity, FlowRecord},
     demo::{self, INTERFACE, Vpn},
     encode::{FlowsWriter, Layout},
+    record::flow::{Activity, FlowRecord},
 };
 use flowlog_common::flow::Direction;
 use flowlog_tests::{Daemon, ask_duckdb, duckdb, duckdb_cli, duckdbs, flowlog, oldest_duckdb_cli};

@@ -10,8 +10,8 @@ use std::{
 };
 
 use flowlog::{
-    clock::{self, Utc},
     demo::{Netns, Tun},
+    record::clock::{self, Utc},
 };
 use flowlog_tests::{Counter, Daemon, Place, Side, Verdict, duckdb, flowlog, quiet_tun, wait_for};
 

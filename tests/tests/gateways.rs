@@ -8,10 +8,12 @@ use std::{
 };
 
 use flowlog::{
-    aggregate::{Activity, FlowRecord},
-    clock::Utc,
     demo::{self, Netns, Tun, Vpn},
     encode::FlowsWriter,
+    record::{
+        clock::Utc,
+        flow::{Activity, FlowRecord},
+    },
     store::layout::{Dataset, ObjectName},
 };
 use flowlog_common::flow::Direction;

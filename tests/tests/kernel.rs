@@ -7,7 +7,7 @@ use std::{
 
 use flowlog::{
     capture::MapSizes,
-    drain::{Entries, Epoch},
+    record::epoch::{Entries, Epoch},
 };
 use flowlog_common::{
     flow::{Direction, FlowCounters, FlowKeyV4, detail, partial},
@@ -218,7 +218,7 @@ fn an_announced_epoch_ends_at_its_instant_although_nobody_looks() {
     let mut loaded = load(64);
     loaded.run("up_l2", &frame(1), 1);
     let end = loaded.drainer.announce(Duration::from_millis(100));
-    while flowlog::clock::monotonic_coarse() < end {
+    while flowlog::record::clock::monotonic_coarse() < end {
         std::thread::sleep(Duration::from_millis(1));
     }
     // The daemon is late; the packet belongs to the next epoch all the same.

@@ -49,7 +49,7 @@ fn expired_store() -> tempfile::TempDir {
         }
     }
     // The clock is plausible.
-    let now = flowlog::clock::now().floor(Duration::from_hours(1)).to_string();
+    let now = flowlog::record::clock::now().floor(Duration::from_hours(1)).to_string();
     let (date, hour) = (&now[..10], &now[11..13]);
     let partition = store.path().join(format!("flows/gateway=gw1/date={date}/hour={hour}"));
     std::fs::create_dir_all(&partition).unwrap();

@@ -7,9 +7,12 @@ use std::{
 
 use flowlog::{
     capture::MapSizes,
-    clock::{self, Utc},
-    config::{Config, File, Policy},
-    drain::{Entries, Epoch},
+    config::{Config, File},
+    record::{
+        clock::{self, Utc},
+        epoch::{Entries, Epoch},
+        policy::Policy,
+    },
 };
 use flowlog_common::{
     flow::{Direction, FlowCounters, detail, partial},

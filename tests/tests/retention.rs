@@ -80,7 +80,7 @@ fn ended(command: &mut Command) -> Ended {
 }
 
 fn this_hour() -> String {
-    let now = flowlog::clock::now().floor(Duration::from_hours(1)).to_string();
+    let now = flowlog::record::clock::now().floor(Duration::from_hours(1)).to_string();
     now[..13].to_owned()
 }
 

@@ -142,7 +142,7 @@ fn counting_begins_within_a_second_whatever_else_is_wrong() {
         let stopped = Arc::new(AtomicBool::new(false));
         let (daemon, began, sent) = std::thread::scope(|scope| {
             let sending = scope.spawn(|| send_until(&netns, &stopped));
-            let began = flowlog::clock::now().ms();
+            let began = flowlog::record::clock::now().ms();
             let (daemon, _) = rig.start(&netns, "x*", &["--config", &config], &url);
             stopped.store(true, Ordering::Relaxed);
             (daemon, began, sending.join().unwrap())

@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use flowlog::clock::Utc;
+use flowlog::record::clock::Utc;
 use flowlog_tests::{Ended, files_under, flowlog, flowlog_binary, synthetic};
 use serde_json::Value;
 

@@ -7,7 +7,7 @@ use aya::programs::{
 };
 use flowlog::{
     capture::{MapSizes, interface},
-    config::Policy,
+    record::policy::Policy,
 };
 use flowlog_tests::Loaded;
 

@@ -3,7 +3,7 @@
 use std::{fs, path::Path, process::Command, time::Instant};
 
 use anyhow::{Context as _, ensure};
-use flowlog::clock::Utc;
+use flowlog::record::clock::Utc;
 
 use super::{
     collector::{self, Compression},

@@ -3,9 +3,12 @@
 use std::{fs, path::Path, time::Duration};
 
 use flowlog::{
-    aggregate::{Activity, FlowRecord},
-    clock::Utc,
-    encode::{self, FlowsWriter, order},
+    encode::{self, FlowsWriter},
+    record::{
+        clock::Utc,
+        flow::{Activity, FlowRecord},
+        order,
+    },
     store::layout::{Dataset, ObjectName},
 };
 use flowlog_common::flow::Direction;

@@ -1,7 +1,7 @@
 //! Flows that are made up: members and remotes are chosen unevenly, one flow in seven is IPv6, counters
 //! and times spread as on a busy gateway.
 
-use flowlog::aggregate::Activity;
+use flowlog::record::flow::Activity;
 use flowlog_common::flow::Direction;
 
 use super::Table;

@@ -23,7 +23,7 @@ use super::{
     interface::{name_bytes, name_text},
     pins::Lock,
 };
-use crate::clock::MonotonicNs;
+use crate::record::clock::MonotonicNs;
 
 /// What is mapped; the kernel rounds it up to whole pages.
 const SIZE: NonZeroUsize = NonZeroUsize::new(size_of::<control::Control>()).unwrap();

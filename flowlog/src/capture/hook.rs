@@ -10,7 +10,7 @@ use std::{
 use flowlog_common::flow::Direction;
 
 use super::{
-    AttachMode, Error, Order, Program,
+    AttachMode, Error, Program,
     clsact::{self, Discipline},
     error::is_permission,
     filter::{self, Filter},
@@ -19,6 +19,7 @@ use super::{
     pins::{self, LinkPin},
     tcx,
 };
+use crate::record::policy::Order;
 
 /// What keeps a program at a hook.
 pub(super) enum Attachment {

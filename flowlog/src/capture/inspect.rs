@@ -6,14 +6,16 @@ use std::{
 };
 
 use super::{
-    Attachment, Capture, Changes, Counted, Error, Guarded, Notice, Order,
+    Attachment, Capture, Changes, Counted, Error, Guarded, Notice,
     interface::{Layer, Link},
     netlink::Netlink,
-    presence::Span,
     survey::{By, Hook, Standing},
     tcx,
 };
-use crate::{aggregate::ledger::GapReason, clock, telemetry::with_causes};
+use crate::{
+    record::{clock, epoch::Span, ledger::GapReason, policy::Order},
+    telemetry::with_causes,
+};
 
 /// What is known of those who come before the program at a hook.
 #[derive(Default)]

@@ -8,6 +8,7 @@ use super::{
     Error,
     netlink::{Attributes, Message, Netlink, Request, attribute, text},
 };
+use crate::record::epoch::Counters;
 
 pub(super) use name::{bytes as name_bytes, text as name_text};
 
@@ -33,20 +34,6 @@ pub enum Layer {
     Ip,
     /// An Ethernet header: tap, veth, physical devices.
     Ethernet,
-}
-
-/// What the counters of an interface itself have, beside the packets that come by its hooks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Counters {
-    /// The same packets.
-    #[default]
-    Same,
-    /// Handshakes and keepalives of the tunnel too (WireGuard).
-    WithKeepalives,
-    /// A few frames of the link's own protocol too (PPP).
-    WithControl,
-    /// Whatever the hardware counts, such as frames that it filters out.
-    Hardware,
 }
 
 impl Link {

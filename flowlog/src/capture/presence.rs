@@ -5,12 +5,11 @@ mod meter;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use flowlog_common::total::Count;
-
-use super::{Control, interface::Counters};
-use crate::{
-    aggregate::ledger::GapReason,
+use super::Control;
+use crate::record::{
     clock::{self, MonotonicNs},
+    epoch::{Observed, Reading, Span},
+    ledger::GapReason,
 };
 use meter::Meter;
 pub use meter::Metered;
@@ -21,18 +20,6 @@ pub struct Presence {
     slots: Mutex<Vec<Slot>>,
     /// Where names are written down for the daemons to come.
     control: Option<Arc<Control>>,
-}
-
-/// What the counters of an interface itself have, by [`flowlog_common::flow::Direction`].
-pub type Reading = [Count; 2];
-
-/// A time of the kernel's monotonic clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
-    /// Since when.
-    pub since: MonotonicNs,
-    /// Until when.
-    pub until: MonotonicNs,
 }
 
 #[derive(Debug)]
@@ -85,31 +72,6 @@ const IDLE_EPOCHS: u32 = 2;
 enum State {
     Attached,
     Detached,
-}
-
-/// When an interface was counted within an epoch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Observed {
-    /// The slot in keys and totals.
-    pub slot: u16,
-    /// The interface's name.
-    pub name: String,
-    /// From when.
-    pub from: MonotonicNs,
-    /// Until when.
-    pub to: MonotonicNs,
-    /// How often it came back after it had gone.
-    pub interruptions: u32,
-    /// Whether it was counted at all in the epoch.
-    pub was_counted: bool,
-    /// Times in which packets of it may have gone by uncounted; they may begin before the epoch.
-    pub gaps: Vec<(Span, GapReason)>,
-    /// Times in which somebody else came before flowlog at a hook.
-    pub overtaken: Vec<Span>,
-    /// What its own counters moved by meanwhile; `None` where nobody read them at both ends.
-    pub on_interface: Option<Reading>,
-    /// What its own counters have beside packets.
-    pub counters: Counters,
 }
 
 impl Presence {

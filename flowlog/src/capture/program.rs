@@ -21,7 +21,10 @@ use super::{
     hook::ENTRY_POINTS,
     pins::{self, Claim, LinkPin, MAPS, Pinned},
 };
-use crate::config::{Config, Policy, Profile};
+use crate::{
+    config::Config,
+    record::policy::{Policy, Profile},
+};
 
 #[cfg(not(feature = "trace"))]
 static OBJECT: &[u8] =

@@ -10,7 +10,7 @@ use super::{
     Changes, Error,
     interface::{self, Link},
 };
-use crate::{config::InterfacePattern, telemetry::with_causes};
+use crate::{record::pattern::InterfacePattern, telemetry::with_causes};
 
 /// Those interfaces, by kernel index.
 #[derive(Default)]

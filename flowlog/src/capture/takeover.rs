@@ -15,7 +15,7 @@ use super::{
     netlink::Netlink,
     pins::{self, LinkPin},
 };
-use crate::{aggregate::ledger::GapReason, clock, config::InterfacePattern};
+use crate::record::{clock, ledger::GapReason, pattern::InterfacePattern};
 
 impl Capture {
     /// Goes on with the interfaces that are still wanted, and detaches from the others.

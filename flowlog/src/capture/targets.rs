@@ -9,7 +9,7 @@ use aya::maps::{
 use flowlog_common::policy::{Span, Spans};
 
 use super::{Error, error::map_error};
-use crate::{clock::Offset, config::Target};
+use crate::record::{clock::Offset, policy::Target};
 
 /// The targets in the kernel's maps.
 ///

@@ -10,9 +10,8 @@ use std::{
     path::Path,
 };
 
+use crate::record::policy::Order;
 use flowlog_common::flow::Direction;
-
-use super::Order;
 
 const BPF_PROG_LOAD: libc::c_int = 5;
 const BPF_OBJ_PIN: libc::c_int = 6;

@@ -24,7 +24,7 @@ use super::{
     interface::{self, Link},
     pins::{self, LinkPin, Lock, MAPS, Pins},
 };
-use crate::gateway::GatewayName;
+use crate::record::gateway::GatewayName;
 
 /// What is to be removed.
 #[derive(Serialize)]

@@ -4,10 +4,8 @@ use std::io;
 
 use flowlog_common::total::Count;
 
-use super::{
-    netlink::{Netlink, Request, attribute},
-    presence::Reading,
-};
+use super::netlink::{Netlink, Request, attribute};
+use crate::record::epoch::Reading;
 
 /// Reads the counters of interfaces, in the network namespace of the thread that opened it.
 pub struct Witness(Option<Netlink>);

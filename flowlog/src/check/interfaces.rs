@@ -8,7 +8,8 @@ use crate::{
         interface::{self, Layer, Link},
         survey::{Hook, Survey},
     },
-    config::{Config, InterfacePattern},
+    config::Config,
+    record::pattern::InterfacePattern,
 };
 
 /// Looks at what each pattern stands for.

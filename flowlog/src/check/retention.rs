@@ -38,7 +38,7 @@ fn of_verdict(verdict: Verdict, keep: &str) -> Finding {
 mod tests {
     use super::*;
     use crate::{
-        clock::{ClockQuality, Utc},
+        record::clock::{ClockQuality, Utc},
         retain::guard::clock_guard,
     };
 

@@ -8,9 +8,10 @@ use std::{
 use anyhow::Context as _;
 use clap::Args;
 use flowlog::{
-    config::{Config, File, Profile},
+    config::{Config, File},
     demo::{self, Vpn},
     query::rows::{self, Row},
+    record::policy::Profile,
     service::{self, Options, Summary, Whereabouts},
     store::Store,
     verify::{Depth, verify},

@@ -9,9 +9,12 @@ use std::{
 
 use clap::{Args, Subcommand};
 use flowlog::{
-    clock::{self, Utc},
-    config::{DEFAULT_STORE, File, Period, parse_period},
-    gateway::GatewayName,
+    config::{DEFAULT_STORE, File},
+    record::{
+        clock::{self, Utc},
+        gateway::GatewayName,
+        period::{Period, parse_period},
+    },
     retain::{self, Inventory, Rule, Scope, aside::Aside, guard},
     store::Store,
     telemetry::with_causes,

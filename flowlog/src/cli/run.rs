@@ -5,8 +5,9 @@ use std::{path::PathBuf, time::Duration};
 use super::{Failure, Global, Outcome, Output, Signals};
 use clap::Args;
 use flowlog::{
-    capture::{AttachMode, Order},
-    config::{Config, File, Profile},
+    capture::AttachMode,
+    config::{Config, File},
+    record::policy::{Order, Profile},
     service::{self, Options, Summary, Whereabouts},
 };
 

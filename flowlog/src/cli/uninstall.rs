@@ -8,7 +8,7 @@ use flowlog::{
         self,
         uninstall::{Attachment, Removal},
     },
-    gateway::GatewayName,
+    record::gateway::GatewayName,
 };
 
 use super::{Failure, Global, Outcome, Output, source::ConfigFile};
@@ -31,7 +31,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, global: &Global) -> Result<Outcome, Failure> {
     let Arguments { pins, gateway, file, dry_run } = arguments;
     let file = file.read()?;
-    let pins = pins.clone().or(file.pins).unwrap_or_else(|| capture::DEFAULT_PINS.into());
+    let pins = pins.clone().or(file.pins).unwrap_or_else(|| flowlog::config::DEFAULT_PINS.into());
     let of_file = file.gateway.map(GatewayName::try_from).transpose().map_err(Failure::usage)?;
     let gateway = gateway.clone().or(of_file);
     let removal = Removal::plan(&capture::reachable(&pins)?, gateway.as_ref())?;

@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 
 use clap::Args;
 use flowlog::{
-    aggregate::ledger::Gap,
+    record::ledger::Gap,
     store::Store,
     telemetry::with_causes,
     verify::{Depth, InterfaceGap, Report, verify},

@@ -80,7 +80,7 @@ pub(super) fn keys() -> Vec<Key> {
         ),
         with_default(
             "pins",
-            &quoted(crate::capture::DEFAULT_PINS),
+            &quoted(crate::config::DEFAULT_PINS),
             "Directory of a BPF file system where the kernel program and its counters outlive the daemon, where there is a spool: packets are counted while it restarts. `flowlog uninstall` ends that.",
         ),
         with_default(

@@ -7,7 +7,11 @@ use ipnet::{IpNet, Ipv4Net};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::clock::Utc;
+use super::Error;
+use crate::record::{
+    clock::Utc,
+    policy::{Policy, Profile, Target},
+};
 
 /// A `[[targets]]` table of a configuration file.
 #[derive(Clone, Debug, Deserialize)]
@@ -19,20 +23,25 @@ pub struct TargetFile {
     pub to: String,
 }
 
-/// Addresses of members, and when they are recorded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// The addresses.
-    pub prefix: IpNet,
-    /// From when on and until when (not inside), in their order and apart.
-    pub periods: Vec<(Utc, Utc)>,
+/// Checks what a configuration file says.
+pub(super) fn policy(profile: Profile, orders: &[TargetFile]) -> Result<Policy, Error> {
+    let wrong = |message: String| Error::Value { key: "targets", message };
+    match (profile, orders.is_empty()) {
+        (Profile::Targeted, true) => {
+            Err(wrong("profile \"targeted\" records nobody without them: it needs at least one [[targets]] table in the file".to_owned()))
+        }
+        (Profile::Flows | Profile::Attribution, false) => {
+            Err(wrong("only the profile targeted has them; remove them".to_owned()))
+        }
+        _ => Ok(Policy { profile, targets: targets(orders).map_err(wrong)? }),
+    }
 }
 
 /// What the orders say of each prefix that they name.
 ///
 /// The kernel finds the longest prefix only, so that each has the periods of the shorter ones around
 /// it too. The error tells an order by its number: its address belongs in no message.
-pub(super) fn targets(files: &[TargetFile]) -> Result<Vec<Target>, String> {
+fn targets(files: &[TargetFile]) -> Result<Vec<Target>, String> {
     let mut orders = vec![];
     for (index, file) in files.iter().enumerate() {
         orders.push(order(file).map_err(|what| format!("number {}: {what}", index + 1))?);

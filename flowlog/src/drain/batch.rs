@@ -2,6 +2,7 @@
 
 use std::{io, os::fd::AsRawFd as _};
 
+use crate::record::epoch::Entries;
 use aya::{
     Pod,
     maps::{MapData, MapType},
@@ -12,40 +13,6 @@ const BPF_MAP_DELETE_BATCH: libc::c_int = 27;
 
 /// Entries that one call asks for.
 const BATCH: usize = 4096;
-
-/// The entries of a map: the value of a key has its index.
-#[derive(Debug)]
-pub struct Entries<K, V> {
-    /// Keys.
-    pub keys: Vec<K>,
-    /// Values.
-    pub values: Vec<V>,
-}
-
-impl<K, V> Default for Entries<K, V> {
-    fn default() -> Self {
-        Self { keys: vec![], values: vec![] }
-    }
-}
-
-impl<K, V> Entries<K, V> {
-    /// Keys with their values.
-    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.keys.iter().zip(&self.values)
-    }
-
-    /// How many there are.
-    #[must_use]
-    pub const fn len(&self) -> usize {
-        self.keys.len()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.keys.is_empty()
-    }
-}
 
 /// The part of the kernel's `bpf_attr` that batch operations use.
 #[derive(Default)]

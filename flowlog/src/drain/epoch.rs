@@ -6,7 +6,7 @@ use flowlog_common::{control::Held, epoch::EpochSwitch};
 
 use crate::{
     capture::Control,
-    clock::{self, MonotonicNs},
+    record::clock::{self, MonotonicNs},
 };
 
 /// An epoch and when it began.

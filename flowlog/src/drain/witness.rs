@@ -9,12 +9,9 @@ use std::time::Duration;
 
 use flowlog_common::{flow::Direction, total::Count};
 
-use crate::{
-    capture::{
-        interface::Counters,
-        presence::{Observed, Reading, Span},
-    },
+use crate::record::{
     clock::MonotonicNs,
+    epoch::{Counters, Observed, Reading, Span},
 };
 
 /// What was counted between two readings.

@@ -15,13 +15,11 @@ use parquet::{
 use zstd::bulk::Compressor;
 
 use self::{chunk::Columns, columns::Column};
-use super::{
-    Error,
+use super::{Error, layout::Layout, schema};
+use crate::record::{
     address::{Key, Text},
-    layout::Layout,
-    schema,
+    flow::{Activity, FlowRecord},
 };
-use crate::aggregate::{Activity, FlowRecord};
 
 /// Writes the `flows` table row by row, with bounded memory, into anything.
 pub struct FlowsWriter<W: Write + Send> {

@@ -15,10 +15,10 @@ use flowlog_common::{flow::Direction, total::Count};
 use parquet::file::metadata::KeyValue;
 
 use super::{Error, metadata::direction_name, schema, seal, writer};
-use crate::{
-    aggregate::ledger::{Account, Gap, LedgerEntry},
+use crate::record::{
     clock::Utc,
-    spool::header::WindowLedger,
+    ledger::{Account, Gap, LedgerEntry},
+    window::WindowLedger,
 };
 
 const DATASET: &str = "ledger";

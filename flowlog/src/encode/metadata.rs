@@ -13,13 +13,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::{schema, seal};
 use crate::{
-    aggregate::ledger::Account,
-    clock::Utc,
-    spool::{
-        EpochSet,
-        files::About,
-        header::{Header, WindowLedger},
-    },
+    record::{clock::Utc, epoch_set::EpochSet, ledger::Account, window::WindowLedger},
+    spool::{files::About, header::Header},
     store::layout::Dataset,
 };
 

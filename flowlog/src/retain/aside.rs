@@ -26,7 +26,7 @@ use nix::{
 
 use super::{Rule, guard};
 use crate::{
-    clock::{EARLIEST, Utc},
+    record::clock::{EARLIEST, Utc},
     store::Oddity,
 };
 
@@ -202,7 +202,7 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::*;
-    use crate::{clock, config::parse_period};
+    use crate::record::{clock, period::parse_period};
 
     const DAY: Duration = Duration::from_hours(24);
 

@@ -9,7 +9,7 @@ use super::{
     memory::Memory,
 };
 use crate::{
-    clock::{EARLIEST, Utc},
+    record::clock::{EARLIEST, Utc},
     store::layout::ObjectName,
 };
 

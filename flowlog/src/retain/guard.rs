@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use jiff::{SpanRound, Timestamp, Unit};
 
-pub use crate::clock::JUMP;
-use crate::clock::{ClockQuality, Utc};
+pub use crate::record::clock::JUMP;
+use crate::record::clock::{ClockQuality, Utc};
 
 /// Records may be so far ahead of a clock: those of another gateway, whose clock is not the same.
 pub const TOLERANCE: Duration = Duration::from_mins(5);

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::{Date, RetentionPlan, Rule, Scope, guard, memory::Memory};
 use crate::{
-    clock::Utc,
+    record::clock::Utc,
     store::{self, Listing, Staged, Store, layout::ObjectName},
 };
 

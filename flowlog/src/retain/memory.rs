@@ -11,7 +11,7 @@ use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    clock::Utc,
+    record::clock::Utc,
     store::{self, Kind, Store},
     telemetry::with_causes,
 };

@@ -4,8 +4,7 @@ use object_store::path::Path;
 
 use super::Rule;
 use crate::{
-    clock::EARLIEST,
-    gateway::GatewayName,
+    record::{clock::EARLIEST, gateway::GatewayName},
     store::layout::{Dataset, ObjectName, Partition},
 };
 

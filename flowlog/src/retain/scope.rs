@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::{
+use crate::record::{
     clock::Utc,
     gateway::{GatewayName, InvalidName},
 };

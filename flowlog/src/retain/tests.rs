@@ -6,8 +6,7 @@ use object_store::ObjectMeta;
 
 use super::*;
 use crate::{
-    clock::ClockQuality,
-    config::parse_period,
+    record::{clock::ClockQuality, period::parse_period},
     store::{Listing, layout::Dataset},
 };
 

@@ -11,9 +11,12 @@ use crate::{
         self, Adoption, Capture, Loaded, MapSizes, Pins, Previous, Program, presence::Presence,
         watch::LinkWatch,
     },
-    clock::{self, Utc},
-    config::{Config, InterfacePattern},
+    config::Config,
     drain::Drainer,
+    record::{
+        clock::{self, Utc},
+        pattern::InterfacePattern,
+    },
     telemetry::with_causes,
 };
 

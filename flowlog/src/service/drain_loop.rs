@@ -26,10 +26,10 @@ use super::{
 };
 use crate::{
     capture::Previous,
-    clock,
     config::Config,
-    drain::{Closed, Drainer, Epoch},
+    drain::{Closed, Drainer},
     notify::Notifier,
+    record::{clock, epoch::Epoch},
     spool::{self, Epochs, Files, Spool, recover::Recovered, run::Run},
     telemetry::with_causes,
 };

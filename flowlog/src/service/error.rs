@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf, time::Duration};
 
 use super::whereabouts::Backlog;
 use crate::{
-    capture, config::InterfacePattern, drain, encode, spool, store, telemetry::with_causes,
+    capture, drain, encode, record::pattern::InterfacePattern, spool, store, telemetry::with_causes,
 };
 
 /// Why the daemon stopped.

@@ -8,8 +8,8 @@ use tokio::sync::watch;
 
 use super::windows::Shared;
 use crate::{
-    clock::{self, Utc},
     config::{Config, Retention},
+    record::clock::{self, Utc},
     retain::{
         self, Inventory, RetentionPlan, Rule, Scope,
         aside::Aside,

@@ -16,8 +16,8 @@ use super::{
     windows::{self, News, Shared},
 };
 use crate::{
-    clock::Utc,
     config::Config,
+    record::clock::Utc,
     retain::Scope,
     spool::{self, Growing, Spool},
     telemetry::with_causes,

@@ -2,7 +2,8 @@
 
 use super::counting::Counting;
 use crate::{
-    config::{Config, InterfacePattern, Profile},
+    config::Config,
+    record::{pattern::InterfacePattern, policy::Profile},
     telemetry,
 };
 

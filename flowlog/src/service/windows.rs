@@ -10,14 +10,15 @@ use tokio::sync::{Notify, mpsc};
 
 use super::whereabouts::Backlog;
 use crate::{
-    aggregate::Windows,
+    record::dated::Dated,
     spool::{
         self, Files, Growing,
         files::{merge_until, remove_contained},
-        header::{Dated, Header},
+        header::Header,
         merge::Same,
         redate,
         run::Run,
+        windows::Windows,
     },
     telemetry::with_causes,
 };

@@ -7,13 +7,16 @@ use std::{
 };
 
 use super::{
-    EpochSet, Error, Spool,
+    Error, Spool,
     disk::{Disk, Kind, Listed, remove_all},
     identity::Lost,
     run::Run,
     sync_directory,
 };
-use crate::{aggregate::ledger::GapReason, clock::Utc, telemetry::with_causes};
+use crate::{
+    record::{clock::Utc, epoch_set::EpochSet, ledger::GapReason},
+    telemetry::with_causes,
+};
 
 /// Where it goes.
 pub(super) const ASIDE: &str = "aside";

@@ -1,10 +1,7 @@
 //! What becomes of a file of the spool, given what the store has of its hour: pure.
 
-use super::{
-    EpochSet,
-    planted::{Bug, planted},
-};
-use crate::store::layout::Dataset;
+use super::planted::{Bug, planted};
+use crate::{record::epoch_set::EpochSet, store::layout::Dataset};
 
 /// A file of the store, as far as it matters to one of the spool.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -20,7 +20,7 @@ use nix::{
 };
 
 use super::Error;
-use crate::clock::Utc;
+use crate::record::clock::Utc;
 
 /// What a name in a directory stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

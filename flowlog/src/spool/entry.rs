@@ -2,7 +2,7 @@
 
 use flowlog_common::flow::{Direction, FlowKey};
 
-use crate::aggregate::Activity;
+use crate::record::flow::Activity;
 
 /// A flow and what it did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

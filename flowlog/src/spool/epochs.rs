@@ -5,9 +5,9 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 use flowlog_common::flow::{FlowCounters, FlowKey};
 
 use super::{
-    EpochSet, Error, Spool,
+    Error, Spool,
     entry::Entry,
-    header::{Dated, Header, WindowLedger},
+    header::Header,
     identity::Lost,
     longest_table,
     name::RunName,
@@ -15,13 +15,16 @@ use super::{
     run::{Run, RunWriter},
 };
 use crate::{
-    aggregate::{
-        Activity, Times,
+    record::{
+        clock::{self, Utc},
+        dated::Dated,
+        epoch::{Entries, Epoch},
+        epoch_set::EpochSet,
+        flow::{Activity, Times},
         ledger::{Gap, GapReason, LedgerEntry},
+        order,
+        window::WindowLedger,
     },
-    clock::{self, Utc},
-    drain::{Entries, Epoch},
-    encode::order,
     telemetry::with_causes,
 };
 

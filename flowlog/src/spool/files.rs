@@ -10,17 +10,20 @@ use jiff::{Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    EpochSet, Error, IDENTITY, RUN, Spool,
+    Error, IDENTITY, RUN, Spool,
     aside::Reason,
     disk::remove_all,
     durable,
-    header::{Header, WindowLedger},
+    header::Header,
     name::RunName,
     planted::{Bug, planted},
     run::Run,
     sync_directory,
 };
-use crate::{clock::Utc, telemetry::with_causes};
+use crate::{
+    record::{clock::Utc, epoch_set::EpochSet, window::WindowLedger},
+    telemetry::with_causes,
+};
 
 pub use super::merge::runs::{MOST_AT_ONCE, merge, merge_until};
 

@@ -1,13 +1,9 @@
 //! What a run says of itself: which epochs and windows it has, and their ledger.
 
-use flowlog_common::total::{Count, Totals};
 use serde::{Deserialize, Serialize};
 
-use super::{EpochSet, run::Run};
-use crate::{
-    aggregate::ledger::{Gap, GapReason, LedgerEntry},
-    clock::{self, Dating, Offset, Utc},
-};
+use super::run::Run;
+use crate::record::{clock::Utc, dated::Dated, epoch_set::EpochSet, window::WindowLedger};
 
 /// The description of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,57 +36,6 @@ pub struct Header {
     /// in runs of version 1.
     #[serde(default)]
     pub dated: Option<Dated>,
-}
-
-/// As long as a file of the store: its runs are no further apart.
-const HOUR: std::time::Duration = std::time::Duration::from_hours(1);
-
-/// The reading of the clock by which an epoch is dated.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Dated {
-    /// The start of the machine whose monotonic clock it is.
-    pub boot: String,
-    /// From that clock to UTC.
-    pub offset_ns: i64,
-    /// Whether something kept the wall clock then.
-    pub synchronised: bool,
-}
-
-impl Dated {
-    /// Reads the clocks.
-    #[must_use]
-    pub fn now() -> Self {
-        let Dating { offset, synchronised } = Dating::now();
-        Self { boot: clock::boot(), offset_ns: offset.ns(), synchronised }
-    }
-
-    /// Whether another reading is of a clock that was slewed since, and not set.
-    fn is_alike(&self, other: Option<&Self>) -> bool {
-        other.is_some_and(|other| {
-            self.boot == other.boot && self.dating().step(other.dating(), HOUR).is_none()
-        })
-    }
-
-    /// The reading itself.
-    #[must_use]
-    pub const fn dating(&self) -> Dating {
-        Dating { offset: Offset::from_ns(self.offset_ns), synchronised: self.synchronised }
-    }
-}
-
-/// The ledger of a window, or of the part of it that a run has.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WindowLedger {
-    /// Beginning of the window, nanoseconds of UTC.
-    pub start_ns: i64,
-    /// Its length in milliseconds.
-    pub length_ms: u64,
-    /// First and last number of its epochs; not in runs of version 1.
-    #[serde(default)]
-    pub epochs: Option<(u64, u64)>,
-    /// A row for each interface.
-    #[serde(with = "rows")]
-    pub rows: Vec<LedgerEntry>,
 }
 
 impl Header {
@@ -152,150 +97,5 @@ impl Header {
             }
         }
         self.windows.sort_by_key(|window| window.start_ns);
-    }
-}
-
-impl WindowLedger {
-    /// Beginning of the window.
-    #[must_use]
-    pub const fn start(&self) -> Utc {
-        Utc::from_ns(self.start_ns)
-    }
-
-    /// End of the window.
-    #[must_use]
-    pub fn end(&self) -> Utc {
-        self.start().plus(std::time::Duration::from_millis(self.length_ms))
-    }
-
-    fn absorb(&mut self, other: &Self) {
-        self.epochs =
-            self.epochs.zip(other.epochs).map(|((first, last), (also_first, also_last))| {
-                (first.min(also_first), last.max(also_last))
-            });
-        for row in &other.rows {
-            match self.rows.iter_mut().find(|known| known.interface == row.interface) {
-                Some(known) => known.absorb(row),
-                None => self.rows.push(row.clone()),
-            }
-        }
-    }
-}
-
-/// Ledger rows as numbers in a fixed order.
-mod rows {
-    use std::time::Duration;
-
-    use serde::{Deserializer, Serializer};
-
-    use super::{Count, Deserialize, Gap, GapReason, LedgerEntry, Serialize, Totals, Utc};
-
-    #[derive(Serialize, Deserialize)]
-    struct Row {
-        interface: String,
-        observed_ns: (i64, i64),
-        interruptions: u32,
-        /// The only gap of a run of version 1.
-        #[serde(default, skip_serializing)]
-        gap_ns: Option<(i64, i64)>,
-        #[serde(default)]
-        gaps: Vec<(i64, i64, GapReason)>,
-        clock_error_us: u64,
-        #[serde(default)]
-        clock_step_ms: i64,
-        #[serde(default)]
-        on_interface: Option<[Pair; 2]>,
-        totals: [[Pair; 6]; 2],
-        flows: [Pair; 2],
-        overflow: [Pair; 2],
-    }
-
-    type Pair = (u64, u64);
-
-    pub fn serialize<S: Serializer>(rows: &[LedgerEntry], to: S) -> Result<S::Ok, S::Error> {
-        to.collect_seq(rows.iter().map(Row::of))
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<LedgerEntry>, D::Error> {
-        let rows = Vec::<Row>::deserialize(from)?;
-        Ok(rows.into_iter().map(Row::entry).collect())
-    }
-
-    impl Row {
-        fn of(entry: &LedgerEntry) -> Self {
-            let LedgerEntry {
-                interface,
-                observed_start,
-                observed_end,
-                interruptions,
-                gaps,
-                clock_error,
-                clock_step_ms,
-                on_interface,
-                totals,
-                in_flows,
-                in_overflow,
-            } = entry;
-            Self {
-                interface: interface.clone(),
-                observed_ns: (observed_start.ns(), observed_end.ns()),
-                interruptions: *interruptions,
-                gap_ns: None,
-                gaps: gaps
-                    .iter()
-                    .map(|Gap { start, end, reason }| (start.ns(), end.ns(), *reason))
-                    .collect(),
-                clock_error_us: u64::try_from(clock_error.as_micros()).unwrap_or(u64::MAX),
-                clock_step_ms: *clock_step_ms,
-                on_interface: on_interface.map(|counts| counts.map(pair)),
-                totals: totals.map(|totals| pairs(&totals)),
-                flows: in_flows.map(pair),
-                overflow: in_overflow.map(pair),
-            }
-        }
-
-        fn entry(self) -> LedgerEntry {
-            LedgerEntry {
-                interface: self.interface,
-                observed_start: Utc::from_ns(self.observed_ns.0),
-                observed_end: Utc::from_ns(self.observed_ns.1),
-                interruptions: self.interruptions,
-                gaps: self
-                    .gap_ns
-                    .map(|(start, end)| (start, end, GapReason::Down))
-                    .into_iter()
-                    .chain(self.gaps)
-                    .map(|(start, end, reason)| {
-                        Gap::between(Utc::from_ns(start), Utc::from_ns(end), reason)
-                    })
-                    .collect(),
-                clock_error: Duration::from_micros(self.clock_error_us),
-                clock_step_ms: self.clock_step_ms,
-                on_interface: self.on_interface.map(|counts| counts.map(count)),
-                totals: self.totals.map(totals),
-                in_flows: self.flows.map(count),
-                in_overflow: self.overflow.map(count),
-            }
-        }
-    }
-
-    fn pairs(totals: &Totals) -> [Pair; 6] {
-        let Totals { seen, not_ip, malformed, excluded, remainder, fragments_without_first } =
-            *totals;
-        [seen, not_ip, malformed, excluded, remainder, fragments_without_first].map(pair)
-    }
-
-    fn totals(pairs: [Pair; 6]) -> Totals {
-        let [seen, not_ip, malformed, excluded, remainder, fragments_without_first] =
-            pairs.map(count);
-        Totals { seen, not_ip, malformed, excluded, remainder, fragments_without_first }
-    }
-
-    const fn pair(count: Count) -> Pair {
-        (count.packets, count.bytes)
-    }
-
-    const fn count((packets, bytes): Pair) -> Count {
-        Count { packets, bytes }
     }
 }

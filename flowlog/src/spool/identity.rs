@@ -8,14 +8,15 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    EpochSet, Error,
+    Error,
     disk::SharedDisk,
     durable::{self, Small},
     planted::{Bug, planted},
 };
-use crate::{
-    aggregate::ledger::{Gap, GapReason},
+use crate::record::{
     clock::Utc,
+    epoch_set::EpochSet,
+    ledger::{Gap, GapReason},
 };
 
 /// What a spool knows beside its runs.

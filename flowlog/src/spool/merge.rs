@@ -12,9 +12,9 @@ use super::{
     longest_table,
     run::{Cursor, Run},
 };
-use crate::{
-    aggregate::FlowRecord,
-    encode::order::{self, MemberText},
+use crate::record::{
+    flow::FlowRecord,
+    order::{self, MemberText},
 };
 
 /// What becomes of entries of one flow.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::RUN;
-use crate::clock::Utc;
+use crate::record::clock::Utc;
 
 /// What the name of a run tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ mod plan;
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use super::{
-    EpochSet, Epochs, Error, Files, Growing, IDENTITY, Spool,
+    Epochs, Error, Files, Growing, IDENTITY, Spool,
     aside::Reason,
     disk::remove_all,
     files::{About, held_by},
@@ -17,7 +17,10 @@ use super::{
     run::Run,
 };
 use crate::{
-    clock::{self, Utc},
+    record::{
+        clock::{self, Utc},
+        epoch_set::EpochSet,
+    },
     telemetry::with_causes,
 };
 use look::{Listing, is_small_file, look};
@@ -254,7 +257,7 @@ fn without_trace(
         epochs: EpochSet::range(first, last),
         start_ns,
         end_ns: end.map_or(start_ns, Utc::ns),
-        reason: crate::aggregate::ledger::GapReason::Damaged,
+        reason: crate::record::ledger::GapReason::Damaged,
         interfaces: interfaces.into_iter().collect(),
         told_by: None,
         gateway: known.map_or(&identity.gateway, |known| &known.gateway).clone(),

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use super::{
     Error,
-    header::{Dated, Header},
+    header::Header,
     run::{Cursor, Run, RunWriter},
 };
-use crate::{aggregate::ledger::Gap, clock::Utc};
+use crate::record::{clock::Utc, dated::Dated, ledger::Gap};
 
 /// By how many nanoseconds the times of an epoch are to move, now that the clock reads otherwise;
 /// `None` where they are right, or were those of another start of the machine.
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn of_a_gap_only_the_end_that_the_wrong_clock_read_moves() {
-        use crate::aggregate::ledger::GapReason;
+        use crate::record::ledger::GapReason;
 
         // Counted until an hour; then, by a clock that began at zero, again from ten seconds on.
         let gap = Gap::between(Utc::from_ms(3_600_000), Utc::from_ms(10_000), GapReason::Down);

@@ -17,11 +17,10 @@ use super::{
     run::Run,
     *,
 };
-use crate::{
-    aggregate::ledger::{Gap, GapReason, LedgerEntry},
-    capture::{interface::Counters, presence::Observed},
+use crate::record::{
     clock::{Offset, Utc},
-    drain::{Entries, Epoch},
+    epoch::{Counters, Entries, Epoch, Observed},
+    ledger::{Gap, GapReason, LedgerEntry},
 };
 
 const SECOND: u64 = 1_000_000_000;

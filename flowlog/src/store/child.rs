@@ -26,7 +26,7 @@ use super::{
     line::{LineFailure, Worker},
     request::{Action, Answer, Failure, Request, Response},
 };
-use crate::gateway::GatewayName;
+use crate::record::gateway::GatewayName;
 
 /// The command of `flowlog` that such a process runs.
 pub const WORKER_COMMAND: &str = "store-worker";

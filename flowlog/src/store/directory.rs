@@ -35,7 +35,7 @@ use super::{
     Oddity,
     request::{Action, Answer, Failure, Request, Response},
 };
-use crate::gateway::GatewayName;
+use crate::record::gateway::GatewayName;
 use lock::LockFile;
 
 pub(super) use staged::owner;

@@ -8,7 +8,7 @@ use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::request::Odd;
-use crate::gateway::InvalidName;
+use crate::record::gateway::InvalidName;
 use kind::{causes, kind_of};
 
 pub use kind::Kind;

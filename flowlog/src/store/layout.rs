@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::{Timestamp, civil, tz::TimeZone};
 use object_store::path::Path;
 
-use crate::clock::Utc;
+use crate::record::clock::Utc;
 
 /// A table of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

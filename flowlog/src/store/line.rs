@@ -18,7 +18,7 @@ use super::{
     directory::Directory,
     request::{Answer, Failure, Request, Response},
 };
-use crate::gateway::GatewayName;
+use crate::record::gateway::GatewayName;
 
 /// How long a line that is idle may take to close.
 const CLOSING: Duration = Duration::from_secs(1);

@@ -6,7 +6,7 @@ use object_store::ObjectMeta;
 use serde::{Deserialize, Serialize};
 
 use super::directory::OWN_PREFIX;
-use crate::{clock::Utc, gateway::GatewayName};
+use crate::record::{clock::Utc, gateway::GatewayName};
 
 /// What is in a store, or in a part of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{Error, line::Line, request::Request};
-use crate::gateway::GatewayName;
+use crate::record::gateway::GatewayName;
 
 /// How long the process of a daemon that has just ended may take to end too.
 const ENDING: Duration = Duration::from_millis(500);

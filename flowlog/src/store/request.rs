@@ -9,7 +9,7 @@ use object_store::{ObjectMeta, path::Path};
 use serde::{Deserialize, Serialize};
 
 use super::{Created, Error, Found, Listing, Oddity, Staged, directory};
-use crate::{clock::Utc, gateway::GatewayName};
+use crate::record::{clock::Utc, gateway::GatewayName};
 
 /// A question. What is to be written goes beside it.
 #[derive(Clone, Debug, Serialize, Deserialize)]

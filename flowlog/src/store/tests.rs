@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::{clock::Utc, store::layout::ObjectName};
+use crate::{record::clock::Utc, store::layout::ObjectName};
 
 fn window() -> ObjectName {
     ObjectName::new(Dataset::Flows, "gw1", Utc::from_ms(0), Duration::from_mins(5))

@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 use object_store::path::Path;
 
 use super::report::{Double, InterfaceGap, Missing, Warning};
-use crate::{
-    aggregate::ledger::{Gap, GapReason},
+use crate::record::{
     clock::Utc,
-    spool::EpochSet,
+    epoch_set::EpochSet,
+    ledger::{Gap, GapReason},
 };
 
 /// What matters of a file for the continuity of its gateway.

@@ -16,10 +16,8 @@ use super::{
     },
 };
 use crate::{
-    aggregate::ledger::Account,
-    clock::Utc,
     encode::metadata::Facts,
-    spool::EpochSet,
+    record::{clock::Utc, epoch_set::EpochSet, ledger::Account},
     store::{
         Store,
         layout::{Dataset, ObjectName},

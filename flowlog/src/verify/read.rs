@@ -17,11 +17,13 @@ use parquet::{
 
 use super::{Depth, continuity::NumberedGap};
 use crate::{
-    aggregate::ledger::{Account, Gap, GapReason},
-    clock::Utc,
     encode::{
         metadata::{Facts, direction_name},
         seal::{self, Seal},
+    },
+    record::{
+        clock::Utc,
+        ledger::{Account, Gap, GapReason},
     },
     store::{self, layout::Dataset},
 };

@@ -6,7 +6,11 @@ use flowlog_common::flow::Direction;
 use object_store::path::Path;
 
 use super::read;
-use crate::{aggregate::ledger::Gap, clock::Utc, encode::metadata::direction_name, store::Oddity};
+use crate::{
+    encode::metadata::direction_name,
+    record::{clock::Utc, ledger::Gap},
+    store::Oddity,
+};
 
 /// What was added up.
 #[derive(Debug, Default)]

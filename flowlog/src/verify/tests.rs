@@ -11,9 +11,11 @@ use flowlog_common::flow::Direction;
 
 use super::*;
 use crate::{
-    aggregate::ledger::{Gap, GapReason},
-    clock::Utc,
     encode,
+    record::{
+        clock::Utc,
+        ledger::{Gap, GapReason},
+    },
     spool::{
         Files,
         files::merge,

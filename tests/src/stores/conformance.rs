@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
 use flowlog::{
-    clock::Utc,
+    record::clock::Utc,
     store::{
         Created, Error, Found, Kind, Store,
         layout::{Dataset, ObjectName},

@@ -3,8 +3,8 @@
 use std::{path::Path, time::Duration};
 
 use flowlog::{
-    clock::Utc,
     encode::FlowsWriter,
+    record::clock::Utc,
     store::layout::{Dataset, ObjectName},
 };
 use flowlog_tests::{ask_duckdb, duckdb, duckdbs, flowlog, try_duckdb};

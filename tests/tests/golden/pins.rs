@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use flowlog::clock;
+use flowlog::record::clock;
 use flowlog_tests::PinnedMap;
 use serde_json::Value;
 

@@ -16,12 +16,12 @@ use aya::{
 };
 use flowlog::{
     capture::{
-        AttachMode, Capture, Error, Found, Loaded, MapSizes, Maps, Order, Pins, Program,
+        AttachMode, Capture, Error, Found, Loaded, MapSizes, Maps, Pins, Program,
         presence::Presence,
     },
-    config::Policy,
     demo::Netns,
     drain,
+    record::policy::{Order, Policy},
 };
 use flowlog_common::{
     flow::{Direction, FlowCounters, FlowKeyV4},

@@ -21,7 +21,7 @@ fn a_jump_of_a_clock_that_nothing_keeps_deletes_nothing_until_somebody_accepts_i
         assert!(store.has_old() && this_hour.exists());
     }
     // What is recorded by that clock does not make it right.
-    let ahead = flowlog::clock::now().plus(Duration::from_hours(10 * 365 * 24));
+    let ahead = flowlog::record::clock::now().plus(Duration::from_hours(10 * 365 * 24));
     store.put("flows", "gw1", &ahead.to_string()[..13]);
     assert_eq!(store.run_by(&clock, &[]).code, REFUSED);
     assert!(store.has_old() && this_hour.exists());
@@ -145,7 +145,8 @@ impl Rig {
 
     /// Waits until there is a record of the clock that is ten years ahead.
     fn wait_for_year_ahead(&self) {
-        let ahead = flowlog::clock::now().plus(Duration::from_hours(10 * 365 * 24)).to_string();
+        let ahead =
+            flowlog::record::clock::now().plus(Duration::from_hours(10 * 365 * 24)).to_string();
         let year = format!("/date={}-", &ahead[..4]);
         let is_ahead = |path: &PathBuf| path.to_str().unwrap().contains(&year);
         wait_for("a record ahead", || files_under(&self.store()).iter().any(is_ahead));
@@ -193,7 +194,7 @@ fn a_daemon_that_starts_ten_years_ahead_destroys_nothing_however_often_it_is_sta
 fn what_is_counted_in_1970_is_dated_when_the_clock_is_set() {
     for (behind_or_ahead, retention) in [(None, KEEP), (Some(10 * YEAR), KEEP)] {
         let rig = Rig::new();
-        let began = flowlog::clock::now();
+        let began = flowlog::record::clock::now();
         // A minute after the beginning of 1970, or ten years ahead.
         let offset = behind_or_ahead.unwrap_or(60 - began.ms() / 1000);
         rig.clock.set(offset);
@@ -210,7 +211,7 @@ fn what_is_counted_in_1970_is_dated_when_the_clock_is_set() {
         assert_eq!(ended.code, DONE, "{}", ended.stderr);
         assert!(ended.stderr.contains("the wall clock was set"), "{}", ended.stderr);
         assert_eq!(rig.packets(), 200, "{offset}");
-        let ended = flowlog::clock::now();
+        let ended = flowlog::record::clock::now();
         let outside = duckdb(
             &rig.store(),
             &format!(
@@ -238,7 +239,7 @@ fn what_was_stored_by_a_clock_behind_is_not_deleted_when_that_is_set() {
     rig.send(100);
     rig.wait_for_another("store", "parquet");
     assert_eq!(daemon.terminate().code, DONE);
-    for behind in [flowlog::clock::now().ms() / 1000 - 60, 2 * YEAR] {
+    for behind in [flowlog::record::clock::now().ms() / 1000 - 60, 2 * YEAR] {
         rig.clock.set(-behind);
         let daemon = rig.start("1s", KEEP);
         let before = rig.packets();
@@ -322,7 +323,7 @@ fn what_expires_before_the_store_takes_it_is_not_published_any_more() {
     let packets = duckdb(&store, "SELECT sum(packets_seen)::BIGINT AS seen FROM ledger");
     assert_eq!(packets[0]["seen"], 10, "{}", ended.stderr);
     assert!(files_under(&store.join("flows")).iter().all(|path| {
-        let today = flowlog::clock::now().to_string();
+        let today = flowlog::record::clock::now().to_string();
         path.to_str().unwrap().contains(&today[..7])
     }));
 }

@@ -16,8 +16,8 @@ use std::{
 };
 
 use flowlog::{
-    clock::Utc,
     demo::{Netns, Tun},
+    record::clock::Utc,
 };
 use flowlog_tests::{
     Bpffs, Daemon, files_under, flowlog, flowlog_binary, quiet_tun, synthetic, wait_for,

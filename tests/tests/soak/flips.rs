@@ -12,7 +12,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use flowlog::clock::Utc;
+use flowlog::record::clock::Utc;
 use flowlog_tests::{files_under, flowlog, python, synthetic};
 
 use super::{Random, times};

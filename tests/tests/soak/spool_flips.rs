@@ -231,5 +231,5 @@ fn sums(store: &Path, before_ms: u64, question: &str) -> Sums {
 }
 
 fn now_ms() -> u64 {
-    u64::try_from(flowlog::clock::now().ms()).unwrap()
+    u64::try_from(flowlog::record::clock::now().ms()).unwrap()
 }

@@ -2,8 +2,7 @@
 
 use flowlog_common::total::Count;
 
-use super::Reading;
-use crate::capture::interface::Counters;
+use crate::record::epoch::{Counters, Reading};
 
 /// An interface whose own counters are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

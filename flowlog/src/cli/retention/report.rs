@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf};
 
 use flowlog::{
-    clock::{self, Utc},
+    record::clock::{self, Utc},
     retain::{
         Date, Deletion, RetentionPlan,
         aside::{Aside, AsideDeletion},

@@ -15,7 +15,7 @@ use parquet::{
 };
 
 use super::*;
-use crate::encode::order;
+use crate::record::order;
 
 const IDLE: Activity = Activity {
     start_ms: 0,

@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use super::super::windows::Shared;
 use crate::{
-    clock::{EARLIEST, JUMP, Utc},
+    record::{
+        clock::{EARLIEST, JUMP, Utc},
+        dated::Dated,
+    },
     retain::{Rule, guard},
-    spool::{Growing, header::Dated},
+    spool::Growing,
     telemetry::with_causes,
 };
 
@@ -65,7 +68,7 @@ fn size(file: &Growing) -> (usize, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::parse_period;
+    use crate::record::period::parse_period;
 
     #[test]
     fn an_hour_expires_at_its_end_and_the_period_unless_it_cannot_be() {

@@ -10,9 +10,9 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::worker::HOUR;
 use crate::{
-    clock::Utc,
     encode::metadata::Facts,
-    spool::{EpochSet, identity::Lost},
+    record::{clock::Utc, epoch_set::EpochSet},
+    spool::identity::Lost,
     store::{
         self, Store,
         layout::{Dataset, ObjectName, Partition},

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::super::publish::worker::HOUR;
 use crate::{
-    clock::Utc,
     encode::metadata,
+    record::clock::Utc,
     spool::{
         decide::{Facts, Stored},
         files::About,

@@ -19,8 +19,9 @@ use super::{
 };
 use crate::{
     encode,
+    record::epoch_set::EpochSet,
     spool::{
-        self, EpochSet, Growing,
+        self, Growing,
         decide::{Decision, Ours, Stored, decide},
         files::{About, MOST_AT_ONCE},
         identity::Lost,

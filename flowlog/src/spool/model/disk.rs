@@ -14,7 +14,7 @@ use super::{
     super::disk::{Disk, Kind, Listed, Output, ReadAt},
     real::Real,
 };
-use crate::clock::Utc;
+use crate::record::clock::Utc;
 
 /// What goes wrong with the operation whose turn it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

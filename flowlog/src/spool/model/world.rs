@@ -24,10 +24,12 @@ use super::{
     store::{self, ModelStore},
 };
 use crate::{
-    aggregate::Windows,
-    clock::{Offset, Utc},
-    drain::Epoch,
+    record::{
+        clock::{Offset, Utc},
+        epoch::Epoch,
+    },
     service::model::{Shared, Target, Worker, provisional, try_part},
+    spool::windows::Windows,
     store::Store,
 };
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::super::{
-    EpochSet, Error, IDENTITY, RUN, Spool, UNFINISHED,
+    Error, IDENTITY, RUN, Spool, UNFINISHED,
     aside::DAMAGED_1,
     disk::{Kind, SharedDisk, read_small},
     durable::{self, Small},
@@ -14,7 +14,7 @@ use super::super::{
     name::RunName,
     run::Run,
 };
-use crate::telemetry::with_causes;
+use crate::{record::epoch_set::EpochSet, telemetry::with_causes};
 
 /// What is in a spool.
 #[derive(Debug, Default)]
@@ -162,7 +162,7 @@ fn parse_name(name: &str) -> Option<(i64, String)> {
     let (hour, _number, lineage) = (words.next()?, words.next()?, words.next()?);
     let hour: jiff::civil::DateTime = format!("{hour}0000").parse().ok()?;
     let hour = hour.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
-    Some((crate::clock::Utc::from(hour).ns(), lineage.to_owned()))
+    Some((crate::record::clock::Utc::from(hour).ns(), lineage.to_owned()))
 }
 
 impl Listing {

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     super::{
-        EpochSet, Growing,
+        Growing,
         aside::{Reason, lost_of},
         files::{About, lineage},
         identity::{Identity, Lost},
@@ -17,7 +17,7 @@ use super::{
     },
     look::{Content, Directory, Listing, Seen},
 };
-use crate::aggregate::ledger::GapReason;
+use crate::record::{epoch_set::EpochSet, ledger::GapReason};
 
 /// A step that changes the spool; each can be done again.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use object_store::{
 
 use super::Cloud;
 use crate::{
-    gateway::GatewayName,
+    record::gateway::GatewayName,
     store::{Error, Listing, Oddity, layout::Dataset},
 };
 

@@ -11,7 +11,7 @@ use object_store::path::Path;
 
 use super::{Directory, folders::Folders, is_file, kind_of, read::look};
 use crate::{
-    gateway::GatewayName,
+    record::gateway::GatewayName,
     store::{
         Oddity,
         layout::Dataset,

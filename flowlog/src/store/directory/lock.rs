@@ -9,7 +9,7 @@ use nix::fcntl::OFlag;
 
 use super::{Directory, OWN_PREFIX, is_same, open_file, read::look, write::remove};
 use crate::{
-    gateway::GatewayName,
+    record::gateway::GatewayName,
     store::request::{Action, Failure},
 };
 

@@ -12,7 +12,7 @@ use super::{
     write::remove,
 };
 use crate::{
-    gateway::GatewayName,
+    record::gateway::GatewayName,
     store::request::{Action, Entry, Failure},
 };
 

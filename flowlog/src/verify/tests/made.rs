@@ -7,13 +7,13 @@ use flowlog_common::{flow::Direction, total::Count};
 use parquet::file::metadata::KeyValue;
 
 use crate::{
-    aggregate::{
-        Activity, FlowRecord,
-        ledger::{Gap, LedgerEntry},
-    },
-    clock::Utc,
     encode::{self, FlowsWriter, metadata::sha256},
-    spool::header::WindowLedger,
+    record::{
+        clock::Utc,
+        flow::{Activity, FlowRecord},
+        ledger::{Gap, LedgerEntry},
+        window::WindowLedger,
+    },
     store::{
         Store,
         layout::{Dataset, ObjectName},

@@ -1,7 +1,7 @@
 use flowlog_common::flow::{Direction, FlowKeyV4, FlowKeyV6, detail};
 
 use super::*;
-use crate::aggregate::Activity;
+use crate::record::flow::Activity;
 
 #[test]
 fn members_are_in_the_order_of_their_texts_in_both_families() {

@@ -25,7 +25,7 @@ impl Text {
     }
 
     /// The text, and zeros after it.
-    pub(super) const fn padded(&self) -> &[u8; ROOM] {
+    pub const fn padded(&self) -> &[u8; ROOM] {
         &self.bytes
     }
 }
@@ -59,7 +59,7 @@ impl AsRef<[u8]> for Text {
 
 /// An address that is looked up often: its hash is made of one number.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Key(IpAddr);
+pub struct Key(IpAddr);
 
 impl From<IpAddr> for Key {
     fn from(address: IpAddr) -> Self {

@@ -8,8 +8,7 @@ use flowlog_common::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::Activity;
-use crate::clock::Utc;
+use crate::record::{clock::Utc, flow::Activity};
 
 /// What an interface saw in a window.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,12 +1,10 @@
 //! What is collected, of whom, and when.
 
+use ipnet::IpNet;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{
-    Error,
-    target::{Target, TargetFile, targets},
-};
+use super::clock::Utc;
 
 /// What is collected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
@@ -18,6 +16,15 @@ pub enum Profile {
     Attribution,
     /// Full conversations of the members under an order, inside its dates.
     Targeted,
+}
+
+/// Addresses of members, and when they are recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The addresses.
+    pub prefix: IpNet,
+    /// From when on and until when (not inside), in their order and apart.
+    pub periods: Vec<(Utc, Utc)>,
 }
 
 /// What is collected, checked.
@@ -32,20 +39,6 @@ pub struct Policy {
 impl Policy {
     /// Everything of everybody.
     pub const FLOWS: Self = Self { profile: Profile::Flows, targets: vec![] };
-
-    /// Checks what a configuration file says.
-    pub(super) fn new(profile: Profile, orders: &[TargetFile]) -> Result<Self, Error> {
-        let wrong = |message: String| Error::Value { key: "targets", message };
-        match (profile, orders.is_empty()) {
-            (Profile::Targeted, true) => {
-                Err(wrong("profile \"targeted\" records nobody without them: it needs at least one [[targets]] table in the file".to_owned()))
-            }
-            (Profile::Flows | Profile::Attribution, false) => {
-                Err(wrong("only the profile targeted has them; remove them".to_owned()))
-            }
-            _ => Ok(Self { profile, targets: targets(orders).map_err(wrong)? }),
-        }
-    }
 
     /// SHA-256 of what decides which packets are collected and what is kept of them; in every
     /// file, so that what was never collected can be shown.
@@ -64,4 +57,15 @@ impl Policy {
         }
         format!("{:x}", hash.finalize())
     }
+}
+
+/// Where the program is at a hook, among those of others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    /// Before all others: what they drop or redirect is counted.
+    #[default]
+    First,
+    /// Behind all others: what they drop, redirect or pass for good is not counted.
+    Last,
 }

@@ -1,16 +1,11 @@
-//! Epochs merged into windows: one row per flow and window, and the ledger that proves it.
+//! The epochs of the window that is open.
 //!
 //! Pure: epochs that are in the spool go in, those of finished windows come out.
 
-mod activity;
-pub mod ledger;
-
 use std::mem;
 
-pub use activity::{Activity, FlowRecord, Times};
-
 use crate::{
-    clock::Utc,
+    record::clock::Utc,
     spool::{files::MOST_ROWS, header::Header, run::Run},
 };
 

@@ -4,9 +4,9 @@ use std::{net::IpAddr, time::Duration};
 
 use flowlog_common::flow::{Direction, FlowCounters};
 
-use crate::{
+use crate::record::{
     clock::{Offset, Utc},
-    drain::Epoch,
+    epoch::Epoch,
 };
 
 /// What one flow did in a window.

@@ -14,7 +14,7 @@ use flowlog_common::flow::FlowKey;
 use hashbrown::HashMap;
 
 use super::address::Text;
-use crate::aggregate::FlowRecord;
+use crate::record::flow::FlowRecord;
 
 /// Place of a member among others: the order of the texts, of either family.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

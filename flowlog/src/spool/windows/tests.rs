@@ -1,7 +1,8 @@
 use flowlog_common::total::Count;
 
-use super::{ledger::Account, *};
-use crate::spool::header::{Header, WindowLedger};
+use super::*;
+use crate::record::ledger::Account;
+use crate::{record::window::WindowLedger, spool::header::Header};
 
 /// An epoch of a window of a minute, in seconds, with so many flows.
 fn epoch(closed: i64, window: i64, flows: u64) -> Run {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::{Span, Timestamp, tz::TimeZone};
 
-use crate::clock::Utc;
+use crate::record::clock::Utc;
 
 /// A span of the calendar, such as 90 days or 12 months, counted in UTC.
 #[derive(Clone, Copy, Debug)]
