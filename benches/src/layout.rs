@@ -6,11 +6,11 @@
 use std::{cmp::Ordering, net::IpAddr, path::Path};
 
 use flowlog::{
-    encode::{FlowsWriter, Layout, layout::Encoding},
     record::{
         flow::FlowRecord,
         order::{self, MemberText},
     },
+    table::{FlowsWriter, Layout, layout::Encoding},
 };
 
 use crate::{

@@ -15,14 +15,13 @@ use aya::{
 use flowlog::{
     capture::{Loaded, MapSizes, Program, presence::Presence},
     drain::Drainer,
-    encode,
     record::{
         clock::{Offset, Utc},
         flow::Activity,
         policy::Policy,
     },
     spool::{
-        Spool,
+        Spool, encode,
         files::merge,
         merge::Same,
         recover::{Recording, Recovered, recover},
@@ -83,7 +82,7 @@ fn once(table: &Table, kernel: &mut Kernel, series: &mut Series) -> anyhow::Resu
     files.add(merge(&runs, path, Same::Combine)?);
     watch.end("gather");
     let file = &files.growing()[0];
-    let encoded = encode::encode_file(file)?;
+    let encoded = encode::encode(file)?;
     watch.end("encode");
     let bytes = encoded.flows.iter().chain([&encoded.ledger]).map(|file| file.len() as u64).sum();
     put(encoded, file.hour())?;

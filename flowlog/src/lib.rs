@@ -23,10 +23,10 @@ pub mod config;
 pub mod capture;
 pub mod drain;
 
-pub mod encode;
+pub mod store;
+pub mod table;
 
 pub mod spool;
-pub mod store;
 
 pub mod query;
 pub mod retain;
@@ -36,3 +36,6 @@ pub mod check;
 pub mod demo;
 pub mod notify;
 pub mod service;
+
+#[cfg(test)]
+mod generated;

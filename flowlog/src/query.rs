@@ -4,8 +4,8 @@ mod access;
 pub mod rows;
 
 use crate::{
-    encode::schema::{self, Column},
     store::{self, Store, layout::Dataset},
+    table::schema::{self, Column},
 };
 
 /// SQL that makes the views `flows` and `ledger` and the macros of [`MACROS`], with the endpoint and the

@@ -21,6 +21,7 @@ mod aside;
 pub mod decide;
 pub mod disk;
 mod durable;
+pub mod encode;
 pub mod entry;
 pub mod epochs;
 pub mod files;

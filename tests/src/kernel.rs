@@ -9,10 +9,9 @@ use aya::{
 use flowlog::{
     capture::{self, MapSizes, Program, presence::Presence},
     drain::Drainer,
-    encode,
     record::{epoch::Epoch, policy::Policy},
     spool::{
-        Spool,
+        Spool, encode,
         files::merge,
         merge::Same,
         recover::{Recording, Recovered, recover},
@@ -114,7 +113,7 @@ pub fn store_epoch(epoch: &Epoch, store: &Path) {
     let path = files.place(&epoch.header.windows[0], &epoch.header).unwrap();
     files.add(merge(&[epoch], path, Same::Combine).unwrap());
     let file = files.growing().pop().unwrap();
-    let encoded = encode::encode_file(&file).unwrap();
+    let encoded = encode::encode(&file).unwrap();
     let both = [(Dataset::Flows, encoded.flows), (Dataset::Ledger, Some(encoded.ledger))];
     for (dataset, bytes) in both {
         let name = ObjectName::new(dataset, GATEWAY, file.hour(), Duration::from_hours(1));

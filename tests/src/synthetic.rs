@@ -3,14 +3,13 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use flowlog::{
-    encode,
     record::{
         clock::{Offset, Utc},
         epoch::{Counters, Entries, Epoch, Observed},
         policy::Policy,
     },
     spool::{
-        Spool,
+        Spool, encode,
         files::merge,
         merge::Same,
         recover::{Recording, Recovered, recover},
@@ -41,7 +40,7 @@ pub fn write_hours(store: &Path, gateway: &str, first: Utc, hours: u64, rows: u1
         files.add(merge(std::slice::from_ref(&run), path, Same::Combine).unwrap());
         run.remove().unwrap();
         let file = files.growing().pop().unwrap();
-        let encoded = encode::encode_file(&file).unwrap();
+        let encoded = encode::encode(&file).unwrap();
         let both = [(Dataset::Flows, encoded.flows), (Dataset::Ledger, Some(encoded.ledger))];
         for (dataset, bytes) in both {
             let name = ObjectName::new(dataset, gateway, file.hour(), HOUR);

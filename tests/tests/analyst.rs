@@ -17,8 +17,8 @@ use std::{
 
 use flowlog::{
     demo::{self, INTERFACE, Vpn},
-    encode::{FlowsWriter, Layout},
     record::flow::{Activity, FlowRecord},
+    table::{FlowsWriter, Layout},
 };
 use flowlog_common::flow::Direction;
 use flowlog_tests::{Daemon, ask_duckdb, duckdb, duckdb_cli, duckdbs, flowlog, oldest_duckdb_cli};

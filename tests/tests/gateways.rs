@@ -9,12 +9,12 @@ use std::{
 
 use flowlog::{
     demo::{self, Netns, Tun, Vpn},
-    encode::FlowsWriter,
     record::{
         clock::Utc,
         flow::{Activity, FlowRecord},
     },
     store::layout::{Dataset, ObjectName},
+    table::FlowsWriter,
 };
 use flowlog_common::flow::Direction;
 use flowlog_tests::{Bpffs, Daemon, duckdb, flowlog, quiet_tun, root, wait_for};

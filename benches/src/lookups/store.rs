@@ -3,13 +3,13 @@
 use std::{fs, path::Path, time::Duration};
 
 use flowlog::{
-    encode::{self, FlowsWriter},
     record::{
         clock::Utc,
         flow::{Activity, FlowRecord},
         order,
     },
     store::layout::{Dataset, ObjectName},
+    table::{self, FlowsWriter},
 };
 use flowlog_common::flow::Direction;
 
@@ -32,7 +32,7 @@ pub fn write(store: &Path, hour: &Hour) -> anyhow::Result<usize> {
 }
 
 /// Encodes rows as a file; rows of one flow stay apart, as those of twelve windows do.
-pub fn encode(rows: &[Row]) -> Result<Vec<u8>, encode::Error> {
+pub fn encode(rows: &[Row]) -> Result<Vec<u8>, table::Error> {
     let mut records: Vec<_> = rows.iter().map(record).collect();
     let mut file = FlowsWriter::new(vec![])?;
     order::sorted(&mut records).try_for_each(|record| file.push(record))?;

@@ -151,3 +151,8 @@ fn the_examples_are_valid() {
     }
     assert!(examples > 0);
 }
+
+#[test]
+fn generated_configuration_page_is_fresh() {
+    crate::generated::assert_fresh("docs/config.md", &reference());
+}

@@ -4,7 +4,11 @@ use std::{fmt, path::PathBuf, time::Duration};
 
 use super::whereabouts::Backlog;
 use crate::{
-    capture, drain, encode, record::pattern::InterfacePattern, spool, store, telemetry::with_causes,
+    capture, drain,
+    record::pattern::InterfacePattern,
+    spool::{self, encode},
+    store,
+    telemetry::with_causes,
 };
 
 /// Why the daemon stopped.

@@ -16,12 +16,12 @@ use super::{
     },
 };
 use crate::{
-    encode::metadata::Facts,
     record::{clock::Utc, epoch_set::EpochSet, ledger::Account},
     store::{
         Store,
         layout::{Dataset, ObjectName},
     },
+    table::metadata::Facts,
 };
 
 /// Which hour.

@@ -17,15 +17,15 @@ use parquet::{
 
 use super::{Depth, continuity::NumberedGap};
 use crate::{
-    encode::{
-        metadata::{Facts, direction_name},
-        seal::{self, Seal},
-    },
     record::{
         clock::Utc,
         ledger::{Account, Gap, GapReason},
     },
     store::{self, layout::Dataset},
+    table::{
+        metadata::{Facts, direction_name},
+        seal::{self, Seal},
+    },
 };
 
 /// Why a file cannot be added up.
@@ -113,7 +113,7 @@ pub(super) fn flows(file: &Bytes, depth: Depth) -> Result<Option<Flows>, Error> 
     let Some(facts) = facts(builder.metadata(), Dataset::Flows)? else { return Ok(None) };
     let mut flows = Flows {
         facts,
-        sha256: crate::encode::metadata::sha256(file),
+        sha256: crate::table::metadata::sha256(file),
         times: times_of(builder.metadata()),
         ..Flows::default()
     };

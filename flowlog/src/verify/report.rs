@@ -7,9 +7,9 @@ use object_store::path::Path;
 
 use super::read;
 use crate::{
-    encode::metadata::direction_name,
     record::{clock::Utc, ledger::Gap},
     store::Oddity,
+    table::metadata::direction_name,
 };
 
 /// What was added up.

@@ -11,17 +11,17 @@ use flowlog_common::flow::Direction;
 
 use super::*;
 use crate::{
-    encode,
     record::{
         clock::Utc,
         ledger::{Gap, GapReason},
     },
     spool::{
-        Files,
+        Files, encode,
         files::merge,
         merge::Same,
         tests::{epoch, key, spool},
     },
+    table,
 };
 
 mod made;
@@ -44,7 +44,7 @@ async fn store_with(seen: u64, datasets: &[Dataset]) -> (tempfile::TempDir, Stor
     let mut files = Files::new(spool, vec![]);
     let path = files.place(&run.header.windows[0], &run.header).unwrap();
     files.add(merge(&[run], path, Same::Combine).unwrap());
-    let encoded = encode::encode_file(&files.growing()[0]).unwrap();
+    let encoded = encode::encode(&files.growing()[0]).unwrap();
     for dataset in datasets {
         let file = match dataset {
             Dataset::Flows => encoded.flows.clone().unwrap(),
@@ -255,7 +255,7 @@ async fn a_flipped_bit_is_named_and_panics_nobody() {
         let (bit, damaged) = flip(&flows);
         let read = isolated::run(move || read::flows(&damaged, Depth::Pages));
         if let Ok(Ok(Some(read))) = read.await {
-            assert_ne!(read.sha256, encode::metadata::sha256(&flows), "bit {bit} of the flows");
+            assert_ne!(read.sha256, table::metadata::sha256(&flows), "bit {bit} of the flows");
         }
     }
 }
@@ -280,7 +280,7 @@ async fn what_a_later_version_wrote_is_named_and_the_rest_is_read() {
     let later = made(6, (61, 70));
     let version =
         parquet::file::metadata::KeyValue::new("flowlog.schema_version".to_owned(), "2".to_owned());
-    let flows = encode::FlowsWriter::new(vec![]).unwrap().finish(vec![version]).unwrap();
+    let flows = table::FlowsWriter::new(vec![]).unwrap().finish(vec![version]).unwrap();
     put_named(&store, &later.name(Dataset::Flows, 0), &flows.into()).await;
     let report = quick(&store, Depth::Sums).await;
     assert!(matches!(&report.unreadable[0].1, ReadError::Version(version) if version == "2"));

@@ -3,9 +3,9 @@
 use std::{path::Path, time::Duration};
 
 use flowlog::{
-    encode::FlowsWriter,
     record::clock::Utc,
     store::layout::{Dataset, ObjectName},
+    table::FlowsWriter,
 };
 use flowlog_tests::{ask_duckdb, duckdb, duckdbs, flowlog, try_duckdb};
 use serde_json::json;

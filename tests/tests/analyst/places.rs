@@ -3,9 +3,9 @@
 use std::{path::Path, process::Command, time::Duration};
 
 use flowlog::{
-    encode::FlowsWriter,
     record::clock::Utc,
     store::layout::{Dataset, ObjectName},
+    table::FlowsWriter,
 };
 use flowlog_tests::{
     ask_duckdb, duckdb_cli, duckdbs, flowlog, flowlog_binary, root, stores::Backend,

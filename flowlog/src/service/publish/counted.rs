@@ -10,13 +10,13 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::worker::HOUR;
 use crate::{
-    encode::metadata::Facts,
     record::{clock::Utc, epoch_set::EpochSet},
     spool::identity::Lost,
     store::{
         self, Store,
         layout::{Dataset, ObjectName, Partition},
     },
+    table::metadata::Facts,
 };
 
 /// What was found.

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use super::super::publish::worker::HOUR;
 use crate::{
-    encode::metadata,
     record::clock::Utc,
     spool::{
         decide::{Facts, Stored},
@@ -14,6 +13,7 @@ use crate::{
         self, Store,
         layout::{Dataset, ObjectName},
     },
+    table::metadata,
 };
 
 /// Reads what the files state that are in the store of a gateway's hour.

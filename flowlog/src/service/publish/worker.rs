@@ -18,11 +18,11 @@ use super::{
     targets::Targets,
 };
 use crate::{
-    encode,
     record::epoch_set::EpochSet,
     spool::{
         self, Growing,
         decide::{Decision, Ours, Stored, decide},
+        encode,
         files::{About, MOST_AT_ONCE},
         identity::Lost,
         planted::{Bug, planted},
@@ -339,7 +339,7 @@ impl Worker {
     ) -> Result<Option<encode::Encoded>, Fault> {
         // On a thread of its own: interfaces that appear meanwhile are not to wait for it.
         let growing = file.clone();
-        let encoded = apart("encoding", move || encode::encode_file(&growing)).await?;
+        let encoded = apart("encoding", move || encode::encode(&growing)).await?;
         let error = match encoded {
             Ok(encoded) => return Ok(Some(encoded)),
             Err(error) => error,

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::encode::metadata;
+use crate::table::metadata;
 use bytes::Bytes;
 use parquet::{
     file::reader::{FileReader as _, SerializedFileReader},

@@ -7,7 +7,6 @@ use flowlog_common::{flow::Direction, total::Count};
 use parquet::file::metadata::KeyValue;
 
 use crate::{
-    encode::{self, FlowsWriter, metadata::sha256},
     record::{
         clock::Utc,
         flow::{Activity, FlowRecord},
@@ -18,6 +17,7 @@ use crate::{
         Store,
         layout::{Dataset, ObjectName},
     },
+    table::{self, FlowsWriter, metadata::sha256},
 };
 
 pub const HOUR_MS: i64 = 3_600_000;
@@ -115,7 +115,7 @@ impl Made {
             ("flows_rows", &*packets.to_string()),
             ("flows_sha256", &*sha256(flows)),
         ];
-        encode::ledger_file(&[window], self.pairs(&pairs))
+        table::ledger_file(&[window], self.pairs(&pairs))
     }
 
     pub fn name(&self, dataset: Dataset, part: u32) -> ObjectName {

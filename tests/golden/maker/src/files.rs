@@ -2,7 +2,13 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use flowlog::{record::{clock::Utc, policy::{Policy, Profile}}, encode, spool::{Epochs, Files, Growing, Spool, epochs, files::merge, merge::Same, run::Run}, store::layout::{Dataset, ObjectName}};
+use flowlog::{
+    clock::Utc,
+    config::{Policy, Profile},
+    encode,
+    spool::{Epochs, Files, Growing, Spool, epochs, files::merge, merge::Same, run::Run},
+    store::layout::{Dataset, ObjectName},
+};
 
 use crate::{
     expected::expected,

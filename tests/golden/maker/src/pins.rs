@@ -3,7 +3,12 @@
 
 use std::{path::Path, sync::Arc};
 
-use flowlog::{capture::{Loaded, MapSizes, Pins, Program, presence::Presence}, record::{clock, policy::Policy}, drain::Drainer};
+use flowlog::{
+    capture::{Loaded, MapSizes, Pins, Program, presence::Presence},
+    clock,
+    config::Policy,
+    drain::Drainer,
+};
 use flowlog_common::interface::Interface;
 use flowlog_tests::Bpffs;
 use serde_json::{Value, json};

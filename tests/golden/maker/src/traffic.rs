@@ -2,7 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use flowlog::record::{epoch::{Observed, Entries, Epoch}, clock::{Offset, Utc}};
+use flowlog::{
+    capture::presence::Observed,
+    clock::{Offset, Utc},
+    drain::{Entries, Epoch},
+};
 use flowlog_common::{
     flow::{Direction, FlowCounters, FlowKey, detail, marks, partial},
     total::Totals,

@@ -1,13 +1,12 @@
-//! Windows to Arrow to Parquet.
+//! The tables: their columns, and windows to Arrow to Parquet.
 //!
 //! The columns are described once, in [`schema`], from which the Arrow schema and the
 //! documentation follow. Files are deterministic: the same window gives the same bytes, so that a
 //! second put of a window is recognised as such.
 
-mod file;
 mod flows;
 pub mod layout;
-mod ledger;
+pub mod ledger;
 pub mod metadata;
 mod page;
 mod reference;
@@ -15,7 +14,6 @@ pub mod schema;
 pub mod seal;
 mod writer;
 
-pub use file::{Encoded, encode as encode_file};
 pub use flows::FlowsWriter;
 pub use layout::Layout;
 pub use reference::reference;
@@ -24,9 +22,6 @@ pub use reference::reference;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The rows cannot be read from the spool.
-    #[error(transparent)]
-    Spool(#[from] crate::spool::Error),
     /// The columns do not fit the schema.
     #[error("cannot build the columns of the {dataset} table")]
     Columns {

@@ -24,7 +24,7 @@ use parquet::{
 use zstd::bulk::Compressor;
 
 use super::hybrid;
-use crate::encode::page::Pages;
+use crate::table::page::Pages;
 
 /// A row group that is being written, column by column in the order of the schema.
 pub struct Columns<'a, 'g, W: Write> {

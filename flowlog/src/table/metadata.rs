@@ -14,7 +14,6 @@ use sha2::{Digest as _, Sha256};
 use super::{schema, seal};
 use crate::{
     record::{clock::Utc, epoch_set::EpochSet, ledger::Account, window::WindowLedger},
-    spool::{files::About, header::Header},
     store::layout::Dataset,
 };
 
@@ -62,38 +61,51 @@ const MEANINGS: [(&str, &str); 13] = [
     ),
 ];
 
-/// What both files that belong together say of themselves.
-pub(super) struct Pair<'a> {
-    pub(super) about: &'a About,
-    pub(super) header: &'a Header,
+/// The file of a table, as its footer describes it; both files that belong together share it.
+#[derive(Clone, Debug)]
+pub struct Description<'a> {
+    /// What tells the pair from every other one.
+    pub lineage: &'a str,
+    /// Name of the gateway.
+    pub gateway: &'a str,
+    /// What its flows were recorded under.
+    pub policy: &'a str,
+    /// Beginning of the first of its windows.
+    pub start: Utc,
+    /// Length of its windows in milliseconds.
+    pub window_ms: u64,
+    /// The numbers of its epochs.
+    pub epochs: EpochSet,
+    /// Whose numbers these are.
+    pub numbering: &'a str,
 }
 
-impl Pair<'_> {
+impl Description<'_> {
     /// The pairs of the file of a table that has so many rows.
-    pub(super) fn of(&self, dataset: Dataset, rows: u64) -> Vec<KeyValue> {
-        let Self { about, header } = self;
-        let About { lineage, hour_ns, policy, window_ms, gateway, numbering, .. } = about;
-        let start = header.windows.first().map_or(*hour_ns, |window| window.start_ns);
+    #[must_use]
+    pub fn pairs(&self, dataset: Dataset, rows: u64) -> Vec<KeyValue> {
+        let Self { lineage, gateway, policy, start, window_ms, epochs, numbering } = self;
         let version = match dataset {
             Dataset::Flows => schema::FLOWS_VERSION,
             Dataset::Ledger => schema::LEDGER_VERSION,
         };
         vec![
             pair(SCHEMA_VERSION, version.to_owned()),
-            pair(GATEWAY, gateway.clone()),
-            pair(WINDOW_START, Utc::from_ns(start).to_string()),
+            pair(GATEWAY, (*gateway).to_owned()),
+            pair(WINDOW_START, start.to_string()),
             pair(WINDOW_LENGTH_MS, window_ms.to_string()),
-            pair(POLICY, policy.clone()),
-            pair(LINEAGE, lineage.clone()),
+            pair(POLICY, (*policy).to_owned()),
+            pair(LINEAGE, (*lineage).to_owned()),
             pair(ROWS, rows.to_string()),
-            pair(EPOCHS, header.held().to_string()),
-            pair(NUMBERING, numbering.clone()),
+            pair(EPOCHS, epochs.to_string()),
+            pair(NUMBERING, (*numbering).to_owned()),
         ]
     }
 }
 
-/// What the ledger's file says of the file of flows that it proves.
-pub(super) fn flows_pairs(rows: u64, flows: Option<&Bytes>) -> Vec<KeyValue> {
+/// The pairs of the ledger's file that describe the file of flows that it proves.
+#[must_use]
+pub fn flows_pairs(rows: u64, flows: Option<&Bytes>) -> Vec<KeyValue> {
     let digest = flows.map(|file| pair(FLOWS_SHA256, sha256(file)));
     [pair(FLOWS_ROWS, rows.to_string())].into_iter().chain(digest).collect()
 }
@@ -119,7 +131,8 @@ fn pair(key: &str, value: String) -> KeyValue {
 }
 
 /// The sum of the ledgers of a file's windows.
-pub(super) fn ledger_pair(windows: &[WindowLedger]) -> KeyValue {
+#[must_use]
+pub fn ledger_pair(windows: &[WindowLedger]) -> KeyValue {
     let mut sums: BTreeMap<(&str, Direction), Account> = BTreeMap::new();
     for row in windows.iter().flat_map(|window| &window.rows) {
         for direction in Direction::ALL {

@@ -24,7 +24,7 @@ use crate::record::{
 const DATASET: &str = "ledger";
 
 /// Encodes the ledger of some windows.
-pub(super) fn encode(
+pub fn encode(
     windows: &[WindowLedger],
     metadata: impl FnOnce(usize) -> Vec<KeyValue>,
 ) -> Result<Bytes, Error> {
