@@ -13,8 +13,7 @@ use aya::{
     maps::{HashMap, Map, MapData, MapError},
 };
 use flowlog::{
-    capture::{Loaded, MapSizes, Program, presence::Presence},
-    drain::Drainer,
+    capture::{Loaded, MapSizes, Program, drain::Drainer, presence::Presence},
     record::{
         clock::{Offset, Utc},
         flow::Activity,

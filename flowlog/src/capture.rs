@@ -8,6 +8,7 @@
 mod bpffs;
 mod clsact;
 mod control;
+pub mod drain;
 mod error;
 mod filter;
 mod found;

@@ -19,23 +19,19 @@ pub mod record;
 pub mod telemetry;
 
 pub mod config;
+pub mod store;
 
 pub mod capture;
-pub mod drain;
-
-pub mod store;
 pub mod table;
 
 pub mod spool;
 
-pub mod query;
-pub mod retain;
-pub mod verify;
+pub mod ask;
+pub mod keep;
 
-pub mod check;
-pub mod demo;
-pub mod notify;
 pub mod service;
+
+pub mod demo;
 
 #[cfg(test)]
 mod generated;

@@ -17,10 +17,12 @@
 //! The end has one deadline, which begins when it is told to end: each part that has not ended by
 //! then is left, and the error reports where the counts are.
 
+pub mod check;
 mod counting;
 mod drain_loop;
 mod error;
 mod expiry;
+pub mod notify;
 mod opening;
 mod publish;
 mod publishing;
@@ -36,7 +38,9 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use crate::{capture::AttachMode, config::Config, notify::Notifier, telemetry::with_causes};
+use crate::{
+    capture::AttachMode, config::Config, service::notify::Notifier, telemetry::with_causes,
+};
 use counting::Counting;
 use drain_loop::DrainLoop;
 use publishing::Publishing;

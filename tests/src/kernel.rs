@@ -7,8 +7,7 @@ use aya::{
     programs::{ProgramError, TestRun as _},
 };
 use flowlog::{
-    capture::{self, MapSizes, Program, presence::Presence},
-    drain::Drainer,
+    capture::{self, MapSizes, Program, drain::Drainer, presence::Presence},
     record::{epoch::Epoch, policy::Policy},
     spool::{
         Spool, encode,

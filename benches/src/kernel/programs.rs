@@ -8,7 +8,7 @@ use aya::{
     maps::{Array, Map, MapData, ProgramArray},
     programs::{ProgramFd, SchedClassifier, TestRun as _},
 };
-use flowlog::{drain, record::epoch::Entries};
+use flowlog::{capture::drain, record::epoch::Entries};
 
 /// Objects that were compiled for the benchmarks.
 pub struct Objects {

@@ -158,7 +158,7 @@ impl Stored {
 
     pub fn clear(&self, read: &Read) -> anyhow::Result<()> {
         for (map, keys) in self.maps.iter().zip(&read.keys) {
-            flowlog::drain::clear(map, keys)?;
+            flowlog::capture::drain::clear(map, keys)?;
         }
         Ok(())
     }

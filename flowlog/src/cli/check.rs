@@ -1,7 +1,7 @@
 //! `flowlog check`
 
 use clap::Args;
-use flowlog::check::{Fault, Finding, Options};
+use flowlog::service::check::{Fault, Finding, Options};
 
 use super::{Failure, Global, Outcome, Output, run};
 
@@ -20,7 +20,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> Result<Outcome, Failure> {
     let config = run.config()?;
     let options = Options { attach: run.attach(), probe: *probe };
     let runtime = super::runtime()?;
-    let mut findings = runtime.block_on(flowlog::check::check(&config, options));
+    let mut findings = runtime.block_on(flowlog::service::check::check(&config, options));
     // A disk that hangs is not waited for.
     runtime.shutdown_background();
     if run.waits() {

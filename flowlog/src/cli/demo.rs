@@ -8,13 +8,15 @@ use std::{
 use anyhow::Context as _;
 use clap::Args;
 use flowlog::{
+    ask::{
+        duckdb::rows::{self, Row},
+        verify::{Depth, verify},
+    },
     config::{Config, File},
     demo::{self, Vpn},
-    query::rows::{self, Row},
     record::policy::Profile,
     service::{self, Options, Summary, Whereabouts},
     store::Store,
-    verify::{Depth, verify},
 };
 
 use super::{Failure, Format, Global, Outcome, Output, Signals, run, size};

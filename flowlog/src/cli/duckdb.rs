@@ -1,7 +1,7 @@
 //! `flowlog duckdb`
 
 use clap::Args;
-use flowlog::{query, store::Store};
+use flowlog::{ask, store::Store};
 
 use super::{Failure, Outcome, Output, source::StoreArguments};
 
@@ -17,7 +17,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     // Others may have variables that are no text.
     let variables = std::env::vars_os()
         .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
-    let sql = super::runtime()?.block_on(query::duckdb(&store, variables))?;
+    let sql = super::runtime()?.block_on(ask::duckdb::duckdb(&store, variables))?;
     let mut out = Output::new();
     out.text(sql);
     out.finish_answer()?;

@@ -10,12 +10,12 @@ use std::{
 use clap::{Args, Subcommand};
 use flowlog::{
     config::{DEFAULT_STORE, File},
+    keep::retain::{self, Inventory, Rule, Scope, aside::Aside, guard},
     record::{
         clock::{self, Utc},
         gateway::GatewayName,
         period::{Period, parse_period},
     },
-    retain::{self, Inventory, Rule, Scope, aside::Aside, guard},
     store::Store,
     telemetry::with_causes,
 };

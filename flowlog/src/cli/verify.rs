@@ -4,10 +4,10 @@ use std::io::{IsTerminal as _, Write as _};
 
 use clap::Args;
 use flowlog::{
+    ask::verify::{Depth, InterfaceGap, Report, verify},
     record::ledger::Gap,
     store::Store,
     telemetry::with_causes,
-    verify::{Depth, InterfaceGap, Report, verify},
 };
 
 use super::{Failure, Global, Outcome, Output, size, source::StoreArguments};

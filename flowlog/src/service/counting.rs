@@ -8,11 +8,10 @@ use tokio::time::Instant;
 use super::{Error, Options, drain_loop::FirstLook};
 use crate::{
     capture::{
-        self, Adoption, Capture, Loaded, MapSizes, Pins, Previous, Program, presence::Presence,
-        watch::LinkWatch,
+        self, Adoption, Capture, Loaded, MapSizes, Pins, Previous, Program, drain::Drainer,
+        presence::Presence, watch::LinkWatch,
     },
     config::Config,
-    drain::Drainer,
     record::{
         clock::{self, Utc},
         pattern::InterfacePattern,

@@ -25,11 +25,13 @@ use super::{
     windows::News,
 };
 use crate::{
-    capture::Previous,
+    capture::{
+        Previous,
+        drain::{Closed, Drainer},
+    },
     config::Config,
-    drain::{Closed, Drainer},
-    notify::Notifier,
     record::{clock, epoch::Epoch},
+    service::notify::Notifier,
     spool::{self, Epochs, Files, Spool, recover::Recovered, run::Run},
     telemetry::with_causes,
 };

@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf, time::Duration};
 
 use super::whereabouts::Backlog;
 use crate::{
-    capture, drain,
+    capture::{self, drain},
     record::pattern::InterfacePattern,
     spool::{self, encode},
     store,

@@ -9,12 +9,12 @@ use tokio::sync::watch;
 use super::windows::Shared;
 use crate::{
     config::{Config, Retention},
-    record::clock::{self, Utc},
-    retain::{
+    keep::retain::{
         self, Inventory, RetentionPlan, Rule, Scope,
         aside::Aside,
         guard::{self, Verdict},
     },
+    record::clock::{self, Utc},
     store::{self, Store},
     telemetry::with_causes,
 };

@@ -17,8 +17,8 @@ use super::{
 };
 use crate::{
     config::Config,
+    keep::retain::Scope,
     record::clock::Utc,
-    retain::Scope,
     spool::{self, Growing, Spool},
     telemetry::with_causes,
 };

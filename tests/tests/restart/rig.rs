@@ -16,11 +16,10 @@ use aya::{
 };
 use flowlog::{
     capture::{
-        AttachMode, Capture, Error, Found, Loaded, MapSizes, Maps, Pins, Program,
+        AttachMode, Capture, Error, Found, Loaded, MapSizes, Maps, Pins, Program, drain,
         presence::Presence,
     },
     demo::Netns,
-    drain,
     record::policy::{Order, Policy},
 };
 use flowlog_common::{

@@ -3,12 +3,12 @@
 use std::{io, path::PathBuf};
 
 use flowlog::{
-    record::clock::{self, Utc},
-    retain::{
+    keep::retain::{
         Date, Deletion, RetentionPlan,
         aside::{Aside, AsideDeletion},
         guard::Verdict,
     },
+    record::clock::{self, Utc},
     store::Oddity,
     telemetry::with_causes,
 };

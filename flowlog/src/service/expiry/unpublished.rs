@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::super::windows::Shared;
 use crate::{
+    keep::retain::{Rule, guard},
     record::{
         clock::{EARLIEST, JUMP, Utc},
         dated::Dated,
     },
-    retain::{Rule, guard},
     spool::Growing,
     telemetry::with_causes,
 };

@@ -45,7 +45,7 @@ SET parquet_metadata_cache = true;
 /// year has 8,760 of them, and it would look at each before it leaves them out. A list of globs would
 /// be an error where one of them finds nothing, such as the hour that is yet to come. Of the files it
 /// passes over those that a condition on `date` alone or on `hour` alone excludes, and not one on both.
-pub const MACROS: &str = include_str!("query/macros.sql");
+pub const MACROS: &str = include_str!("duckdb/macros.sql");
 
 /// A table of a store, in SQL.
 struct Table<'a> {

@@ -13,9 +13,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::{
-    capture::{AttachMode, MapSizes, Program},
+    capture::{AttachMode, MapSizes, Program, drain},
     config::Config,
-    drain,
     record::clock,
     telemetry::with_causes,
 };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Finding;
 use crate::{
     config::Config,
-    retain::{self, guard::Verdict},
+    keep::retain::{self, guard::Verdict},
     store::{self, Store},
 };
 
@@ -38,8 +38,8 @@ fn of_verdict(verdict: Verdict, keep: &str) -> Finding {
 mod tests {
     use super::*;
     use crate::{
+        keep::retain::guard::clock_guard,
         record::clock::{ClockQuality, Utc},
-        retain::guard::clock_guard,
     };
 
     #[test]

@@ -1,0 +1,3 @@
+//! How long what is stored is kept.
+
+pub mod retain;
