@@ -15,4 +15,5 @@ pub mod order;
 pub mod pattern;
 pub mod period;
 pub mod policy;
+pub mod times;
 pub mod window;

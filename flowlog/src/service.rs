@@ -17,6 +17,7 @@
 //! The end has one deadline, which begins when it is told to end: each part that has not ended by
 //! then is left, and the error reports where the counts are.
 
+mod backlog;
 pub mod check;
 mod counting;
 mod drain_loop;
@@ -54,8 +55,9 @@ pub(crate) mod model {
     };
 }
 
+pub use backlog::Backlog;
 pub use error::{Error, ShutdownReport};
-pub use whereabouts::{Backlog, Whereabouts};
+pub use whereabouts::Whereabouts;
 
 /// How to start.
 #[derive(Clone, Default)]

@@ -22,9 +22,11 @@ pub mod layout;
 mod line;
 mod listing;
 mod lock;
+mod own;
 mod put;
 mod request;
 mod retry;
+mod worker;
 
 use std::{
     path::{Path as FilePath, PathBuf},

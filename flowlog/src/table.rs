@@ -4,6 +4,7 @@
 //! documentation follow. Files are deterministic: the same window gives the same bytes, so that a
 //! second put of a window is recognised as such.
 
+pub mod digest;
 mod flows;
 pub mod layout;
 pub mod ledger;

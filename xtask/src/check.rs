@@ -2,10 +2,11 @@
 
 use std::process::Command;
 
-use crate::{ebpf, shell};
+use crate::{ebpf, layers, shell};
 
 pub fn run() -> anyhow::Result<()> {
     ebpf::run(&ebpf::Command::Check { rebuild: false })?;
+    layers::check(&shell::root().join("flowlog/src"))?;
     shell::run(shell::cargo().args(["fmt", "--all", "--check"]))?;
     // No member of the workspace: see `cargo xtask fuzz`.
     let fuzz = ["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"];

@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod ebpf;
 mod fuzz;
+mod layers;
 mod setup;
 mod shell;
 mod test;

@@ -5,7 +5,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Error, Options, drain_loop::FirstLook};
+use super::{Error, Options, recovery::FirstLook};
 use crate::{
     capture::{
         self, Adoption, Capture, Loaded, MapSizes, Pins, Previous, Program, drain::Drainer,

@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{
     Error,
     counting::{Drainable, last_number},
-    recovery,
+    recovery::{self, FirstLook},
     windows::News,
 };
 use crate::{
@@ -38,15 +38,6 @@ use crate::{
 
 /// How long counting waits for a spool to be opened: to hear that another daemon has it.
 const OPENING: Duration = Duration::from_millis(400);
-
-/// What a start has to know of the spool, from a quick look.
-#[derive(Debug, Default)]
-pub(super) struct FirstLook {
-    /// No epoch has a number above this one.
-    pub(super) last: u64,
-    /// Another name of the gateway, for which a daemon used the spool before.
-    pub(super) former_gateway: Option<String>,
-}
 
 /// What was in the spool, for those who go on with it.
 pub(super) struct InSpool {

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-use super::whereabouts::Backlog;
+use super::backlog::Backlog;
 use crate::{
     capture::{self, drain},
     record::pattern::InterfacePattern,

@@ -34,3 +34,12 @@ pub(super) const fn may_pass(error: &spool::Error) -> bool {
     use spool::Error::{Damaged, Full, Header, Io};
     matches!(error, Io { .. } | Full { .. } | Damaged { .. } | Header { .. })
 }
+
+/// What a start has to know of the spool, from a quick look.
+#[derive(Debug, Default)]
+pub(super) struct FirstLook {
+    /// No epoch has a number above this one.
+    pub(super) last: u64,
+    /// Another name of the gateway, for which a daemon used the spool before.
+    pub(super) former_gateway: Option<String>,
+}

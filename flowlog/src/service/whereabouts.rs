@@ -7,8 +7,8 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::windows::Shared;
-use crate::{config::Config, spool::Growing};
+use super::{backlog::Backlog, windows::Shared};
+use crate::config::Config;
 
 /// Tells where the counts are, also when the daemon itself does not answer any more.
 #[derive(Clone, Default)]
@@ -22,23 +22,6 @@ struct State {
     is_counting: bool,
     spool: Option<PathBuf>,
     files: Option<Shared>,
-}
-
-/// Windows and rows of files that are not in the store as they should be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Backlog {
-    /// The windows.
-    pub windows: usize,
-    /// Their flow rows.
-    pub rows: u64,
-}
-
-impl Backlog {
-    /// Adds those of a file.
-    pub(super) fn add(&mut self, file: &Growing) {
-        self.windows += file.runs.iter().map(|run| run.header.windows.len()).sum::<usize>();
-        self.rows += file.runs.iter().map(|run| run.header.entry_count()).sum::<u64>();
-    }
 }
 
 impl Whereabouts {

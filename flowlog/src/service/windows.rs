@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::{Notify, mpsc};
 
-use super::whereabouts::Backlog;
+use super::backlog::Backlog;
 use crate::{
     record::dated::Dated,
     spool::{

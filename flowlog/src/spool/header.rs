@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::run::Run;
 use crate::record::{clock::Utc, dated::Dated, epoch_set::EpochSet, window::WindowLedger};
 
 /// The description of a run.
@@ -39,17 +38,6 @@ pub struct Header {
 }
 
 impl Header {
-    /// The union of what runs have; `None` where there are none.
-    #[must_use]
-    pub fn of(runs: &[Run]) -> Option<Self> {
-        let (first, rest) = runs.split_first()?;
-        let mut union = first.header.clone();
-        for run in rest {
-            union.absorb(&run.header);
-        }
-        Some(union)
-    }
-
     /// The numbers of its epochs.
     #[must_use]
     pub fn held(&self) -> EpochSet {

@@ -278,7 +278,7 @@ pub fn machine() -> String {
     if id.is_empty() {
         return String::new();
     }
-    crate::table::metadata::sha256(&[b"flowlog spool ", id].concat())[..32].to_owned()
+    crate::table::digest::sha256(&[b"flowlog spool ", id].concat())[..32].to_owned()
 }
 
 /// An identity, and how durable it is.

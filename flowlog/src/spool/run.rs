@@ -49,6 +49,19 @@ pub struct Run {
     disk: SharedDisk,
 }
 
+impl Header {
+    /// The union of what runs have; `None` where there are none.
+    #[must_use]
+    pub fn of(runs: &[Run]) -> Option<Self> {
+        let (first, rest) = runs.split_first()?;
+        let mut union = first.header.clone();
+        for run in rest {
+            union.absorb(&run.header);
+        }
+        Some(union)
+    }
+}
+
 /// Writes a run.
 pub struct RunWriter {
     disk: SharedDisk,

@@ -23,8 +23,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     directory::Directory,
     frame,
-    line::{LineFailure, Worker},
     request::{Action, Answer, Failure, Request, Response},
+    worker::{LineFailure, Worker},
 };
 use crate::record::gateway::GatewayName;
 

@@ -38,11 +38,6 @@ use super::{
 use crate::record::gateway::GatewayName;
 use lock::LockFile;
 
-pub(super) use staged::owner;
-
-/// Names at the root beginning so are flowlog's own and no data: they are never listed.
-pub(super) const OWN_PREFIX: &str = ".flowlog-";
-
 /// A local directory that is a store.
 #[derive(Debug)]
 pub(super) struct Directory {

@@ -16,7 +16,8 @@ use super::{
     Error,
     child::Child,
     directory::Directory,
-    request::{Answer, Failure, Request, Response},
+    request::{Answer, Request, Response},
+    worker::{LineFailure, Worker},
 };
 use crate::record::gateway::GatewayName;
 
@@ -53,22 +54,6 @@ struct Job {
     file: Bytes,
     answer: oneshot::Sender<Result<Answer, LineFailure>>,
     turn: OwnedSemaphorePermit,
-}
-
-/// Why there is no answer, or not a good one.
-#[derive(Debug)]
-pub(super) enum LineFailure {
-    /// The store says why.
-    Store(Failure),
-    /// The other process cannot be asked.
-    Process(std::io::Error),
-}
-
-/// Whoever does what is asked.
-pub(super) trait Worker: Send + 'static {
-    fn answer(&mut self, request: Request, file: &Bytes) -> Result<Answer, LineFailure>;
-    /// Ends in order.
-    fn close(&mut self);
 }
 
 impl Worker for Directory {

@@ -5,7 +5,7 @@ use std::fmt;
 use object_store::ObjectMeta;
 use serde::{Deserialize, Serialize};
 
-use super::directory::OWN_PREFIX;
+use super::own::OWN_PREFIX;
 use crate::record::{clock::Utc, gateway::GatewayName};
 
 /// What is in a store, or in a part of it.

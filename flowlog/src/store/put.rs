@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Backend, Error, Store, directory,
+    Backend, Error, Store,
     line::unexpected,
+    own,
     request::{Request, Response},
 };
 
@@ -115,5 +116,5 @@ impl Store {
 /// The object that a gateway tries a store with.
 fn probe_of(gateway: &str) -> Result<Path, Error> {
     let gateway = super::parse_gateway(gateway)?;
-    Ok(Path::from(format!("{}probe-{gateway}", directory::OWN_PREFIX)))
+    Ok(Path::from(format!("{}probe-{gateway}", own::OWN_PREFIX)))
 }

@@ -8,7 +8,7 @@ use nix::{errno::Errno, sys::stat::FileStat};
 use object_store::{ObjectMeta, path::Path};
 use serde::{Deserialize, Serialize};
 
-use super::{Created, Error, Found, Listing, Oddity, Staged, directory};
+use super::{Created, Error, Found, Listing, Oddity, Staged, own};
 use crate::record::{clock::Utc, gateway::GatewayName};
 
 /// A question. What is to be written goes beside it.
@@ -113,7 +113,7 @@ impl Entry {
         Staged {
             modified: Utc::from_ms(self.modified_ns.div_euclid(1_000_000)),
             bytes: self.size,
-            gateway: directory::owner(&self.path),
+            gateway: own::owner(&self.path),
             path: self.path,
         }
     }

@@ -9,9 +9,7 @@ use parquet::file::{
     reader::{FileReader as _, SerializedFileReader},
 };
 
-use sha2::{Digest as _, Sha256};
-
-use super::{schema, seal};
+use super::{digest::sha256, schema, seal};
 use crate::{
     record::{clock::Utc, epoch_set::EpochSet, ledger::Account, window::WindowLedger},
     store::layout::Dataset,
@@ -108,22 +106,6 @@ impl Description<'_> {
 pub fn flows_pairs(rows: u64, flows: Option<&Bytes>) -> Vec<KeyValue> {
     let digest = flows.map(|file| pair(FLOWS_SHA256, sha256(file)));
     [pair(FLOWS_ROWS, rows.to_string())].into_iter().chain(digest).collect()
-}
-
-/// The SHA-256 of a file, in hexadecimal digits.
-#[must_use]
-pub fn sha256(file: &[u8]) -> String {
-    hex(&Sha256::digest(file))
-}
-
-/// A digest in hexadecimal digits.
-pub(super) fn hex(digest: &[u8]) -> String {
-    use std::fmt::Write as _;
-
-    digest.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").unwrap_or_default();
-        text
-    })
 }
 
 fn pair(key: &str, value: String) -> KeyValue {

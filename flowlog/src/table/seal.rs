@@ -7,7 +7,7 @@
 use bytes::{Bytes, BytesMut};
 use parquet::file::metadata::KeyValue;
 
-use super::metadata::sha256;
+use super::digest::sha256;
 
 /// The key of the digest.
 pub(super) const KEY: &str = "flowlog.sha256";
@@ -52,7 +52,7 @@ pub fn check(file: &[u8]) -> Seal {
     let (before, rest) = file.split_at(place);
     let (digest, after) = rest.split_at(DIGITS);
     let sha = Sha256::new().chain_update(before).chain_update(ZEROS).chain_update(after).finalize();
-    if digest == super::metadata::hex(&sha).as_bytes() { Seal::Whole } else { Seal::Broken }
+    if digest == super::digest::hex(&sha).as_bytes() { Seal::Whole } else { Seal::Broken }
 }
 
 /// Where the digest is: it is sought from the end, since the pairs are in the footer.

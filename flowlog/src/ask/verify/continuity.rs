@@ -9,12 +9,9 @@ use std::collections::BTreeMap;
 
 use object_store::path::Path;
 
+use super::read::NumberedGap;
 use super::report::{Double, InterfaceGap, Missing, Warning};
-use crate::record::{
-    clock::Utc,
-    epoch_set::EpochSet,
-    ledger::{Gap, GapReason},
-};
+use crate::record::{clock::Utc, epoch_set::EpochSet, ledger::GapReason};
 
 /// What matters of a file for the continuity of its gateway.
 #[derive(Clone, Debug)]
@@ -41,14 +38,6 @@ pub(super) struct Range {
     pub epochs: (u64, u64),
     /// Beginning of the window of the first, end of the window of the last.
     pub times: (Utc, Utc),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct NumberedGap {
-    /// Epochs of the window whose row has it.
-    pub epochs: Option<(u64, u64)>,
-    pub interface: String,
-    pub gap: Gap,
 }
 
 /// What was found.
@@ -196,6 +185,7 @@ pub(super) fn add_time(times: &mut Vec<(Utc, Utc)>, time: (Utc, Utc)) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::ledger::Gap;
 
     fn at(second: i64) -> Utc {
         Utc::from_ms(second * 1_000)

@@ -15,7 +15,7 @@ use parquet::{
     file::{metadata::ParquetMetaData, statistics::Statistics},
 };
 
-use super::{Depth, continuity::NumberedGap};
+use super::Depth;
 use crate::{
     record::{
         clock::Utc,
@@ -83,6 +83,15 @@ pub(super) struct Flows {
     pub times: Option<(Utc, Utc)>,
 }
 
+/// A gap, and the epochs beside which the ledger states it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct NumberedGap {
+    /// Epochs of the window whose row has it.
+    pub epochs: Option<(u64, u64)>,
+    pub interface: String,
+    pub gap: Gap,
+}
+
 /// A file of the ledger.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
@@ -113,7 +122,7 @@ pub(super) fn flows(file: &Bytes, depth: Depth) -> Result<Option<Flows>, Error> 
     let Some(facts) = facts(builder.metadata(), Dataset::Flows)? else { return Ok(None) };
     let mut flows = Flows {
         facts,
-        sha256: crate::table::metadata::sha256(file),
+        sha256: crate::table::digest::sha256(file),
         times: times_of(builder.metadata()),
         ..Flows::default()
     };

@@ -255,7 +255,7 @@ async fn a_flipped_bit_is_named_and_panics_nobody() {
         let (bit, damaged) = flip(&flows);
         let read = isolated::run(move || read::flows(&damaged, Depth::Pages));
         if let Ok(Ok(Some(read))) = read.await {
-            assert_ne!(read.sha256, table::metadata::sha256(&flows), "bit {bit} of the flows");
+            assert_ne!(read.sha256, table::digest::sha256(&flows), "bit {bit} of the flows");
         }
     }
 }

@@ -8,7 +8,7 @@ use arrow::{
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::worker::HOUR;
+use super::HOUR;
 use crate::{
     record::{clock::Utc, epoch_set::EpochSet},
     spool::identity::Lost,

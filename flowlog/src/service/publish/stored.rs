@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::publish::worker::HOUR;
+use super::HOUR;
 use crate::{
     record::clock::Utc,
     spool::{

@@ -3,7 +3,6 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -14,7 +13,7 @@ use tokio::{
 
 use super::{
     super::{Error, Summary, windows::Shared},
-    Early, Opener, Target, counted, stored,
+    Early, HOUR, Opener, Target, counted, stored,
     targets::Targets,
 };
 use crate::{
@@ -36,9 +35,6 @@ use crate::{
 
 /// What is lost is not of one file.
 const LOST: &str = "what is lost";
-
-/// Rows of a file span an hour.
-pub(super) const HOUR: Duration = Duration::from_hours(1);
 
 /// Puts files.
 #[derive(Clone)]

@@ -7,8 +7,8 @@ use std::{
 
 use nix::{
     errno::Errno,
-    fcntl::openat,
-    sys::stat::{Mode, mkdirat},
+    fcntl::{AtFlags, openat},
+    sys::stat::{FileStat, Mode, fstatat, mkdirat},
     unistd::{UnlinkatFlags, fsync, unlinkat},
 };
 
@@ -105,7 +105,7 @@ fn open_folder(above: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
 
 /// What is there instead of a folder.
 fn kind(above: BorrowedFd<'_>, name: &str) -> Option<&'static str> {
-    let found = super::read::look(above, name).ok()??;
+    let found = look(above, name).ok()??;
     Some(if super::is_file(&found) {
         "in a folder that is a file"
     } else if found.st_mode & libc::S_IFMT == libc::S_IFLNK {
@@ -119,6 +119,15 @@ pub(super) fn sync_folder(folder: BorrowedFd<'_>) -> io::Result<()> {
     match fsync(folder) {
         // Some network file systems cannot; their folders are durable when they answer.
         Ok(()) | Err(Errno::EINVAL | Errno::ENOTSUP) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What is there by a name; a link is looked at itself.
+pub(super) fn look(folder: BorrowedFd<'_>, name: &str) -> io::Result<Option<FileStat>> {
+    match fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+        Ok(found) => Ok(Some(found)),
+        Err(Errno::ENOENT) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

@@ -9,7 +9,11 @@ use std::{
 use nix::{dir::Dir, errno::Errno, sys::stat::FileStat};
 use object_store::path::Path;
 
-use super::{Directory, folders::Folders, is_file, kind_of, read::look};
+use super::{
+    Directory,
+    folders::{Folders, look},
+    is_file, kind_of,
+};
 use crate::{
     record::gateway::GatewayName,
     store::{
@@ -44,7 +48,7 @@ impl Directory {
         let mut list = List::default();
         self.walk(under, &mut |sight| match sight {
             Sight::Odd(oddity) => list.oddities.push(oddity),
-            Sight::File { path, .. } if super::staged::is_staged(path) => {}
+            Sight::File { path, .. } if crate::store::own::is_staged(path) => {}
             Sight::File { path, found, .. } => {
                 list.objects.push(Entry::new(path.to_owned(), found));
             }

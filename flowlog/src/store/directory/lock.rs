@@ -7,9 +7,10 @@ use std::{
 
 use nix::fcntl::OFlag;
 
-use super::{Directory, OWN_PREFIX, is_same, open_file, read::look, write::remove};
+use super::{Directory, folders::look, is_same, open_file, write::remove};
 use crate::{
     record::gateway::GatewayName,
+    store::own::OWN_PREFIX,
     store::request::{Action, Failure},
 };
 

@@ -1,19 +1,16 @@
 //! Looking at objects, and reading them.
 
-use std::{
-    io::{self, Read as _},
-    os::fd::BorrowedFd,
-};
+use std::io::{self, Read as _};
 
-use nix::{
-    errno::Errno,
-    fcntl::{AtFlags, OFlag},
-    sys::stat::{FileStat, fstatat},
-};
+use nix::{errno::Errno, fcntl::OFlag};
 use object_store::path::Path;
 use sha2::{Digest as _, Sha256};
 
-use super::{Directory, folders::Folders, is_file, kind_of, odd, open_file};
+use super::{
+    Directory,
+    folders::{Folders, look},
+    is_file, kind_of, odd, open_file,
+};
 use crate::store::{
     Found,
     request::{Action, Entry, Failure},
@@ -92,13 +89,4 @@ impl Directory {
 pub(super) fn split(object: &Path) -> (impl Iterator<Item = &str>, &str) {
     let (above, name) = object.as_ref().rsplit_once('/').unwrap_or(("", object.as_ref()));
     (above.split('/').filter(|name| !name.is_empty()), name)
-}
-
-/// What is there by a name; a link is looked at itself.
-pub(super) fn look(folder: BorrowedFd<'_>, name: &str) -> io::Result<Option<FileStat>> {
-    match fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
-        Ok(found) => Ok(Some(found)),
-        Err(Errno::ENOENT) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
 }

@@ -14,9 +14,9 @@ use object_store::path::Path;
 
 use super::{
     Directory,
-    folders::Folders,
+    folders::{Folders, look},
     is_file, kind_of, odd, open_file,
-    read::{look, split},
+    read::split,
 };
 use crate::store::{
     Created,

@@ -17,7 +17,7 @@ use crate::{
         Store,
         layout::{Dataset, ObjectName},
     },
-    table::{self, FlowsWriter, metadata::sha256},
+    table::{self, FlowsWriter, digest::sha256},
 };
 
 pub const HOUR_MS: i64 = 3_600_000;
