@@ -179,20 +179,26 @@ fn conclude(
     drained: Result<(), Error>,
     published: Result<Summary, Error>,
 ) -> Result<Summary, Error> {
-    let is_late = |error: &Error| matches!(error, Error::NotDrained | Error::NotRecovered);
-    let unfinished = |is_drained, unstored, store| {
+    let is_drained = drained.is_ok();
+    let unfinished = |unstored, is_gathered, store| {
         let (timeout, spool) = (config.shutdown_timeout, config.spool.clone());
-        Err(Error::Unfinished(ShutdownReport { timeout, unstored, spool, is_drained, store }))
+        let report = ShutdownReport { timeout, unstored, is_gathered, spool, is_drained, store };
+        Err(Error::Unfinished(report))
     };
     match (drained, published) {
-        (Ok(()), Err(Error::NotPublished { windows, rows, source, .. })) => {
-            unfinished(true, Backlog { windows, rows }, source)
-        }
-        (Ok(()), published) => published,
-        (Err(error), Ok(_)) if is_late(&error) => unfinished(false, Backlog::default(), None),
-        (Err(error), Err(Error::NotPublished { windows, rows, source, .. })) if is_late(&error) => {
-            unfinished(false, Backlog { windows, rows }, source)
-        }
+        (Ok(()), Ok(summary)) => Ok(summary),
+        (Ok(()) | Err(Error::NotDrained | Error::NotRecovered), published) => match published {
+            Ok(_) => unfinished(Backlog::default(), true, None),
+            Err(Error::NotGathered) => unfinished(Backlog::default(), false, None),
+            Err(Error::NotPublished { windows, rows, is_gathered, source, .. }) => {
+                unfinished(Backlog { windows, rows }, is_gathered, source)
+            }
+            Err(other) if is_drained => Err(other),
+            Err(other) => {
+                tracing::error!("{}", with_causes(&other));
+                unfinished(Backlog::default(), true, None)
+            }
+        },
         (Err(error), Ok(_)) => Err(error),
         (Err(error), Err(other)) => {
             tracing::error!("{}", with_causes(&other));

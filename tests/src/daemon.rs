@@ -33,7 +33,13 @@ pub struct Ended {
 
 /// Runs `flowlog` with these arguments.
 pub fn flowlog(arguments: &[&str]) -> Ended {
-    let output = Command::new(flowlog_binary()).args(arguments).output().unwrap();
+    flowlog_with(&[], arguments)
+}
+
+/// Runs it with more variables in its environment.
+pub fn flowlog_with(variables: &[(String, String)], arguments: &[&str]) -> Ended {
+    let mut command = Command::new(flowlog_binary());
+    let output = command.args(arguments).envs(variables.iter().cloned()).output().unwrap();
     Ended {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8(output.stdout).unwrap(),

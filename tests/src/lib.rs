@@ -24,7 +24,7 @@ mod wireguard;
 pub use capture::{Capture, Layer, Replay, replay_into_interface, replay_into_tun};
 pub use corpus::corpus;
 pub use counter::{Counter, Passed, Place, Side, Verdict};
-pub use daemon::{Daemon, Ended, flowlog, flowlog_binary};
+pub use daemon::{Daemon, Ended, flowlog, flowlog_binary, flowlog_with};
 pub use disk::{HangingDisk, SmallDisk, files_under};
 pub use given::{EntryPoint, Given, assert_given_equal_to_oracle};
 pub use kernel::{Loaded, store_epoch};

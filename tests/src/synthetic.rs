@@ -1,4 +1,5 @@
-//! Stores of many hours, each with a few rows, written through the library in no time.
+//! Stores of many hours, each with a few rows, and spools of many epochs, written through the library in
+//! no time.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -34,7 +35,7 @@ pub fn write_hours(store: &Path, gateway: &str, first: Utc, hours: u64, rows: u1
     let Recovered { mut epochs, mut files, .. } = recover(&spool, recording).unwrap();
     let first = u64::try_from(first.floor(HOUR).ns()).unwrap();
     for number in 1..=hours {
-        let epoch = epoch(number, first + (number - 1) * HOUR_NS, rows);
+        let epoch = epoch(number, first + (number - 1) * HOUR_NS, HOUR_NS, rows);
         let run = epochs.append(&epoch, Duration::from_millis(1)).unwrap();
         let path = files.place(&run.header.windows[0], &run.header).unwrap();
         files.add(merge(std::slice::from_ref(&run), path, Same::Combine).unwrap());
@@ -52,9 +53,27 @@ pub fn write_hours(store: &Path, gateway: &str, first: Utc, hours: u64, rows: u1
     }
 }
 
-/// An hour in which each of so many members sent and got a few packets, over IPv4 and over IPv6.
-fn epoch(number: u64, opened_ns: u64, members: u16) -> Epoch {
-    let closed_ns = opened_ns + HOUR_NS;
+/// Leaves so many epochs of an hour in a spool, each with this many rows of each family: what a daemon
+/// leaves that is killed before the window is merged. Returns how many packets they have.
+pub fn write_epochs(spool: &Path, gateway: &str, hour: Utc, epochs: u64, rows: u16) -> u64 {
+    let spool = Arc::new(Spool::open(spool, u64::MAX).unwrap());
+    let recording =
+        Recording { gateway: gateway.to_owned(), policy: Policy::FLOWS.hash(), window: HOUR };
+    let mut writer = recover(&spool, recording).unwrap().epochs;
+    let hour = u64::try_from(hour.floor(HOUR).ns()).unwrap();
+    let lasts = HOUR_NS / epochs;
+    let mut packets = 0;
+    for number in 1..=epochs {
+        let epoch = epoch(number, hour + (number - 1) * lasts, lasts, rows);
+        packets += epoch.totals.iter().flat_map(|(_, t)| t).map(|t| t.seen.packets).sum::<u64>();
+        writer.append(&epoch, Duration::from_millis(1)).unwrap();
+    }
+    packets
+}
+
+/// A time in which each of so many members sent and got a few packets, over IPv4 and over IPv6.
+fn epoch(number: u64, opened_ns: u64, lasts_ns: u64, members: u16) -> Epoch {
+    let closed_ns = opened_ns + lasts_ns;
     let utc = |ns: u64| Utc::from_ns(i64::try_from(ns).unwrap());
     let mut totals = [Totals::default(); 2];
     let mut flows_v4 = Entries::default();

@@ -1,96 +1,22 @@
 //! Whenever the daemon is told to end, and whatever hangs: it is gone in time, and its last line
 //! reports where the counts are.
 
+#[path = "shutdown/merge.rs"]
+mod merge;
+#[path = "shutdown/put.rs"]
+mod put;
+#[path = "shutdown/rig.rs"]
+mod rig;
+
 use std::{
-    net::UdpSocket,
     path::Path,
     time::{Duration, Instant},
 };
 
-use flowlog::demo::{Netns, Tun};
-use flowlog_tests::{Bpffs, Daemon, Ended, HungServer, SmallDisk, flowlog, quiet_tun};
+use flowlog_tests::{HungServer, SmallDisk, flowlog};
 use nix::sys::signal::Signal;
 
-/// `shutdown_timeout` of these daemons.
-const TIMEOUT: Duration = Duration::from_secs(2);
-/// What it may take beyond that.
-const GRACE: Duration = Duration::from_secs(2);
-
-struct Rig {
-    directory: tempfile::TempDir,
-    bpffs: Bpffs,
-    netns: Netns,
-    _tun: Tun,
-}
-
-impl Rig {
-    fn new() -> Self {
-        let (netns, tun) = quiet_tun("fltun");
-        netns.ip(&["address", "add", "10.9.0.1/24", "dev", "fltun"]).unwrap();
-        let rig = Self {
-            directory: tempfile::tempdir().unwrap(),
-            bpffs: Bpffs::mount(),
-            netns,
-            _tun: tun,
-        };
-        rig.configure(TIMEOUT);
-        rig
-    }
-
-    fn configure(&self, timeout: Duration) {
-        let text = format!("profile = \"flows\"\nshutdown_timeout = \"{}s\"", timeout.as_secs());
-        std::fs::write(self.path("flowlog.toml"), text).unwrap();
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.directory.path().join(name).display().to_string()
-    }
-
-    /// Starts a daemon, with a spool where one is named.
-    fn start(&self, store: &str, spool: Option<&str>) -> Daemon {
-        let (config, pins) = (self.path("flowlog.toml"), self.bpffs.base());
-        let mut arguments = vec!["--interface", "fltun", "--store", store, "--gateway", "gw1"];
-        arguments.extend(["--config", &config, "--window", "1s", "--drain-interval", "500ms"]);
-        if let Some(spool) = spool {
-            arguments.extend(["--spool", spool, "--pins", pins.to_str().unwrap()]);
-        }
-        Daemon::start_with(&self.netns, &HungServer::variables(store), &arguments)
-    }
-
-    fn send(&self, packets: u32) {
-        self.netns
-            .run(move || {
-                let socket = UdpSocket::bind("0.0.0.0:0")?;
-                (0..packets).try_for_each(|_| socket.send_to(&[0; 72], "10.9.0.2:9").map(|_| ()))
-            })
-            .unwrap();
-    }
-
-    fn assert_stored(&self, packets: u32) {
-        let (store, spool) = (self.path("store"), self.path("spool"));
-        let mut daemon = self.start(&store, Some(&spool));
-        daemon.wait_for("attached");
-        std::thread::sleep(Duration::from_secs(2));
-        let ended = daemon.terminate();
-        assert_eq!(ended.code, 0, "{}", ended.stderr);
-        let verified = flowlog(&["verify", "--store", &store]);
-        let words = format!(" {packets} packets");
-        assert!(verified.stdout.contains(&words), "{verified:?}\n{}", ended.stderr);
-    }
-}
-
-/// Tells a daemon to end, which it does in time.
-fn terminate(daemon: Daemon, within: Duration) -> Ended {
-    let told = Instant::now();
-    let ended = daemon.terminate();
-    let took = told.elapsed();
-    assert!(took <= within, "it took {took:?}: {}", ended.stderr);
-    ended
-}
-
-fn last_line(ended: &Ended) -> &str {
-    ended.stderr.lines().last().unwrap_or_default()
-}
+use rig::{GRACE, Rig, TIMEOUT, last_line, terminate};
 
 #[test]
 fn told_to_end_at_any_step_of_the_start_it_is_gone_in_time_and_nothing_is_lost() {

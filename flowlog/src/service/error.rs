@@ -98,6 +98,8 @@ pub enum Error {
         windows: usize,
         /// Their rows.
         rows: u64,
+        /// Whether all epochs were merged into windows.
+        is_gathered: bool,
         /// Whether they are still on disk.
         is_durable: bool,
         /// What the store said last.
@@ -112,6 +114,8 @@ pub struct ShutdownReport {
     pub timeout: Duration,
     /// What is not in the store as it should be.
     pub unstored: Backlog,
+    /// Whether all epochs were merged into windows, so that it is the whole of what was drained.
+    pub is_gathered: bool,
     /// Where it is; without a spool it is lost.
     pub spool: Option<PathBuf>,
     /// Whether everything that was counted was drained.
@@ -122,11 +126,20 @@ pub struct ShutdownReport {
 
 impl fmt::Display for ShutdownReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { timeout, unstored: Backlog { windows, rows }, spool, is_drained, store } = self;
+        let Self { timeout, unstored, is_gathered, spool, is_drained, store } = self;
+        let Backlog { windows, rows } = unstored;
         write!(
             f,
-            "not everything could be stored within the {timeout:?} that a shutdown may take: {windows} windows with {rows} flow rows are "
+            "not everything could be stored within the {timeout:?} that a shutdown may take: "
         )?;
+        match (*is_gathered, *unstored == Backlog::default()) {
+            (true, _) => write!(f, "{windows} windows with {rows} flow rows are ")?,
+            (false, true) => write!(f, "epochs that are in no window yet are ")?,
+            (false, false) => write!(
+                f,
+                "{windows} windows with {rows} flow rows, and epochs that are in no window yet, are "
+            )?,
+        }
         match (spool, is_drained) {
             (Some(spool), true) => write!(f, "in the spool {}", spool.display())?,
             (Some(spool), false) => write!(

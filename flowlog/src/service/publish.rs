@@ -103,7 +103,8 @@ impl Publisher {
                 let windows = windows.map(|run| run.header.windows.len()).sum();
                 let rows = unpublished.iter().map(worker::rows).sum();
                 let source = worker.last_error();
-                Err(Error::NotPublished { timeout, windows, rows, is_durable, source })
+                let is_gathered = true;
+                Err(Error::NotPublished { timeout, windows, rows, is_gathered, is_durable, source })
             }
         }
     }

@@ -89,6 +89,12 @@ impl Publishing {
         match (publisher.finish(open, timeout).await, outcome) {
             (published, Ok(())) => published,
             (Ok(_), Err(error)) => Err(error),
+            (Err(mut error), Err(Error::NotGathered)) => {
+                if let Error::NotPublished { is_gathered, .. } = &mut error {
+                    *is_gathered = false;
+                }
+                Err(error)
+            }
             (Err(error), Err(other)) => {
                 tracing::error!("{}", with_causes(&other));
                 Err(error)
