@@ -125,6 +125,11 @@ pub fn verify(store: &Path) -> Ended {
     flowlog(&["verify", "--format", "json", "--store", store.to_str().unwrap()])
 }
 
+/// The same, reading every page.
+pub fn verify_deep(store: &Path) -> Ended {
+    flowlog(&["verify", "--deep", "--format", "json", "--store", store.to_str().unwrap()])
+}
+
 /// A gateway with an interface on which nothing is sent.
 pub struct Rig {
     pub netns: Netns,

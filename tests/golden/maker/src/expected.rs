@@ -14,7 +14,7 @@ pub fn expected(gateways: &[(&str, &[Recorded])]) -> Value {
     for (gateway, epochs) in gateways {
         let mut rows: BTreeMap<(u64, usize, String), Sent> = BTreeMap::new();
         for epoch in *epochs {
-            let window = (epoch.closed - 1) / WINDOW_SECONDS * WINDOW_SECONDS;
+            let window = start(epoch);
             for sent in epoch.flows() {
                 let Sent { member, remote, ports, protocol, detail, .. } = &sent;
                 let flow = format!("{member} {remote} {ports:?} {protocol} {detail}");
@@ -45,10 +45,46 @@ pub fn expected(gateways: &[(&str, &[Recorded])]) -> Value {
     let ledger = ledger.into_iter().map(|((gateway, window, interface, direction), seen)| {
         json!([gateway, window * 1_000, interface, direction, seen.0, seen.1])
     });
+    let mut windows: Vec<Value> =
+        gateways.iter().flat_map(|(gateway, epochs)| windows(gateway, epochs)).collect();
+    windows.sort_by_key(Value::to_string);
     flows.sort_by_key(Value::to_string);
     let mut ledger: Vec<Value> = ledger.collect();
     ledger.sort_by_key(Value::to_string);
-    json!({ "flows": flows, "ledger": ledger })
+    json!({ "flows": flows, "ledger": ledger, "windows": windows })
+}
+
+/// By window, interface and direction: the epochs, the interface's own counters, steps of the clock.
+fn windows(gateway: &str, epochs: &[Recorded]) -> Vec<Value> {
+    let mut rows = vec![];
+    for window in epochs.chunk_by(|one, other| start(one) == start(other)) {
+        let [first, last] = [&window[0], &window[window.len() - 1]];
+        let step: i64 = window.iter().map(|epoch| epoch.clock_step_ms).sum();
+        for (slot, interface) in last.interfaces.iter().enumerate() {
+            for (place, direction) in ["up", "down"].into_iter().enumerate() {
+                let own = window.iter().filter_map(|epoch| epoch.on_interface(slot));
+                let own = own.map(|counts| counts[place]);
+                let own = own.reduce(|one, other| (one.0 + other.0, one.1 + other.1));
+                rows.push(json!([
+                    gateway,
+                    start(first) * 1_000,
+                    interface,
+                    direction,
+                    first.number,
+                    last.number,
+                    own.map(|own| own.0),
+                    own.map(|own| own.1),
+                    (step != 0).then_some(step),
+                ]));
+            }
+        }
+    }
+    rows
+}
+
+/// Beginning of the window of an epoch, in seconds.
+fn start(epoch: &Recorded) -> u64 {
+    (epoch.closed - 1) / WINDOW_SECONDS * WINDOW_SECONDS
 }
 
 fn add(row: &Sent, more: &Sent) -> Sent {

@@ -3,12 +3,22 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use flowlog::{
+    aggregate::ledger::GapReason,
     clock::Utc,
     config::{Policy, Profile},
     encode,
-    spool::{Epochs, Files, Growing, Spool, epochs, files::merge, merge::Same, run::Run},
+    spool::{
+        Epochs, Files, Growing, Spool,
+        files::merge,
+        header::Header,
+        merge::Same,
+        recover::{Recording, recover},
+        run::Run,
+    },
     store::layout::{Dataset, ObjectName},
 };
+
+use serde_json::json;
 
 use crate::{
     expected::expected,
@@ -36,11 +46,14 @@ fn epochs_of(
         closed: hour + closed,
         interfaces,
         is_attribution: false,
+        clock_step_ms: 0,
+        gaps: &[],
     };
     numbers.iter().map(recorded).collect()
 }
 
-/// Two gateways: one changes its policy and has a gap of minutes, the other one of weeks.
+/// Two gateways: one changes its policy and has a gap of minutes, a neighbour that hid packets and took the
+/// program away, and a clock that was set; the other one has a gap of weeks.
 pub fn make_store(folder: &Path) {
     let store = folder.join("store");
     let mut first = epochs_of(NINE, &["wg0"], &[(1, 0, 900), (2, 900, 1_350)]);
@@ -59,30 +72,42 @@ pub fn make_store(folder: &Path) {
     let mut second = epochs_of(OLD_HOUR, &["tun0"], &[(1, 2_700, 3_600)]);
     second.extend(epochs_of(NINE, &["tun0"], &[(3, 0, 900)]));
 
+    // Seconds of the epoch, and why nothing is recorded of them.
+    first[5].gaps = &[(100, 160, GapReason::Detached)];
+    first[6].gaps = &[(30, 90, GapReason::NotReached)];
+    first[6].clock_step_ms = -250;
+
     let spool = Arc::new(Spool::temporary().unwrap());
-    let mut files = Files::open(Arc::clone(&spool), &mut vec![]).unwrap();
-    let mut runs = record(&spool, &mut files, &Policy::FLOWS, &first[..4], vec![]);
-    runs.extend(record(&spool, &mut files, &Policy::FLOWS, &first[4..], runs.iter().collect()));
     let policy = Policy { profile: Profile::Attribution, ..Policy::FLOWS };
-    record(&spool, &mut files, &policy, std::slice::from_ref(&attribution), runs.iter().collect());
+    record(&spool, "golden-a", &Policy::FLOWS, &first[..4]);
+    record(&spool, "golden-a", &Policy::FLOWS, &first[4..]);
+    let (_, files) = record(&spool, "golden-a", &policy, std::slice::from_ref(&attribution));
     write(&store, "golden-a", &files.growing());
 
     let spool = Arc::new(Spool::temporary().unwrap());
-    let mut files = Files::open(Arc::clone(&spool), &mut vec![]).unwrap();
-    let runs = record(&spool, &mut files, &Policy::FLOWS, &second[..1], vec![]);
-    record(&spool, &mut files, &Policy::FLOWS, &second[1..], runs.iter().collect());
+    record(&spool, "golden-b", &Policy::FLOWS, &second[..1]);
+    let (_, files) = record(&spool, "golden-b", &Policy::FLOWS, &second[1..]);
     write(&store, "golden-b", &files.growing());
 
     first.push(attribution);
     let mut expected = expected(&[("golden-a", &first), ("golden-b", &second)]);
-    let of = |gateway, interface, start: u64, end: u64| {
-        serde_json::json!([gateway, interface, start * 1_000, end * 1_000])
-    };
-    expected["gaps"] = serde_json::json!([
-        of("golden-a", "wg0", NINE + 2_700, COUNTING_AGAIN),
-        of("golden-a", "wg1", NINE + 2_700, COUNTING_AGAIN),
-        of("golden-b", "tun0", OLD_HOUR + 3_600, NINE),
-    ]);
+    let gaps = [
+        ("golden-a", "wg0", NINE + 2_700, COUNTING_AGAIN, "down"),
+        ("golden-a", "wg1", NINE + 2_700, COUNTING_AGAIN, "down"),
+        ("golden-a", "wg0", NINE + 3_700, NINE + 3_760, "detached"),
+        ("golden-a", "wg0", NINE + 4_530, NINE + 4_590, "not_reached"),
+        ("golden-b", "tun0", OLD_HOUR + 3_600, NINE, "down"),
+    ];
+    expected["gaps"] = gaps
+        .map(|(gateway, interface, start, end, _)| {
+            json!([gateway, interface, start * 1_000, end * 1_000])
+        })
+        .into();
+    expected["reasons"] = gaps
+        .map(|(gateway, interface, start, _, reason)| {
+            json!([gateway, interface, start * 1_000, reason])
+        })
+        .into();
     write_json(&folder.join("expected.json"), &expected);
 }
 
@@ -105,69 +130,76 @@ pub fn make_spool(folder: &Path) {
     let loose =
         epochs_of(NINE, &["flgold0"], &[(8, 6_300, 6_600), (9, 6_600, 6_720), (10, 6_720, 6_900)]);
     let spool = Arc::new(Spool::open(&path, u64::MAX).unwrap());
-    let mut files = Files::open(Arc::clone(&spool), &mut vec![]).unwrap();
-    let merged = record(&spool, &mut files, &Policy::FLOWS, &recorded[..6], vec![]);
+    let (mut epochs, mut files) = record(&spool, "golden", &Policy::FLOWS, &recorded[..6]);
     let ten = files.growing().pop().unwrap();
-    let name = format!("{:020}-{:020}.run", 5, 6);
     let directory = ten.runs[0].path.parent().unwrap().to_owned();
-    files.replace(&merge(&ten.runs, directory.join(name), Same::Keep).unwrap()).unwrap();
-    let runs = record(&spool, &mut files, &Policy::FLOWS, &recorded[6..], merged.iter().collect());
+    let at = |epoch: &Recorded| [epoch.opened, epoch.closed].map(|seconds| seconds * 1_000);
+    let name = format!("{:020}-{:020}-{}-{}.run", 5, 6, at(&recorded[4])[0], at(&recorded[5])[1]);
+    let merged = merge(&ten.runs, directory.join(name), Same::Keep).unwrap();
+    files.replace(&merged);
+    gather(&mut files, append(&mut epochs, &recorded[6..]));
 
-    let mut writer =
-        Epochs::new(Arc::clone(&spool), Policy::FLOWS.hash(), WINDOW, runs.iter().collect());
-    let left: Vec<Run> = loose
-        .iter()
-        .map(|epoch| writer.append(&epoch.epoch(), Duration::from_millis(5)).unwrap())
-        .collect();
+    let left = append(&mut epochs, &loose);
     let mut bytes = std::fs::read(&left[1].path).unwrap();
     bytes[100] ^= 4;
     std::fs::write(&left[1].path, bytes).unwrap();
-    assert_eq!(epochs::found(&spool).unwrap().len(), 2);
     for directory in [&directory, &path.join("epochs")] {
         std::fs::write(
             directory.join(format!("{:020}.unfinished", 11)),
-            "flowrun1, and then the end",
+            "flowrun2, and then the end",
         )
         .unwrap();
     }
-    drop((writer, files, spool));
+    drop((epochs, files, spool));
     std::fs::remove_dir(path.join("scratch")).unwrap();
 
     let sound = [&recorded[..], &loose[..1], &loose[2..]].concat();
-    write_json(&folder.join("expected.json"), &expected(&[("golden", &sound)]));
+    let mut expected = expected(&[("golden", &sound)]);
+    let [since, until] = at(&loose[1]);
+    expected["damaged"] = json!([["flgold0", since, until]]);
+    write_json(&folder.join("expected.json"), &expected);
 }
 
-/// Has epochs go through the spool, window by window, and answers what it had of them.
+/// A daemon that has epochs go through the spool, window by window.
 fn record(
     spool: &Arc<Spool>,
-    files: &mut Files,
+    gateway: &str,
     policy: &Policy,
     recorded: &[Recorded],
-    found: Vec<&Run>,
-) -> Vec<Run> {
-    let mut epochs = Epochs::new(Arc::clone(spool), policy.hash(), WINDOW, found);
+) -> (Epochs, Files) {
+    let recording =
+        Recording { gateway: gateway.to_owned(), policy: policy.hash(), window: WINDOW };
+    let recovered = recover(spool, recording).unwrap();
+    let (mut epochs, mut files) = (recovered.epochs, recovered.files);
     let since = recorded[0].opened;
     epochs.counting_since(Utc::from_ns(i64::try_from(since * SECOND).unwrap()));
-    let runs: Vec<Run> = recorded
-        .iter()
-        .map(|epoch| epochs.append(&epoch.epoch(), Duration::from_millis(5)).unwrap())
-        .collect();
-    for window in runs
+    gather(&mut files, append(&mut epochs, recorded));
+    (epochs, files)
+}
+
+fn append(epochs: &mut Epochs, recorded: &[Recorded]) -> Vec<Run> {
+    let append =
+        |epoch: &Recorded| epochs.append(&epoch.epoch(), Duration::from_millis(5)).unwrap();
+    recorded.iter().map(append).collect()
+}
+
+/// Makes runs of windows of them.
+fn gather(files: &mut Files, epochs: Vec<Run>) {
+    for window in epochs
         .chunk_by(|one, other| one.header.windows[0].start_ns == other.header.windows[0].start_ns)
     {
-        let header = flowlog::spool::header::Header::of(window).unwrap();
+        let header = Header::of(window).unwrap();
         let path = files.place(&header.windows[0], &header).unwrap();
         files.add(merge(window, path, Same::Combine).unwrap());
         window.iter().for_each(|run| run.remove().unwrap());
     }
-    runs
 }
 
 fn write(store: &Path, gateway: &str, files: &[Growing]) {
     for file in files {
         let of_hour: Vec<_> = files.iter().filter(|other| other.hour() == file.hour()).collect();
         let part = of_hour.iter().position(|other| *other == file).unwrap();
-        let encoded = encode::encode_file(file, gateway).unwrap();
+        let encoded = encode::encode_file(file).unwrap();
         let both = [(Dataset::Flows, encoded.flows), (Dataset::Ledger, Some(encoded.ledger))];
         for (dataset, bytes) in both {
             let mut name = ObjectName::new(dataset, gateway, file.hour(), HOUR);

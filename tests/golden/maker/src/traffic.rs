@@ -3,13 +3,17 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use flowlog::{
-    capture::presence::Observed,
+    aggregate::ledger::GapReason,
+    capture::{
+        interface::Counters,
+        presence::{Observed, Span},
+    },
     clock::{Offset, Utc},
     drain::{Entries, Epoch},
 };
 use flowlog_common::{
     flow::{Direction, FlowCounters, FlowKey, detail, marks, partial},
-    total::Totals,
+    total::{Count, Totals},
 };
 
 pub const SECOND: u64 = 1_000_000_000;
@@ -25,6 +29,10 @@ pub struct Recorded {
     pub closed: u64,
     pub interfaces: &'static [&'static str],
     pub is_attribution: bool,
+    /// By how much the wall clock was set.
+    pub clock_step_ms: i64,
+    /// Times of the first interface, in seconds of the epoch, of which nothing is recorded.
+    pub gaps: &'static [(u64, u64, GapReason)],
 }
 
 /// A flow of an epoch. Its times are seconds of UTC.
@@ -159,10 +167,8 @@ impl Recorded {
         [[(n, 46 * n), (1, 20)], [(2, 92), (0, 0)]]
     }
 
-    /// The epoch as the drain hands it out.
-    pub fn epoch(&self) -> Epoch {
-        let ns = |seconds: u64| seconds * SECOND;
-        let utc = |seconds: u64| Utc::from_ns(i64::try_from(ns(seconds)).unwrap());
+    /// What the kernel program saw on each interface.
+    fn totals(&self) -> Vec<[Totals; 2]> {
         let mut totals: Vec<[Totals; 2]> = vec![<[Totals; 2]>::default(); self.interfaces.len()];
         for of_interface in &mut totals {
             for (total, [not_ip, malformed]) in of_interface.iter_mut().zip(self.others()) {
@@ -181,6 +187,26 @@ impl Recorded {
                 }
             }
         }
+        totals
+    }
+
+    /// Packets and bytes by an interface's own counters, in each direction. The first one is of WireGuard,
+    /// which counts keepalives too; nobody read those of the second.
+    pub fn on_interface(&self, slot: usize) -> Option<[(u64, u64); 2]> {
+        let totals = self.totals();
+        let n = self.number;
+        (slot == 0).then(|| totals[slot].map(|t| (t.seen.packets + n, t.seen.bytes + 32 * n)))
+    }
+
+    /// The epoch as the drain hands it out.
+    pub fn epoch(&self) -> Epoch {
+        let ns = |seconds: u64| seconds * SECOND;
+        let utc = |seconds: u64| Utc::from_ns(i64::try_from(ns(seconds)).unwrap());
+        let totals = self.totals();
+        let gap = |(since, until, reason): &(u64, u64, GapReason)| {
+            let at = |seconds: u64| ns(self.opened + seconds);
+            (Span { since: at(*since), until: at(*until) }, *reason)
+        };
         let observed = |(slot, name): (usize, &&str)| Observed {
             slot: u16::try_from(slot).unwrap(),
             name: (*name).to_owned(),
@@ -188,7 +214,14 @@ impl Recorded {
             to: ns(self.closed),
             interruptions: 0,
             was_counted: true,
+            gaps: self.gaps.iter().filter(|_| slot == 0).map(gap).collect(),
+            overtaken: vec![],
+            on_interface: self
+                .on_interface(slot)
+                .map(|counts| counts.map(|(packets, bytes)| Count { packets, bytes })),
+            counters: Counters::WithKeepalives,
         };
+        let observed: Vec<Observed> = self.interfaces.iter().enumerate().map(observed).collect();
         let [flows, overflow] = [false, true].map(|is_overflow| {
             let mut flows = self.flows();
             flows.retain(|sent| (sent.detail == detail::OVERFLOW) == is_overflow);
@@ -199,11 +232,13 @@ impl Recorded {
             opened: utc(self.opened),
             closed: utc(self.closed),
             offset: Offset::from_ns(0),
+            clock_step_ms: self.clock_step_ms,
+            is_synchronised: true,
             flows_v4: entries(&flows, as_v4),
             flows_v6: entries(&flows, as_v6),
             overflow_v4: entries(&overflow, as_v4),
             overflow_v6: entries(&overflow, as_v6),
-            totals: self.interfaces.iter().enumerate().map(observed).zip(totals).collect(),
+            totals: observed.into_iter().zip(totals).collect(),
         }
     }
 }
