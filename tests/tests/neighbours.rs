@@ -57,30 +57,38 @@ fn assert_agrees(cable: &Cable, case: &str) {
 
 #[test]
 fn whatever_a_program_of_another_does_the_ledger_agrees_or_names_the_gap() {
+    VERDICTS.into_iter().for_each(beside_programs);
+}
+
+/// One verdict, for machines that are slow.
+#[test]
+fn beside_a_program_that_drops_packets_the_ledger_agrees_or_names_the_gap() {
+    beside_programs(Verdict::Drop);
+}
+
+fn beside_programs(verdict: Verdict) {
     if !has_tcx() {
         return;
     }
-    for verdict in VERDICTS {
-        for place in [Place::First, Place::Last] {
-            let case = format!("{verdict:?} {place:?}");
-            let cable = Cable::new();
-            let daemon = cable.start(&[]);
-            let come = || {
-                [Side::Ingress, Side::Egress]
-                    .map(|side| Counter::attach(&cable.gateway, NEAR, side, place, verdict))
-            };
-            let go = |neighbours: [Counter; 2]| {
-                let passed = neighbours.each_ref().map(|neighbour| neighbour.passed().buffers);
-                assert_eq!(passed, [2 * SENT; 2], "{case}");
-            };
-            let ended = with_neighbour(&cable, daemon, come, go);
-            assert_agrees(&cable, &case);
-            let is_reported = ended.stderr.contains("before flowlog");
-            assert_eq!(is_reported, place == Place::First, "{case}: {}", ended.stderr);
-            let lets_all_by = matches!(verdict, Verdict::Next | Verdict::Rewrite);
-            if lets_all_by || place == Place::Last {
-                assert_eq!(cable.gaps(), [], "{case}: {}", ended.stderr);
-            }
+    for place in [Place::First, Place::Last] {
+        let case = format!("{verdict:?} {place:?}");
+        let cable = Cable::new();
+        let daemon = cable.start(&[]);
+        let come = || {
+            [Side::Ingress, Side::Egress]
+                .map(|side| Counter::attach(&cable.gateway, NEAR, side, place, verdict))
+        };
+        let go = |neighbours: [Counter; 2]| {
+            let passed = neighbours.each_ref().map(|neighbour| neighbour.passed().buffers);
+            assert_eq!(passed, [2 * SENT; 2], "{case}");
+        };
+        let ended = with_neighbour(&cable, daemon, come, go);
+        assert_agrees(&cable, &case);
+        let is_reported = ended.stderr.contains("before flowlog");
+        assert_eq!(is_reported, place == Place::First, "{case}: {}", ended.stderr);
+        let lets_all_by = matches!(verdict, Verdict::Next | Verdict::Rewrite);
+        if lets_all_by || place == Place::Last {
+            assert_eq!(cable.gaps(), [], "{case}: {}", ended.stderr);
         }
     }
 }
@@ -88,40 +96,47 @@ fn whatever_a_program_of_another_does_the_ledger_agrees_or_names_the_gap() {
 #[test]
 fn whatever_a_filter_of_another_does_the_ledger_agrees_or_names_the_gap() {
     for attach in ["auto", "clsact"] {
-        // Of a preference that flowlog comes before, and of its own, which the newest comes first of.
-        for preference in [1, 20] {
-            for verdict in VERDICTS {
-                let case = format!("{attach} {preference} {verdict:?}");
-                let cable = Cable::new();
-                let daemon = cable.start(&["--attach", attach]);
-                let come = || {
-                    if !cable.tc(&format!("qdisc show dev {NEAR}")).contains("clsact") {
-                        cable.tc(&format!("qdisc add dev {NEAR} clsact"));
-                    }
-                    let place = |hook| (hook, preference);
-                    let directory = cable.bpffs.base();
-                    let directory = directory.parent().unwrap();
-                    ["ingress", "egress"].map(|hook| {
-                        Counter::hang(&cable.gateway, NEAR, place(hook), verdict, directory)
-                    })
-                };
-                let go = |neighbours: [Counter; 2]| {
-                    let passed = neighbours.map(|neighbour| neighbour.passed().buffers);
-                    assert_eq!(passed, [2 * SENT; 2], "{case}");
-                    if preference != 1 {
-                        for hook in ["ingress", "egress"] {
-                            cable.tc(&format!("filter del dev {NEAR} {hook} pref {preference}"));
-                        }
-                    }
-                };
-                let ended = with_neighbour(&cable, daemon, come, go);
-                assert_agrees(&cable, &case);
-                let is_before = preference == 1 && (attach == "clsact" || !has_tcx());
-                let lets_all_by = matches!(verdict, Verdict::Next | Verdict::Rewrite);
-                if !is_before || lets_all_by {
-                    assert_eq!(cable.gaps(), [], "{case}: {}", ended.stderr);
+        VERDICTS.into_iter().for_each(|verdict| beside_filters(attach, verdict));
+    }
+}
+
+/// One verdict, for machines that are slow.
+#[test]
+fn beside_a_filter_that_drops_packets_the_ledger_agrees_or_names_the_gap() {
+    beside_filters("clsact", Verdict::Drop);
+}
+
+fn beside_filters(attach: &str, verdict: Verdict) {
+    // Of a preference that flowlog comes before, and of its own, which the newest comes first of.
+    for preference in [1, 20] {
+        let case = format!("{attach} {preference} {verdict:?}");
+        let cable = Cable::new();
+        let daemon = cable.start(&["--attach", attach]);
+        let come = || {
+            if !cable.tc(&format!("qdisc show dev {NEAR}")).contains("clsact") {
+                cable.tc(&format!("qdisc add dev {NEAR} clsact"));
+            }
+            let place = |hook| (hook, preference);
+            let directory = cable.bpffs.base();
+            let directory = directory.parent().unwrap();
+            ["ingress", "egress"]
+                .map(|hook| Counter::hang(&cable.gateway, NEAR, place(hook), verdict, directory))
+        };
+        let go = |neighbours: [Counter; 2]| {
+            let passed = neighbours.map(|neighbour| neighbour.passed().buffers);
+            assert_eq!(passed, [2 * SENT; 2], "{case}");
+            if preference != 1 {
+                for hook in ["ingress", "egress"] {
+                    cable.tc(&format!("filter del dev {NEAR} {hook} pref {preference}"));
                 }
             }
+        };
+        let ended = with_neighbour(&cable, daemon, come, go);
+        assert_agrees(&cable, &case);
+        let is_before = preference == 1 && (attach == "clsact" || !has_tcx());
+        let lets_all_by = matches!(verdict, Verdict::Next | Verdict::Rewrite);
+        if !is_before || lets_all_by {
+            assert_eq!(cable.gaps(), [], "{case}: {}", ended.stderr);
         }
     }
 }

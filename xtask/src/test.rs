@@ -12,6 +12,9 @@ pub struct Arguments {
     /// How many histories the model of the spool plays.
     #[arg(long, default_value_t = 100_000)]
     histories: u64,
+    /// Only these of the older kernels (6.1, 6.12).
+    #[arg(long, value_name = "SERIES", value_delimiter = ',')]
+    kernel: Vec<String>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -41,7 +44,7 @@ enum Level {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let Arguments { level, histories } = arguments;
+    let Arguments { level, histories, kernel } = arguments;
     let includes = |part: Level| [part, Level::All].contains(level);
     if *level == Level::All {
         setup::run(&setup::Arguments { kernel: true })?;
@@ -88,7 +91,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     if includes(Level::Vm) {
         setup::run(&setup::Arguments { kernel: false })?;
-        vm::run()?;
+        vm::run(kernel)?;
     }
     Ok(())
 }
