@@ -86,6 +86,44 @@ fn a_name_that_matches_a_pattern_is_counted_and_others_are_not() {
     assert!(assert_balanced(&store).contains(" 0 packets"));
 }
 
+/// Neither the list of interfaces nor a file of the spool can be opened for some time.
+#[test]
+fn too_many_open_files_end_nothing_and_lose_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = store(&directory);
+    let (gateway, _tun) = quiet_tun("fltun");
+    with_address(&gateway, "fltun");
+    let arguments = ["--store", &store, "--window", "1s", "--drain-interval", "500ms"];
+    let mut daemon = Daemon::attached(&gateway, "fltun*", &arguments);
+    send(&gateway, 5);
+    let before = limit_open_files(daemon.id(), 5);
+    let _another = gateway.tun("fltun1").unwrap();
+    daemon.wait_for("trying again");
+    send(&gateway, 5);
+    std::thread::sleep(Duration::from_secs(1));
+    limit_open_files(daemon.id(), before);
+    daemon.wait_for("attached interface=\"fltun1\"");
+    send(&gateway, 5);
+    assert_done(&daemon.terminate());
+    assert!(assert_balanced(&store).contains(" 15 packets"));
+}
+
+/// How many files a process may open from now on; returns how many it could before.
+fn limit_open_files(process: u32, files: libc::rlim_t) -> libc::rlim_t {
+    let process = libc::pid_t::try_from(process).unwrap();
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the limits are there while the kernel reads and writes them.
+    let read =
+        unsafe { libc::prlimit(process, libc::RLIMIT_NOFILE, std::ptr::null(), &raw mut limit) };
+    let before = std::mem::replace(&mut limit.rlim_cur, files);
+    // SAFETY: as above.
+    let written = unsafe {
+        libc::prlimit(process, libc::RLIMIT_NOFILE, &raw const limit, std::ptr::null_mut())
+    };
+    assert_eq!((read, written), (0, 0), "{}", std::io::Error::last_os_error());
+    before
+}
+
 #[test]
 fn both_signals_store_what_is_open_and_nothing_else_is_said() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {

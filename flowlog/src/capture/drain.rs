@@ -13,11 +13,12 @@
 mod batch;
 mod epoch;
 mod error;
+mod totals;
 mod witness;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use aya::maps::{MapData, MapError, PerCpuArray, PerCpuValues};
+use aya::maps::{MapData, PerCpuArray};
 use flowlog_common::{
     flow::Direction,
     total::{self, Totals},
@@ -34,6 +35,7 @@ use crate::{
 pub use batch::{clear, read};
 use epoch::EpochWord;
 pub use error::Error;
+pub(crate) use totals::is_exhausted;
 use witness::{History, Interval, span};
 
 /// Empties the maps of a kernel program.
@@ -298,10 +300,7 @@ impl Drainer {
         for (observed, _) in &read.totals {
             for direction in Direction::ALL {
                 let index = total::index(observed.slot, direction, epoch::set(number));
-                let cpus = self.totals.get(&index, 0).map_err(totals_error)?.len();
-                let zeroes = PerCpuValues::try_from(vec![Totals::default(); cpus])
-                    .map_err(|source| totals_error(MapError::IoError(source)))?;
-                self.totals.set(index, zeroes, 0).map_err(totals_error)?;
+                totals::clear(&mut self.totals, index)?;
             }
         }
         self.word.cleared(number);
@@ -337,12 +336,7 @@ impl Drainer {
     }
 
     fn totals_of(&self, slot: u16, of: Direction, number: u64) -> Result<Totals, Error> {
-        let index = total::index(slot, of, epoch::set(number));
-        let mut sum = Totals::default();
-        for cpu in self.totals.get(&index, 0).map_err(totals_error)?.iter() {
-            sum.add(cpu);
-        }
-        Ok(sum)
+        totals::sum(&self.totals, total::index(slot, of, epoch::set(number)))
     }
 }
 
@@ -410,10 +404,6 @@ const LAST_MOMENT_NS: u64 = 1_000_000_000;
 /// not reach into the next window.
 fn next_boundary(opened: Utc, now: Utc, interval: Duration) -> Utc {
     now.max(opened).floor(interval).plus(interval)
-}
-
-fn totals_error(source: MapError) -> Error {
-    Error::Totals { source: Box::new(source) }
 }
 
 #[cfg(test)]
