@@ -120,9 +120,7 @@ impl Pins {
         let current = directory.join(layout(sizes));
         let mut others = layouts(&directory)?;
         others.retain(|other| *other != current);
-        if let Some(newer) = others.iter().find(|other| is_newer(other)) {
-            return Err(Error::Newer { path: newer.display().to_string() });
-        }
+        refuse_newer(&others)?;
         let is_continued = MAPS.iter().all(|map| current.join(map).exists());
         make(&current)?;
         Ok(Claim { pins: self.clone(), lock, directory, current, is_continued, others })
@@ -140,6 +138,8 @@ impl Pins {
         if to.exists() {
             return Ok(Adoption::Kept);
         }
+        // A later version goes on with them, and looks for them where they are.
+        refuse_newer(&layouts(&from)?)?;
         fs::rename(&from, &to).map_err(|source| failure("rename", &from, source))?;
         Ok(Adoption::All)
     }
@@ -275,6 +275,14 @@ pub(super) fn is_readable(folder: &Path) -> bool {
 /// Whether a later version made the maps in a directory: it goes on with them, whatever this one does.
 pub fn is_newer(folder: &Path) -> bool {
     version(folder).is_some_and(|version| version > LAYOUT)
+}
+
+/// Fails where a later version made one of these.
+fn refuse_newer(layouts: &[PathBuf]) -> Result<(), Error> {
+    match layouts.iter().find(|layout| is_newer(layout)) {
+        Some(newer) => Err(Error::Newer { path: newer.display().to_string() }),
+        None => Ok(()),
+    }
 }
 
 /// The number of a layout.

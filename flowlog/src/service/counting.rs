@@ -1,14 +1,14 @@
 //! Counting: the kernel program is loaded and attached before anything else is looked at, and
 //! attached again as interfaces come and go.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use super::{Error, Options, recovery::FirstLook};
 use crate::{
     capture::{
-        self, Adoption, Capture, Loaded, MapSizes, Pins, Previous, Program, drain::Drainer,
+        self, Adoption, Capture, Loaded, MapSizes, Pins, Previous, Program, drain::{self, Drainer},
         presence::Presence, watch::LinkWatch,
     },
     config::Config,
@@ -184,6 +184,7 @@ fn pins(config: &Config, look: &FirstLook) -> Result<Pins, capture::Error> {
             Ok(Adoption::Kept) => tracing::error!(
                 "both gateway {former} and {gateway} have programs in the kernel; `flowlog uninstall --gateway {former}` ends those of the former name"
             ),
+            Err(error @ capture::Error::Newer { .. }) => return Err(error),
             // Counting does not depend on it.
             Err(error) => tracing::error!("{}", with_causes(&error)),
         }
@@ -204,12 +205,7 @@ fn listen() -> Option<LinkWatch> {
 /// Whether the same may work a moment later: the machine or the process has too much open.
 fn is_passing(error: &capture::Error) -> bool {
     let capture::Error::List { source } = error else { return false };
-    is_exhausted(source)
-}
-
-fn is_exhausted(error: &io::Error) -> bool {
-    let code = error.raw_os_error();
-    matches!(code, Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS | libc::EAGAIN))
+    drain::is_exhausted(source)
 }
 
 fn report(changes: capture::Changes) {

@@ -4,12 +4,21 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
 };
 
+use flowlog::{
+    config::Policy,
+    spool::{
+        Spool,
+        recover::{Recording, recover},
+    },
+};
 use flowlog_tests::{Ended, PinnedMap, files_under};
 
 use super::{
-    pins::{SAME_SIZES, pin_again, read_dump},
+    pins::{SAME_SIZES, pin_again, pin_again_for, read_dump},
     rig::{GATEWAY, Rig, contents, copy, generations, verify},
     spool::SIZES,
 };
@@ -58,9 +67,30 @@ fn a_file_of_a_later_schema_stays_as_it_is_when_its_hour_is_published() {
     assert!(before == after);
 }
 
+/// The layout of a version to come.
+const NEWEST: &str = "v99-16-8-4-256";
+
+/// What the gateway has in the kernel under the name that it had is not moved either.
+#[test]
+fn pins_of_a_later_version_under_a_former_name_are_refused_and_not_touched() {
+    const FORMER: &str = "former";
+    let (rig, dump) = (Rig::new(), read_dump(&generations("pins-")[0]));
+    let spool = Arc::new(Spool::open(&rig.spool(), u64::MAX).unwrap());
+    let recording = Recording {
+        gateway: FORMER.to_owned(),
+        policy: Policy::FLOWS.hash(),
+        window: Duration::from_secs(1),
+    };
+    drop((recover(&spool, recording).unwrap(), spool));
+    pin_again_for(FORMER, &dump, NEWEST, &rig.bpffs.base());
+    let folder = rig.bpffs.base().join(FORMER).join(NEWEST);
+    let before = maps(&folder);
+    assert_refused(rig.refusal(SAME_SIZES), NEWEST);
+    assert!(!before.is_empty() && maps(&folder) == before, "the pins were touched");
+}
+
 #[test]
 fn pins_of_a_later_version_are_refused_and_not_touched() {
-    const NEWEST: &str = "v99-16-8-4-256";
     let (rig, dump) = (Rig::new(), read_dump(&generations("pins-")[0]));
     pin_again(&dump, NEWEST, &rig.bpffs.base());
     let folder = rig.bpffs.base().join(GATEWAY).join(NEWEST);

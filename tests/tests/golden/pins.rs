@@ -15,7 +15,12 @@ const OTHER_SIZES: [u32; 3] = [512, 512, 32];
 
 /// Pins maps again as they were when their contents were written down, under this layout.
 pub fn pin_again(dump: &Value, layout: &str, base: &Path) {
-    let folder = base.join(GATEWAY).join(layout);
+    pin_again_for(GATEWAY, dump, layout, base);
+}
+
+/// The same for another gateway.
+pub fn pin_again_for(gateway: &str, dump: &Value, layout: &str, base: &Path) {
+    let folder = base.join(gateway).join(layout);
     fs::create_dir_all(&folder).unwrap();
     let taken_ns = dump["taken_ns"].as_u64().unwrap();
     let passed_ns = clock::monotonic_coarse().cast_signed() - taken_ns.cast_signed();
