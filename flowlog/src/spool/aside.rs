@@ -8,13 +8,13 @@ use std::{
 
 use super::{
     Error, Spool,
-    disk::{Disk, Kind, Listed, remove_all},
+    disk::{Disk, Kind, Listed},
     identity::Lost,
     run::Run,
     sync_directory,
 };
 use crate::{
-    record::{clock::Utc, epoch_set::EpochSet, ledger::GapReason},
+    record::{epoch_set::EpochSet, ledger::GapReason},
     telemetry::with_causes,
 };
 
@@ -123,23 +123,6 @@ impl Spool {
         counted: &[(i64, i64)],
     ) -> Result<(), Error> {
         self.know(|identity| identity.settle(lost, stored, counted))
-    }
-
-    /// Deletes what was set aside and has expired, and answers how many files that were.
-    ///
-    /// A run cannot tell when its packets passed if it cannot be read: all of them did before it was written.
-    pub fn expire_aside(&self, has_expired: impl Fn(Utc) -> bool) -> Result<usize, Error> {
-        let mut deleted = 0;
-        let aside = listed(&*self.disk, &self.directory)?;
-        for (path, entry) in aside.into_iter().filter(|(_, entry)| has_expired(entry.modified)) {
-            let removed = match entry.kind {
-                Kind::Directory => remove_all(&*self.disk, &path),
-                _ => self.disk.remove(&path),
-            };
-            removed.map_err(Error::io("delete", &path))?;
-            deleted += 1;
-        }
-        Ok(deleted)
     }
 }
 

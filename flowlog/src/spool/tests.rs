@@ -17,13 +17,10 @@ use super::{
     run::Run,
     *,
 };
-use crate::record::{
-    clock::{Offset, Utc},
-    epoch::{Counters, Entries, Epoch, Observed},
-    ledger::{Gap, GapReason, LedgerEntry},
-};
+use crate::{record::{clock::{Offset, Utc}, epoch::{Counters, Entries, Epoch, Observed}, ledger::{Gap, GapReason, LedgerEntry}, period::parse_period}, keep::retain::{Rule, aside::Aside}};
 
 const SECOND: u64 = 1_000_000_000;
+const DAY: Duration = Duration::from_hours(24);
 
 pub(crate) fn key(last_octet: u8) -> FlowKeyV4 {
     FlowKeyV4 {
@@ -196,14 +193,18 @@ fn what_is_damaged_is_set_aside_and_what_was_not_finished_is_deleted() {
     let damaged = names(&spool.directory.join(aside::ASIDE));
     assert_eq!(damaged.len(), 2);
 
-    // What is sound has its own end, however old it is.
-    let written = SystemTime::UNIX_EPOCH + Duration::from_hours(1);
+    // Retention finds it there; what is sound has its own end, however old it is.
+    let written = SystemTime::now() - 40 * DAY;
     for path in [&good.path, &damaged[0]] {
         File::options().append(true).open(path).unwrap().set_modified(written).unwrap();
     }
-    let before = |ms| move |written| written < Utc::from_ms(ms);
-    assert_eq!(spool.expire_aside(before(3_600_000)).unwrap(), 0);
-    assert_eq!(spool.expire_aside(before(3_600_001)).unwrap(), 1);
+    let now = crate::clock::now();
+    for (keep, expired) in [("41d", 0), ("39d", 1)] {
+        let keep = parse_period(keep).unwrap();
+        let rule = Rule { keep: &keep, at: now, now, gateways: None };
+        let aside = Aside::of(&spool.directory, &rule).unwrap();
+        assert_eq!(aside.delete(&spool.directory).unwrap().files, expired);
+    }
     let left = [&good.path, &damaged[0], &damaged[1]].map(|path| path.exists());
     assert_eq!(left, [true, false, true]);
 }
