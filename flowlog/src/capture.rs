@@ -22,6 +22,7 @@ pub mod presence;
 mod program;
 mod refusal;
 pub mod survey;
+pub(crate) mod syscall;
 mod takeover;
 mod targets;
 mod tcx;

@@ -13,6 +13,8 @@ use std::{
 use crate::record::policy::Order;
 use flowlog_common::flow::Direction;
 
+use super::syscall::bpf;
+
 const BPF_PROG_LOAD: libc::c_int = 5;
 const BPF_OBJ_PIN: libc::c_int = 6;
 const BPF_OBJ_GET: libc::c_int = 7;
@@ -219,15 +221,4 @@ fn number(object: impl AsFd) -> io::Result<u32> {
 fn owned(fd: libc::c_int) -> OwnedFd {
     // SAFETY: a file descriptor that the kernel just made, and that nothing else owns.
     unsafe { OwnedFd::from_raw_fd(fd) }
-}
-
-/// The system call; what the attribute points to has to outlive it.
-fn bpf<T>(command: libc::c_int, attr: &mut T) -> io::Result<libc::c_int> {
-    // SAFETY: the attribute has the size that is said, and its pointers outlive the call.
-    let outcome =
-        unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size_of::<T>()) };
-    if outcome < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    libc::c_int::try_from(outcome).map_err(io::Error::other)
 }

@@ -8,6 +8,8 @@ use aya::{
     maps::{MapData, MapType},
 };
 
+use crate::capture::syscall::bpf;
+
 const BPF_MAP_LOOKUP_BATCH: libc::c_int = 24;
 const BPF_MAP_DELETE_BATCH: libc::c_int = 27;
 
@@ -124,16 +126,9 @@ fn address<T>(pointer: *const T) -> u64 {
 
 fn call(command: libc::c_int, attr: &mut BatchAttr) -> io::Result<()> {
     loop {
-        // SAFETY: the attribute has the size that is said, and its pointers outlive the call.
-        let outcome = unsafe {
-            libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size_of::<BatchAttr>())
-        };
-        if outcome == 0 {
-            return Ok(());
-        }
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
+        match bpf(command, attr) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            outcome => return outcome.map(drop),
         }
     }
 }
