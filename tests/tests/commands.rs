@@ -355,6 +355,12 @@ fn check_says_whether_counting_will_go_on() {
     assert!(check(&[]).contains("ok    pins"), "also while it runs");
     assert_eq!(daemon.terminate().code, DONE);
     assert!(check(&[]).contains("counting goes on without a gap"), "{}", check(&[]));
+    let line =
+        ["check", "--profile", "flows", "--interface", "fltun", "--wait", "--gateway", "gw2"];
+    let places = ["--store", &store, "--spool", &spool, "--pins", pins.to_str().unwrap()];
+    let of_another = flowlog(&[&line[..], &places].concat());
+    let named = "gateway gw1 has programs and counters in the kernel that no flowlog drains";
+    assert!(of_another.stdout.contains(named), "{}", of_another.stdout);
     let sizes = scratch.file("sizes.toml", "profile = \"flows\"\nmax_flows_v4 = 4096");
     let other = check(&["--config", &sizes]);
     assert!(other.contains("ok    pins") && other.contains("with other sizes"), "{other}");

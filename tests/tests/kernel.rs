@@ -1,19 +1,22 @@
 //! The kernel program as it is loaded, given packets by the kernel's own test run.
 
 use std::{
+    io::ErrorKind,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
+use aya::maps::MapData;
 use flowlog::{
     capture::MapSizes,
+    capture::drain,
     record::epoch::{Entries, Epoch},
 };
 use flowlog_common::{
-    flow::{Direction, FlowCounters, FlowKeyV4, detail, partial},
+    flow::{Direction, FlowCounters, FlowKeyV4, FlowKeyV6, detail, partial},
     total::Count,
 };
-use flowlog_tests::Loaded;
+use flowlog_tests::{Bpffs, Loaded, PinnedMap};
 
 const FRAME_BYTES: usize = 14 + 28 + 22;
 const PACKET_BYTES: u64 = 28 + 22;
@@ -267,4 +270,24 @@ fn test_run(program: &aya::programs::ProgramFd, frame: &[u8], repeat: u32) {
     // SAFETY: the attribute has the size that is said, and its pointers outlive the call.
     let outcome = unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_TEST_RUN, &raw mut attr, size) };
     assert_eq!(outcome, 0, "{}", std::io::Error::last_os_error());
+}
+
+/// The kernel writes and reads as many bytes as the map says, whatever type is asked for.
+#[test]
+fn a_map_of_other_entries_is_neither_read_nor_cleared() {
+    const HASH: u32 = 1;
+    let bpffs = Bpffs::mount();
+    let pin = bpffs.base().with_file_name("other");
+    let other = serde_json::json!({
+        "type": HASH, "key_size": 16, "value_size": 8, "max_entries": 4, "flags": 0,
+        "entries": [{ "key": "00".repeat(16), "value": {} }],
+    });
+    PinnedMap::from_json(&other).pin(&pin);
+    let map = MapData::from_pin(&pin).unwrap();
+    // Its keys are as long as those of flows of IPv4, its values are not.
+    let kind = ErrorKind::InvalidInput;
+    assert_eq!(drain::read::<FlowKeyV4, FlowCounters>(&map).unwrap_err().kind(), kind);
+    assert_eq!(drain::read::<FlowKeyV6, u64>(&map).unwrap_err().kind(), kind);
+    assert_eq!(drain::clear(&map, &[0_u64]).unwrap_err().kind(), kind);
+    assert_eq!(drain::read::<u128, u64>(&map).unwrap().len(), 1);
 }

@@ -1,9 +1,13 @@
 //! What a running daemon survives, a starting one survives: counting begins first.
 
 use std::{
+    fs::Permissions,
     net::UdpSocket,
-    os::unix::net::UnixDatagram,
-    path::Path,
+    os::unix::{
+        fs::{PermissionsExt as _, chown, symlink},
+        net::UnixDatagram,
+    },
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -12,7 +16,9 @@ use std::{
 };
 
 use flowlog::demo::Netns;
-use flowlog_tests::{Bpffs, Daemon, Ended, HungServer, SmallDisk, duckdb, flowlog, quiet_tun};
+use flowlog_tests::{
+    Bpffs, Daemon, Ended, HungServer, SmallDisk, duckdb, files_under, flowlog, quiet_tun,
+};
 
 /// From the start of the process to the first packet that is counted.
 const AT_MOST_MS: i64 = 1_000;
@@ -211,4 +217,31 @@ fn one_interface_that_cannot_be_counted_is_reported_and_the_others_are_counted()
     let ended = daemon.terminate();
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     assert_eq!(rig.stored(&netns, "flodd*"), 3);
+}
+
+/// Another user may have put links in it that lead to files of ours.
+#[test]
+fn a_spool_of_another_user_is_refused_and_nothing_in_it_is_touched() {
+    let rig = Rig::new();
+    let (netns, _tun) = quiet_tun("fltun");
+    let spool = PathBuf::from(rig.path("spool"));
+    let ours = PathBuf::from(rig.path("ours"));
+    std::fs::create_dir_all(spool.join("epochs")).unwrap();
+    std::fs::create_dir(&ours).unwrap();
+    std::fs::write(ours.join("file"), "precious").unwrap();
+    symlink(ours.join("file"), spool.join("epochs/1.unfinished")).unwrap();
+    symlink(&ours, spool.join("scratch")).unwrap();
+    let (store, pins) = (rig.path("store"), rig.bpffs.base());
+    let arguments = ["--interface", "fltun", "--store", &store, "--pins", pins.to_str().unwrap()];
+    let arguments = [&arguments[..], &["--spool", spool.to_str().unwrap()]].concat();
+    let before = files_under(&spool);
+    for (owner, mode, reason) in [(65_534, 0o700, "another user"), (0, 0o777, "others may write")] {
+        chown(&spool, Some(owner), None).unwrap();
+        std::fs::set_permissions(&spool, Permissions::from_mode(mode)).unwrap();
+        let refused = Daemon::start(&netns, &arguments).end();
+        assert_eq!(refused.code, 3, "{refused:?}");
+        assert!(refused.stderr.contains(reason), "{}", refused.stderr);
+        assert_eq!(files_under(&spool), before);
+        assert_eq!(std::fs::read_to_string(ours.join("file")).unwrap(), "precious");
+    }
 }
