@@ -8,8 +8,10 @@ use tokio::time::Instant;
 use super::{Error, Options, recovery::FirstLook};
 use crate::{
     capture::{
-        self, Adoption, Capture, Loaded, MapSizes, Pins, Previous, Program, drain::{self, Drainer},
-        presence::Presence, watch::LinkWatch,
+        self, Adoption, Capture, Loaded, MapSizes, Pins, Previous, Program,
+        drain::{self, Drainer},
+        presence::Presence,
+        watch::LinkWatch,
     },
     config::Config,
     record::{

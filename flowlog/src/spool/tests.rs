@@ -17,7 +17,15 @@ use super::{
     run::Run,
     *,
 };
-use crate::{record::{clock::{Offset, Utc}, epoch::{Counters, Entries, Epoch, Observed}, ledger::{Gap, GapReason, LedgerEntry}, period::parse_period}, keep::retain::{Rule, aside::Aside}};
+use crate::{
+    keep::retain::{Rule, aside::Aside},
+    record::{
+        clock::{Offset, Utc},
+        epoch::{Counters, Entries, Epoch, Observed},
+        ledger::{Gap, GapReason, LedgerEntry},
+        period::parse_period,
+    },
+};
 
 const SECOND: u64 = 1_000_000_000;
 const DAY: Duration = Duration::from_hours(24);
@@ -198,7 +206,7 @@ fn what_is_damaged_is_set_aside_and_what_was_not_finished_is_deleted() {
     for path in [&good.path, &damaged[0]] {
         File::options().append(true).open(path).unwrap().set_modified(written).unwrap();
     }
-    let now = crate::clock::now();
+    let now = crate::record::clock::now();
     for (keep, expired) in [("41d", 0), ("39d", 1)] {
         let keep = parse_period(keep).unwrap();
         let rule = Rule { keep: &keep, at: now, now, gateways: None };

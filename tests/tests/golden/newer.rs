@@ -9,7 +9,7 @@ use std::{
 };
 
 use flowlog::{
-    config::Policy,
+    record::policy::Policy,
     spool::{
         Spool,
         recover::{Recording, recover},

@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use flowlog::clock;
+use flowlog::record::clock;
 use flowlog_tests::{files_under, synthetic, wait_for};
 
 use super::rig::{GRACE, Rig, last_line, terminate};
