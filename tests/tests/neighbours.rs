@@ -96,7 +96,9 @@ fn beside_programs(verdict: Verdict) {
 #[test]
 fn whatever_a_filter_of_another_does_the_ledger_agrees_or_names_the_gap() {
     for attach in ["auto", "clsact"] {
-        VERDICTS.into_iter().for_each(|verdict| beside_filters(attach, verdict));
+        for verdict in VERDICTS {
+            beside_filters(attach, verdict);
+        }
     }
 }
 

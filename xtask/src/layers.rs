@@ -93,9 +93,9 @@ fn prune(uses: &mut BTreeMap<&str, BTreeSet<&str>>) {
         for others in uses.values_mut() {
             others.retain(|other| left.contains(other));
         }
-        let used: BTreeSet<&str> = uses.values().flatten().copied().collect();
+        let wanted: BTreeSet<&str> = uses.values().flatten().copied().collect();
         let before = uses.len();
-        uses.retain(|file, others| !others.is_empty() && used.contains(file));
+        uses.retain(|file, others| !others.is_empty() && wanted.contains(file));
         if uses.len() == before {
             return;
         }

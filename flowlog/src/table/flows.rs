@@ -52,7 +52,7 @@ impl<W: Write + Send> FlowsWriter<W> {
         Ok(Self { file, compressor, row_group, group, rows: 0 })
     }
 
-    /// Adds a row; rows come in the order of the file, see [`super::order`].
+    /// Adds a row; rows come in the order of the file, see [`crate::record::order`].
     pub fn push(&mut self, row: &FlowRecord<'_>) -> Result<(), Error> {
         self.group.push(row);
         if self.group.rows < self.row_group { Ok(()) } else { self.flush().map_err(parquet) }

@@ -42,7 +42,7 @@ fn assert_right(histories: u64, setting: Setting) {
                 wrong.lock().unwrap().push(error);
             }
             let played = seed - first + 1;
-            if played % 5_000 == 0 {
+            if played.is_multiple_of(5_000) {
                 println!("{played} of {histories} histories: {:.0?}", begun.elapsed());
             }
         }
