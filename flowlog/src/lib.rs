@@ -1,19 +1,25 @@
 //! flowlog: packets on a VPN interface become Parquet that expires.
 //!
-//! The modules are the stages, in the order in which data move; a stage depends on those above it,
-//! and on `clock`, `config` and `telemetry`, never on those below.
-//!
 //! ```text
-//!  kernel program ──▶ drain ──▶ aggregate ──▶ encode ──▶ store ──▶ verify · query · retain
-//!  └──── kernel memory ────┘    └─── the process's memory ──┘  └── durable
+//!  capture ── epochs ──▶ spool ── hours ──▶ table ── files ──▶ store ──▶ ask · keep
+//!  └ kernel memory ┘     └ durable: the local disk ┘           └ durable: the store
 //! ```
 //!
-//! A packet is safe when the file of its window is in the store: at the end of each window, and
-//! when the daemon is told to end. What a kill or a power cut loses until then, `docs/architecture.md`
-//! says.
+//! With a spool a packet is safe a drain interval after it passed, at the latest; without one, when the file of
+//! its window is in the store. `docs/architecture.md` tells what a kill or a power cut loses until then.
 //!
-//! The core of each stage is pure: times, packets and listings are arguments. [`service`] is the
-//! shell that puts them together.
+//! The modules are the rooms of a house, the ground floor first, and `cargo xtask check` proves the floors:
+//! a module uses those of the floors below it, never one of its own floor or above.
+//!
+//! | floor | modules |
+//! |---|---|
+//! | 0 | [`record`] (the things that are recorded, pure), [`telemetry`] (log lines), [`demo`] (a VPN of its own) |
+//! | 1 | [`config`], [`store`] (objects in a directory or a cloud) |
+//! | 2 | [`capture`] (kernel program, hooks, drain), [`table`] (columns, Parquet, metadata) |
+//! | 3 | [`spool`] (drained, and not in the store yet), [`ask`] (audit, DuckDB), [`keep`] (retention) |
+//! | 4 | [`service`]: the shell that puts them together |
+//!
+//! The core of each is pure: times, packets and listings are arguments.
 
 pub mod record;
 pub mod telemetry;
