@@ -40,7 +40,7 @@ use flowlog_common::{flow::Direction, interface::Interface};
 use crate::record::{
     clock::{self, MonotonicNs},
     pattern::InterfacePattern,
-    policy::Order,
+    policy::{AttachMode, Order},
 };
 pub use bpffs::{reachable, reachable_as_it_is};
 pub use clsact::Discipline;
@@ -49,38 +49,13 @@ pub use error::Error;
 pub use found::{Contents, Counts, Emptied, Found, Previous};
 use hook::{Attachment, Wanted};
 use interface::{Layer, Link};
-pub use notice::Notice;
+pub use notice::{Changes, Notice};
 pub use pins::{Adoption, Kept, OtherGateway, Pins, is_newer};
 use presence::{Metered, Presence};
 pub use program::{Loaded, MapSizes, Maps, Program};
 use refusal::Refusals;
 pub use targets::Targets;
 pub use witness::Witness;
-
-/// How the program is attached.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum AttachMode {
-    /// TCX where the kernel has it (6.6), else clsact.
-    #[default]
-    Auto,
-    /// TCX only.
-    Tcx,
-    /// A filter of the clsact queueing discipline.
-    Clsact,
-}
-
-/// What a scan found changed.
-#[derive(Debug, Default)]
-pub struct Changes {
-    /// Names of the interfaces that are counted from now on.
-    pub attached: Vec<String>,
-    /// Names of the interfaces that are gone.
-    pub detached: Vec<String>,
-    /// Interfaces that match but cannot be counted.
-    pub failed: Vec<Error>,
-    /// What else somebody should know.
-    pub notices: Vec<Notice>,
-}
 
 /// The loaded program and the interfaces that it is attached to.
 pub struct Capture {

@@ -40,7 +40,7 @@ use tokio::{
 };
 
 use crate::{
-    capture::AttachMode, config::Config, service::notify::Notifier, telemetry::with_causes,
+    config::Config, record::policy::AttachMode, service::notify::Notifier, telemetry::with_causes,
 };
 use counting::Counting;
 use drain_loop::DrainLoop;

@@ -16,7 +16,10 @@ use std::{
     },
 };
 
-use flowlog::capture::{AttachMode, Contents, Error, MapSizes};
+use flowlog::{
+    capture::{Contents, Error, MapSizes},
+    record::policy::AttachMode,
+};
 use flowlog_tests::{SMALL, flowlog_binary, has_tcx};
 
 use rig::{Counting, NEAR, Rig, Sender, counted, modes, ours};

@@ -11,6 +11,7 @@
 //! deleted. The quiet maps have no such program.
 
 mod batch;
+mod closed;
 mod epoch;
 mod error;
 mod totals;
@@ -33,6 +34,8 @@ use crate::{
     },
 };
 pub use batch::{clear, read};
+pub use closed::Closed;
+use closed::{Open, in_utc, next_boundary};
 use epoch::EpochWord;
 pub use error::Error;
 pub(crate) use totals::is_exhausted;
@@ -71,15 +74,6 @@ struct Tally {
     read: Option<[u64; 2]>,
     read_before: [u64; 2],
     history: History,
-}
-
-/// The epoch that is being counted.
-#[derive(Clone, Copy, Debug)]
-struct Open {
-    number: u64,
-    opened: MonotonicNs,
-    opened_utc: Utc,
-    dating: Dating,
 }
 
 impl Drainer {
@@ -340,57 +334,6 @@ impl Drainer {
     }
 }
 
-/// An epoch that no packet goes to any more.
-#[derive(Clone, Copy, Debug)]
-pub struct Closed {
-    was: Open,
-    end: MonotonicNs,
-    end_utc: Utc,
-    /// By how many nanoseconds the wall clock was set meanwhile.
-    clock_step: i64,
-}
-
-/// What was found, in UTC: the open epoch, the one before, and when the open one ends.
-fn in_utc(
-    found: &epoch::Found,
-    dating: Dating,
-) -> (Open, Option<Closed>, Option<(MonotonicNs, Utc)>) {
-    let in_utc = |epoch: epoch::Resumed| Open {
-        number: epoch.number,
-        opened: epoch.opened,
-        opened_utc: dating.offset.utc(epoch.opened),
-        dating,
-    };
-    let open = in_utc(found.open);
-    let closed = |was| Closed { was, end: open.opened, end_utc: open.opened_utc, clock_step: 0 };
-    let left = found.left.map(|left| closed(in_utc(left)));
-    (open, left, found.announced.map(|end| (end, dating.offset.utc(end))))
-}
-
-impl Closed {
-    /// The epoch's number.
-    #[must_use]
-    pub const fn number(&self) -> u64 {
-        self.was.number
-    }
-
-    /// Dates it by the better reading of the clock, if that was set between its opening and now.
-    ///
-    /// Its times are monotonic, so that all of them move alike.
-    fn dated_again(mut self, now: Dating) -> Self {
-        let open_for = Duration::from_nanos(self.end.saturating_sub(self.was.opened));
-        let Some(step) = self.was.dating.step(now, open_for) else { return self };
-        self.clock_step = step;
-        let better = self.was.dating.better(now, self.end_utc);
-        if better != self.was.dating {
-            self.was.opened_utc = better.offset.utc(self.was.opened);
-            self.was.dating = better;
-            self.end_utc = better.offset.utc(self.end);
-        }
-        self
-    }
-}
-
 /// Whether the kernel says when all programs have left an epoch.
 pub fn can_settle() -> Result<(), Error> {
     epoch::settle().map_err(|source| Error::Settle { source })
@@ -398,61 +341,3 @@ pub fn can_settle() -> Result<(), Error> {
 
 /// Longer than anything takes to announce a change of epoch.
 const LAST_MOMENT_NS: u64 = 1_000_000_000;
-
-/// The next multiple of `interval`. An epoch that has opened on one does not end there again because
-/// the clock was slewed back over it; one that opened just before does, however short it is: it must
-/// not reach into the next window.
-fn next_boundary(opened: Utc, now: Utc, interval: Duration) -> Utc {
-    now.max(opened).floor(interval).plus(interval)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::record::clock::Offset;
-
-    fn boundary(opened_ms: i64, now_ms: i64) -> i64 {
-        let interval = Duration::from_secs(10);
-        next_boundary(Utc::from_ms(opened_ms), Utc::from_ms(now_ms), interval).ms()
-    }
-
-    fn closed(synchronised: bool) -> Closed {
-        let dating = Dating { offset: Offset::from_ns(0), synchronised };
-        let (opened, end) = (20_000_000_000, 30_000_000_000);
-        let was = Open { number: 1, opened, opened_utc: dating.offset.utc(opened), dating };
-        Closed { was, end, end_utc: dating.offset.utc(end), clock_step: 0 }
-    }
-
-    fn hour_ahead(synchronised: bool) -> Dating {
-        Dating { offset: Offset::from_ns(3_600_000_000_000), synchronised }
-    }
-
-    #[test]
-    fn what_was_counted_before_a_correction_of_the_clock_is_dated_by_the_corrected_one() {
-        for synchronised in [false, true] {
-            let closed = closed(false).dated_again(hour_ahead(synchronised));
-            assert_eq!(closed.was.opened_utc, Utc::from_ms(3_620_000));
-            assert_eq!(closed.end_utc, Utc::from_ms(3_630_000));
-            assert_eq!(closed.clock_step, 3_600_000_000_000);
-        }
-    }
-
-    #[test]
-    fn what_a_kept_clock_has_dated_stays_when_somebody_sets_it_by_hand() {
-        let closed = closed(true).dated_again(hour_ahead(false));
-        assert_eq!(closed.end_utc, Utc::from_ms(30_000));
-        assert_eq!(closed.clock_step, 3_600_000_000_000);
-    }
-
-    #[test]
-    fn the_next_boundary_is_the_next_multiple() {
-        assert_eq!(boundary(11_000, 12_000), 20_000);
-        assert_eq!(boundary(20_000, 20_000), 30_000);
-        assert_eq!(boundary(19_990, 19_999), 20_000);
-    }
-
-    #[test]
-    fn a_clock_slewed_back_over_a_boundary_does_not_make_an_epoch_of_nothing() {
-        assert_eq!(boundary(20_000, 19_995), 30_000);
-    }
-}

@@ -1,6 +1,8 @@
 //! The hooks of an interface: attaching the program to one, by TCX or by clsact, and replacing the
 //! program of the daemon before without losing a packet.
 
+mod reorder;
+
 use std::{
     fs, io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -10,7 +12,7 @@ use std::{
 use flowlog_common::flow::Direction;
 
 use super::{
-    AttachMode, Error, Program,
+    Error, Program,
     clsact::{self, Discipline},
     error::is_permission,
     filter::{self, Filter},
@@ -19,7 +21,8 @@ use super::{
     pins::{self, LinkPin},
     tcx,
 };
-use crate::record::policy::Order;
+use crate::record::policy::{AttachMode, Order};
+use reorder::{move_filter, move_link};
 
 /// What keeps a program at a hook.
 pub(super) enum Attachment {
@@ -293,106 +296,6 @@ fn attach_filter(
     // for itself.
     Filter::attach(kernel, kernel_index, direction, preference(order), program)
         .or_else(|_| Filter::attach(kernel, kernel_index, direction, 0, program))
-}
-
-/// A second link is made at that place, at which nothing is done until nothing is done any more at the
-/// first one: the kernel puts a program in the place of another in one step, and takes a hook only
-/// once for the same program.
-fn move_link(
-    program: &Borrowed<'_>,
-    order: Order,
-    link: &Link,
-    mut old: TcxLink,
-    folder: Option<&Path>,
-) -> Result<Attachment, (Attachment, io::Error)> {
-    let prepared = || -> io::Result<_> {
-        let (one, other) = (tcx::nothing()?, tcx::nothing()?);
-        let fd = tcx::attach(&one, link.kernel_index, old.direction, order)?;
-        let id = tcx::link_id(&fd)?;
-        let next =
-            folder.map(|folder| LinkPin::unfinished(folder, link.kernel_index, old.direction));
-        if let Some(path) = &next {
-            pins::remove(path).map_err(io::Error::other)?;
-            tcx::pin(&fd, path)?;
-        }
-        Ok((fd, id, other, next))
-    };
-    let (fd, id, other, next) = match prepared() {
-        Ok(prepared) => prepared,
-        Err(error) => return Err((Attachment::Tcx(old), error)),
-    };
-    let moved = || -> io::Result<()> {
-        tcx::update(&old.fd, &other)?;
-        tcx::update(&fd, program.fd).or_else(|error| {
-            tcx::update(&old.fd, program.fd)?;
-            Err(error)
-        })
-    };
-    if let Err(error) = moved() {
-        detach_quietly(&fd, next.as_deref());
-        return Err((Attachment::Tcx(old), error));
-    }
-    let pin = old.pin.take();
-    if let (Some(next), Some(pin)) = (&next, &pin)
-        && let Err(error) = fs::rename(next, &pin.path)
-    {
-        tracing::warn!(interface = link.name, "a link keeps the pin of the one before: {error}");
-    }
-    detach_quietly(&old.fd, None);
-    Ok(Attachment::Tcx(TcxLink { fd, id, direction: old.direction, pin }))
-}
-
-fn detach_quietly(link: &OwnedFd, pin: Option<&Path>) {
-    if let Err(error) = tcx::detach(link) {
-        tracing::debug!("a link that is detached already: {error}");
-    }
-    if let Some(Err(error)) = pin.map(pins::remove) {
-        tracing::debug!("a pin stays: {error}");
-    }
-}
-
-/// The same with filters.
-fn move_filter(
-    program: &Borrowed<'_>,
-    order: Order,
-    link: &Link,
-    mut old: Filter,
-) -> Result<Attachment, (Attachment, io::Error)> {
-    let index = link.kernel_index;
-    let prepared = || -> io::Result<_> {
-        let kernel = Netlink::open()?;
-        let nothing = || -> io::Result<_> {
-            let fd = tcx::nothing()?;
-            let id = tcx::program_id(&fd)?;
-            Ok(filter::Program { fd, id, name: program.name })
-        };
-        let (one, other) = (nothing()?, nothing()?);
-        let new = Filter::attach(&kernel, index, old.direction, preference(order), &one)?;
-        Ok((kernel, new, other))
-    };
-    let (kernel, mut new, other) = match prepared() {
-        Ok(prepared) => prepared,
-        Err(error) => return Err((Attachment::Filter(old), error)),
-    };
-    let moved = || -> io::Result<()> {
-        old.replace(&kernel, index, &other)?;
-        new.replace(&kernel, index, program).or_else(|error| {
-            old.replace(&kernel, index, program)?;
-            Err(error)
-        })
-    };
-    let moved = {
-        let mut moved = moved;
-        moved()
-    };
-    let (kept, removed) = if moved.is_ok() { (new, old) } else { (old, new) };
-    if let Err(error) = removed.remove(&kernel, index) {
-        tracing::debug!("a filter that is gone already: {error}");
-    }
-    match moved {
-        Ok(()) => Ok(Attachment::Filter(kept)),
-        Err(error) => Err((Attachment::Filter(kept), error)),
-    }
 }
 
 /// Moves the pin of a link to where its maps are.

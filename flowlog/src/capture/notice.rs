@@ -4,7 +4,21 @@ use std::{fmt, time::Duration};
 
 use flowlog_common::flow::Direction;
 
+use super::Error;
 use super::survey::Standing;
+
+/// What a scan found changed.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Names of the interfaces that are counted from now on.
+    pub attached: Vec<String>,
+    /// Names of the interfaces that are gone.
+    pub detached: Vec<String>,
+    /// Interfaces that match but cannot be counted.
+    pub failed: Vec<Error>,
+    /// What else somebody should know.
+    pub notices: Vec<Notice>,
+}
 
 /// What was noticed at the hooks of an interface.
 #[derive(Debug)]
@@ -72,7 +86,7 @@ pub enum Notice {
     /// Somebody removed what outlives the daemon, and it cannot be made again.
     NotPinned {
         /// Why.
-        source: super::Error,
+        source: Error,
     },
 }
 

@@ -9,6 +9,7 @@
 //!     program-<kernel's number>/            empty: a filter with this program is flowlog's
 //! ```
 
+mod kept;
 mod link;
 mod numbers;
 mod pinned;
@@ -38,6 +39,7 @@ use super::{
 };
 use numbers::is_number;
 
+pub use kept::{Adoption, Kept, OtherGateway};
 pub(super) use link::{LinkPin, word};
 pub(super) use numbers::{
     forget_clsact, forget_program, own_clsacts, programs, remember_clsact, remember_program,
@@ -195,39 +197,6 @@ impl Pins {
     }
 }
 
-/// What became of what a gateway had in the kernel under another name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Adoption {
-    /// There was nothing.
-    Nothing,
-    /// All of it goes on under the new name.
-    All,
-    /// The new name has something too, so that it stays.
-    Kept,
-}
-
-/// What daemons left behind.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
-    /// Maps of the wanted sizes: they go on counting.
-    pub goes_on: bool,
-    /// Maps of other sizes: they are drained, and go.
-    pub has_other_sizes: bool,
-    /// Maps of other versions: what they hold cannot be read, and is lost.
-    pub unreadable: Vec<PathBuf>,
-    /// Other gateways that have something in the kernel.
-    pub others: Vec<OtherGateway>,
-}
-
-/// Another gateway, or another name that this one had.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OtherGateway {
-    /// Its name.
-    pub name: String,
-    /// Whether a daemon runs for it.
-    pub is_running: bool,
-}
-
 /// Instead of a dot.
 const DOT: &str = "%2E";
 
@@ -359,37 +328,4 @@ fn if_there(removed: io::Result<()>) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_gateway_with_dots_in_its_name_has_a_directory_without() {
-        let pins = Pins::new("/sys/fs/bpf/flowlog", "gw1.example.net");
-        let directory = pins.directory();
-        assert_eq!(directory, Path::new("/sys/fs/bpf/flowlog/gw1%2Eexample%2Enet"));
-    }
-
-    #[test]
-    fn other_sizes_are_readable_and_other_layouts_are_not() {
-        let sizes = MapSizes { flows_v4: 1, flows_v6: 2, overflow: 3, interfaces: 4 };
-        let folder = layout(sizes);
-        assert!(is_layout(&folder) && is_readable(Path::new(&folder)), "{folder}");
-        let (other, more) = (format!("v{}-1-2-3-4", LAYOUT + 1), format!("v{LAYOUT}0-1-2-3-4"));
-        for unknown in [other, more] {
-            assert!(is_layout(&unknown) && !is_readable(Path::new(&unknown)), "{unknown}");
-            assert!(is_newer(Path::new(&unknown)), "{unknown}");
-        }
-        assert!(!is_newer(Path::new(&folder)) && !is_newer(Path::new("v0-1-2-3-4")));
-        assert!(!is_layout("clsact-7"));
-    }
-
-    #[test]
-    fn without_a_bpf_file_system_the_error_says_how_to_get_one() {
-        let directory = tempfile::tempdir().unwrap();
-        let sizes = MapSizes { flows_v4: 1, flows_v6: 1, overflow: 1, interfaces: 1 };
-        let refused = Pins::new(directory.path().join("flowlog"), "gw").claim(sizes);
-        let said = refused.err().unwrap().to_string();
-        assert!(said.contains("mount -t bpf"), "{said}");
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
-    }
-}
+mod tests;

@@ -5,9 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use super::{Failure, Global, Outcome, Output, Signals};
 use clap::Args;
 use flowlog::{
-    capture::AttachMode,
     config::{Config, File},
-    record::policy::{Order, Profile},
+    record::policy::{AttachMode, Order, Profile},
     service::{self, Options, Summary, Whereabouts},
 };
 

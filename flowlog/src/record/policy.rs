@@ -69,3 +69,15 @@ pub enum Order {
     /// Behind all others: what they drop, redirect or pass for good is not counted.
     Last,
 }
+
+/// How the program is attached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum AttachMode {
+    /// TCX where the kernel has it (6.6), else clsact.
+    #[default]
+    Auto,
+    /// TCX only.
+    Tcx,
+    /// A filter of the clsact queueing discipline.
+    Clsact,
+}

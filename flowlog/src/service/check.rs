@@ -13,9 +13,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::{
-    capture::{AttachMode, MapSizes, Program, drain},
+    capture::{MapSizes, Program, drain},
     config::Config,
-    record::clock,
+    record::{clock, policy::AttachMode},
     telemetry::with_causes,
 };
 

@@ -5,8 +5,8 @@ use std::{io::Read as _, sync::Arc};
 
 use clap::ValueEnum as _;
 use flowlog::{
-    capture::{AttachMode, Capture, MapSizes, Pins, Program, presence::Presence},
-    record::policy::{Order, Policy},
+    capture::{Capture, MapSizes, Pins, Program, presence::Presence},
+    record::policy::{AttachMode, Order, Policy},
 };
 use flowlog_tests::SMALL;
 

@@ -16,11 +16,10 @@ use aya::{
 };
 use flowlog::{
     capture::{
-        AttachMode, Capture, Error, Found, Loaded, MapSizes, Maps, Pins, Program, drain,
-        presence::Presence,
+        Capture, Error, Found, Loaded, MapSizes, Maps, Pins, Program, drain, presence::Presence,
     },
     demo::Netns,
-    record::policy::{Order, Policy},
+    record::policy::{AttachMode, Order, Policy},
 };
 use flowlog_common::{
     flow::{Direction, FlowCounters, FlowKeyV4},

@@ -1,6 +1,6 @@
 //! `flowlog uninstall`: nothing of flowlog is left, and all of others.
 
-use flowlog::{capture::AttachMode, demo::Netns};
+use flowlog::{demo::Netns, record::policy::AttachMode};
 use flowlog_tests::{Counter, Place, SMALL, Side, Verdict, has_tcx};
 
 use crate::rig::{FAR, NEAR, Rig, modes, ours};
