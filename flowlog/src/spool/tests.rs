@@ -1,7 +1,4 @@
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 
 use flowlog_common::{
     flow::{Direction, FlowCounters, FlowKeyV4, detail, marks},
@@ -17,18 +14,13 @@ use super::{
     run::Run,
     *,
 };
-use crate::{
-    keep::retain::{Rule, aside::Aside},
-    record::{
-        clock::{Offset, Utc},
-        epoch::{Counters, Entries, Epoch, Observed},
-        ledger::{Gap, GapReason, LedgerEntry},
-        period::parse_period,
-    },
+use crate::record::{
+    clock::{Offset, Utc},
+    epoch::{Counters, Entries, Epoch, Observed},
+    ledger::{Gap, GapReason, LedgerEntry},
 };
 
 const SECOND: u64 = 1_000_000_000;
-const DAY: Duration = Duration::from_hours(24);
 
 pub(crate) fn key(last_octet: u8) -> FlowKeyV4 {
     FlowKeyV4 {
@@ -200,21 +192,6 @@ fn what_is_damaged_is_set_aside_and_what_was_not_finished_is_deleted() {
     assert_eq!(names(&spool.epochs_directory()), std::slice::from_ref(&good.path));
     let damaged = names(&spool.directory.join(aside::ASIDE));
     assert_eq!(damaged.len(), 2);
-
-    // Retention finds it there; what is sound has its own end, however old it is.
-    let written = SystemTime::now() - 40 * DAY;
-    for path in [&good.path, &damaged[0]] {
-        File::options().append(true).open(path).unwrap().set_modified(written).unwrap();
-    }
-    let now = crate::record::clock::now();
-    for (keep, expired) in [("41d", 0), ("39d", 1)] {
-        let keep = parse_period(keep).unwrap();
-        let rule = Rule { keep: &keep, at: now, now, gateways: None };
-        let aside = Aside::of(&spool.directory, &rule).unwrap();
-        assert_eq!(aside.delete(&spool.directory).unwrap().files, expired);
-    }
-    let left = [&good.path, &damaged[0], &damaged[1]].map(|path| path.exists());
-    assert_eq!(left, [true, false, true]);
 }
 
 #[test]

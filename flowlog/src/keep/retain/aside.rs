@@ -201,8 +201,13 @@ fn parts(path: &Path) -> io::Result<(&Path, &std::ffi::OsStr)> {
 mod tests {
     use std::time::{Duration, SystemTime};
 
+    use flowlog_common::flow::Direction;
+
     use super::*;
-    use crate::record::{clock, period::parse_period};
+    use crate::{
+        record::{clock, period::parse_period},
+        spool::tests::{epoch, key, recovered, spool},
+    };
 
     const DAY: Duration = Duration::from_hours(24);
 
@@ -241,5 +246,32 @@ mod tests {
 
         let again = Aside::of(spool.path(), &rule).unwrap();
         assert_eq!((again.expired.len(), again.misdated.len(), again.kept), (0, 0, 2));
+    }
+
+    /// What is sound has its own end, however old it is.
+    #[test]
+    fn what_a_spool_has_set_aside_expires_and_what_is_sound_stays() {
+        let (spool, mut epochs) = spool();
+        let flows = [(key(1), 61, Direction::Up)];
+        let [sound, young, old] =
+            [70, 80, 90].map(|end| epochs.append(&epoch(60, end, &flows), Duration::ZERO).unwrap());
+        for damaged in [&young, &old] {
+            let bytes = std::fs::read(&damaged.path).unwrap();
+            std::fs::write(&damaged.path, &bytes[..bytes.len() - 1]).unwrap();
+        }
+        let written = SystemTime::now() - 40 * DAY;
+        for path in [&sound.path, &old.path] {
+            File::options().append(true).open(path).unwrap().set_modified(written).unwrap();
+        }
+        assert_eq!(recovered(&spool).found, std::slice::from_ref(&sound));
+        let directory = spool.scratch().parent().unwrap().to_owned();
+        let now = clock::now();
+        for (keep, expired, kept) in [("41d", 0, 2), ("39d", 1, 1)] {
+            let keep = parse_period(keep).unwrap();
+            let rule = Rule { keep: &keep, at: now, now, gateways: None };
+            let aside = Aside::of(&directory, &rule).unwrap();
+            assert_eq!((aside.delete(&directory).unwrap().files, aside.kept), (expired, kept));
+        }
+        assert!(sound.path.exists());
     }
 }
