@@ -111,6 +111,16 @@ pub(super) fn read<T: DeserializeOwned>(
     })
 }
 
+/// Whether both copies are there and the same, or neither is.
+pub(super) fn agree(disk: &dyn Disk, path: &Path) -> bool {
+    let is_absent = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    match [path.to_owned(), path.with_extension(COPY)].map(|path| read_small(disk, &path)) {
+        [Ok(bytes), Ok(copy)] => bytes == copy,
+        [Err(error), Err(other)] => is_absent(&error) && is_absent(&other),
+        _ => false,
+    }
+}
+
 fn unseal(bytes: &[u8]) -> Option<Sealed> {
     const CHECK: usize = "crc32 01234567\n".len();
     let (json, check) = bytes.split_at_checked(bytes.len().checked_sub(CHECK)?)?;

@@ -43,6 +43,11 @@ pub struct Epochs {
     last: Option<(u64, Utc)>,
     /// The first and the last of numbers of which some never were.
     renumbered: Option<(u64, u64)>,
+    /// Whether the spool may have lost epochs that the store has, without a trace: then a number that is left
+    /// out is no gap before the store was asked.
+    may_have_lost: bool,
+    /// Whether the maps go on that the daemon before counted in.
+    goes_on: bool,
     /// Numbers of epochs that the store may have, although their runs may be gone.
     reserved: EpochSet,
     /// Since when the interfaces that there are are counted.
@@ -62,6 +67,7 @@ impl Epochs {
         let rows = windows.flat_map(|window| &window.rows);
         let mut counted: BTreeSet<String> = rows.map(|row| row.interface.clone()).collect();
         let identity = spool.kept().identity.clone();
+        let may_have_lost = spool.kept().may_be_old;
         counted.extend(identity.lost.iter().flat_map(|lost| lost.interfaces.clone()));
         let by_run = found.iter().map(|run| (run.header.epochs.1, run.header.closed()));
         let stored = identity
@@ -90,6 +96,8 @@ impl Epochs {
             interfaces: longest_table(found),
             last: number.zip(closed),
             renumbered: None,
+            may_have_lost,
+            goes_on: false,
             reserved: EpochSet::default(),
             counting_since: None,
             boot: clock::boot(),
@@ -118,9 +126,19 @@ impl Epochs {
         self.reserved = epochs;
     }
 
+    /// The maps are new, and this is their first number. It is written down, since whoever is killed before the
+    /// first drain leaves maps that go on.
+    pub fn new_maps(&self, number: u64) {
+        // Where that fails, the store is asked before the gap is told.
+        if let Err(error) = self.spool.know(|identity| identity.new_maps = Some(number)) {
+            tracing::warn!("{}", with_causes(&error));
+        }
+    }
+
     /// The open epoch of maps that go on, which began at an instant, has another number: those in between
     /// are not missing. Nor are they where a daemon died that had given it that number.
     pub fn renumbered(&mut self, from: u64, to: u64, opened: Utc) {
+        self.goes_on = true;
         let Some((last, closed)) = self.last else { return };
         let has_counted_all_along = opened <= closed.plus(CLOCK_DRIFT);
         if last < to && (last + 1 == from || has_counted_all_along) {
@@ -227,8 +245,15 @@ impl Epochs {
                 identity.begin(Some(number), last);
             }
             if !goes_on && !begins_here {
-                let (numbering, gateway) = (identity.numbering.clone(), identity.gateway.clone());
-                let gap = self.gap_before(epoch);
+                let numbering = identity.numbering.clone();
+                // The store may have what is missing under the name that the gateway had then.
+                let before = last.map(|(last, _)| last);
+                let ended = identity.numberings.iter().find(|(other, known)| {
+                    **other != numbering && before.is_some() && known.last == before
+                });
+                let gateway = ended.map_or(&identity.gateway, |(_, known)| &known.gateway).clone();
+                let is_new = !self.goes_on || identity.new_maps == Some(number);
+                let gap = self.gap_before(epoch, is_new);
                 identity.lost.extend(gap.map(|gap| Lost { numbering, gateway, ..gap }));
             }
             let (current, gateway) = (identity.numbering.clone(), identity.gateway.clone());
@@ -243,7 +268,7 @@ impl Epochs {
 
     /// A number that is missing says that nobody counted in between. It is written down with the numbering that
     /// begins, since whoever tells of it may not live to do so.
-    fn gap_before(&self, epoch: &Epoch) -> Option<Lost> {
+    fn gap_before(&self, epoch: &Epoch, is_new: bool) -> Option<Lost> {
         let (last, closed) = self.last.filter(|(last, _)| epoch.number > last + 1)?;
         if self.renumbered.is_some_and(|(from, to)| (from..=to).contains(&epoch.number)) {
             return None;
@@ -265,8 +290,10 @@ impl Epochs {
             gateway: String::new(),
             store: None,
             // New maps leave out one number. Where there are more, somebody else may have counted on, whose
-            // epochs the store has.
-            is_settled: epoch.number <= last + 2
+            // epochs the store has; where the maps are no new ones, the spool lost an epoch that it may have.
+            is_settled: is_new
+                && !self.may_have_lost
+                && epoch.number <= last + 2
                 && !self.reserved.meets(&EpochSet::range(last + 1, epoch.number - 1)),
         })
     }

@@ -1,6 +1,7 @@
 //! Files of the store that are still growing: which runs each is made of.
 
 use std::{
+    io,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -30,7 +31,8 @@ pub use super::merge::runs::{MOST_AT_ONCE, merge, merge_until};
 /// Rows beyond which a file of the store does not grow any more: each window writes all of it again.
 pub const MOST_ROWS: u64 = 4_000_000;
 
-const HOUR: Duration = Duration::from_hours(1);
+/// Windows of one hour go into one file.
+pub(super) const HOUR: Duration = Duration::from_hours(1);
 
 /// The files of the store that are not there for good yet, in their order.
 #[derive(Debug)]
@@ -278,7 +280,7 @@ impl Files {
         };
         let mut about = self.growing[place].about.clone();
         let held = self.growing[place].held();
-        let until = self.growing[place].until();
+        let until = self.growing[place].until_of(safe);
         let stays = !self.growing[place].pending.is_empty();
         if stays {
             about.is_closed = true;
@@ -303,7 +305,7 @@ impl Files {
                 let store = self.growing[place].about.store.clone();
                 self.spool.lose_run(&run, Reason::Double, safe, store.as_deref())?;
             } else {
-                moved = Some(self.move_run(&run, place + 1)?);
+                moved = self.move_run(&run, place + 1)?;
             }
             self.growing[place].runs.remove(0);
             if let Some(run) = moved {
@@ -322,11 +324,19 @@ impl Files {
         self.discard(&directory)
     }
 
-    fn move_run(&self, run: &Run, to: usize) -> Result<Run, Error> {
-        let mut run = run.clone();
+    /// Moves a run to another file; `None` where somebody deleted it, so that its epochs are lost.
+    fn move_run(&self, run: &Run, to: usize) -> Result<Option<Run>, Error> {
+        let mut moved = run.clone();
         let name = run.path.file_name().unwrap_or_default();
-        run.rename(self.growing[to].directory.join(name))?;
-        Ok(run)
+        match moved.rename(self.growing[to].directory.join(name)) {
+            Ok(()) => Ok(Some(moved)),
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                let store = self.growing[to].about.store.as_deref();
+                self.spool.lose_run(run, Reason::Damaged, &EpochSet::default(), store)?;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Forgets a file that is in the store for good.
@@ -421,6 +431,13 @@ impl Growing {
     /// When the last of its epochs ended.
     fn until(&self) -> Utc {
         self.runs.iter().map(|run| run.header.closed()).max().unwrap_or(self.hour())
+    }
+
+    /// When those of its runs ended that have some of these epochs: the next one may be lost, and the gap begins
+    /// there.
+    fn until_of(&self, epochs: &EpochSet) -> Utc {
+        let of = self.runs.iter().filter(|run| epochs.meets(&run.header.held()));
+        of.map(|run| run.header.closed()).max().unwrap_or(Utc::from_ns(0))
     }
 
     /// Writes what it is.

@@ -41,6 +41,10 @@ pub struct Identity {
     /// The last number of numberings of which nothing else is remembered, and when it ended.
     #[serde(default)]
     pub counted: Option<(u64, i64)>,
+    /// The first number of the last maps that were new: the one before it is left out for them, and is no epoch
+    /// that was lost.
+    #[serde(default)]
+    pub new_maps: Option<u64>,
 }
 
 /// What became of the epochs of a numbering.
@@ -121,20 +125,6 @@ impl Identity {
         of.fold(missing.unwrap_or_default(), |all, lost| all.union(&lost.epochs))
     }
 
-    /// These epochs of a numbering were found after all: where no epoch told otherwise, they are not lost.
-    pub fn found(&mut self, numbering: &str, held: &EpochSet) {
-        for lost in self.lost.iter_mut().filter(|lost| lost.numbering == numbering) {
-            if lost.told_by.is_none() && lost.epochs.meets(held) {
-                lost.epochs = lost.epochs.minus(held);
-                if lost.epochs.is_empty() {
-                    // Nothing is left of it.
-                    lost.told_by = Some((String::new(), 0));
-                }
-            }
-        }
-        self.lost.retain(|lost| lost.told_by.as_ref().is_none_or(|(by, _)| !by.is_empty()));
-    }
-
     /// The epochs of a numbering that some epoch told to be lost.
     #[must_use]
     pub fn told_of(&self, numbering: &str) -> EpochSet {
@@ -159,9 +149,11 @@ impl Identity {
     #[must_use]
     pub fn numbering_of(&self, number: u64) -> Option<&String> {
         let begun = self.numberings.iter().filter_map(|(numbering, known)| {
-            Some((known.first.filter(|first| *first <= number)?, numbering))
+            let first = known.first.filter(|first| *first <= number)?;
+            // Of one that was begun, and not counted, the first number is that of the next one, too.
+            Some((first, *numbering == self.numbering, numbering))
         });
-        begun.max().map(|(_, numbering)| numbering)
+        begun.max().map(|(_, _, numbering)| numbering)
     }
 
     /// These epochs are in the store for good, and with them what they told.
@@ -291,6 +283,8 @@ pub(super) struct Kept {
     path: PathBuf,
     /// Whether there was one and none of its copies is sound.
     pub(super) was_damaged: bool,
+    /// Whether its copies differ: what a daemon knew was perhaps not written down.
+    pub(super) may_be_old: bool,
 }
 
 impl Kept {
@@ -299,7 +293,8 @@ impl Kept {
         let was_damaged = matches!(read, Small::Damaged);
         let written = if let Small::Sound(identity) = read { Some(identity) } else { None };
         let identity = written.clone().unwrap_or_default();
-        Ok(Self { identity, written, serial, path, was_damaged })
+        let may_be_old = !durable::agree(&**disk, &path);
+        Ok(Self { identity, written, serial, path, was_damaged, may_be_old })
     }
 
     /// Makes it durable as it is.

@@ -4,16 +4,19 @@
 //! done. Nothing that is found here keeps a daemon from counting.
 
 mod look;
+mod lost;
 mod plan;
+#[cfg(test)]
+mod tests;
 
-use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use super::{
     Epochs, Error, Files, Growing, IDENTITY, Spool,
     aside::Reason,
     disk::remove_all,
     files::{About, held_by},
-    identity::{Identity, Lost, machine, without},
+    identity::machine,
     run::Run,
 };
 use crate::{
@@ -24,6 +27,7 @@ use crate::{
     telemetry::with_causes,
 };
 use look::{Listing, is_small_file, look};
+use lost::remember;
 pub use plan::Action;
 use plan::{Plan, plan};
 
@@ -60,6 +64,8 @@ pub fn recover(spool: &Arc<Spool>, recording: Recording) -> Result<Recovered, Er
     let is_foreign = take_over(spool, &mut listing, &recording);
     let identity = spool.kept().identity.clone();
     let seen = listing.runs().map(|run| run.header.numbering.clone()).collect();
+    let abouts: Vec<About> =
+        listing.directories.iter().filter_map(|directory| directory.about.clone()).collect();
     tracing::debug!(?identity, "what the spool knows");
     let Plan { epochs: found, files: planned, actions, lost } = plan(listing, &identity);
     let mut files = vec![];
@@ -71,7 +77,7 @@ pub fn recover(spool: &Arc<Spool>, recording: Recording) -> Result<Recovered, Er
         }
         files.push(file);
     }
-    remember(spool, &found, &files, lost, &seen);
+    remember(spool, &found, &files, lost, &seen, &abouts);
     // What is lost is written down before anything is moved; else the next start does both.
     match spool.know(|_| ()) {
         Ok(()) => {
@@ -162,140 +168,6 @@ fn take_over(spool: &Spool, listing: &mut Listing, recording: &Recording) -> boo
         }
     }
     is_foreign
-}
-
-/// Writes down what is lost: what cannot be read, and numbers of which there is no trace.
-fn remember(
-    spool: &Spool,
-    found: &[Run],
-    files: &[Growing],
-    unreadable: Vec<Lost>,
-    seen: &BTreeSet<String>,
-) {
-    let mut kept = spool.kept();
-    let identity = &mut kept.identity;
-    let runs: Vec<&Run> = files.iter().flat_map(|file| &file.runs).chain(found).collect();
-    for run in &runs {
-        identity.found(&run.header.numbering, &run.header.held());
-    }
-    for lost in unreadable {
-        let known = identity.lost_of(&lost.numbering);
-        let stored = identity.of(&lost.numbering).stored.clone();
-        let epochs = lost.epochs.minus(&known).minus(&stored);
-        if !epochs.is_empty() {
-            let lost = bounded(Lost { epochs, ..lost }, &runs);
-            let between = between(&lost, &runs);
-            for (place, (start_ns, end_ns)) in between.into_iter().enumerate() {
-                // The first one stands for the numbers.
-                let epochs = if place == 0 { lost.epochs.clone() } else { EpochSet::default() };
-                identity.lose(Lost { epochs, start_ns, end_ns, ..lost.clone() });
-            }
-        }
-    }
-    for (numbering, known) in identity.numberings.clone() {
-        let of: Vec<&Run> =
-            runs.iter().filter(|run| run.header.numbering == numbering).copied().collect();
-        let held = of.iter().fold(EpochSet::default(), |all, run| all.union(&run.header.held()));
-        let accounted = held.union(&known.stored).union(&identity.lost_of(&numbering));
-        let end = known.last.or(accounted.last());
-        let Some((begin, end)) = known.first.zip(end) else { continue };
-        for (first, last) in EpochSet::range(begin, end).minus(&accounted).ranges() {
-            let lost = without_trace(identity, &numbering, (first, last), &of);
-            tracing::error!(
-                "epochs {first} to {last} are neither in the spool nor in the store; the ledger states a gap"
-            );
-            identity.lose(lost);
-        }
-        // A window that was open at a stop went where its file goes.
-        for lost in identity.lost.iter_mut().filter(|lost| lost.numbering == numbering) {
-            let reserving = files.iter().find(|file| {
-                file.about.numbering == numbering && file.about.provisional.meets(&lost.epochs)
-            });
-            lost.store = lost.store.take().or_else(|| reserving?.about.store.clone());
-        }
-        if known.last.is_some() && !seen.contains(&numbering) {
-            // All of them are accounted for.
-            let is_told = |lost: &Lost| lost.numbering != numbering;
-            if identity.lost.iter().all(is_told) {
-                identity.forget(&numbering);
-            }
-        }
-    }
-}
-
-/// Epochs that were written once, by what comes before and after them.
-fn without_trace(
-    identity: &Identity,
-    numbering: &str,
-    (first, last): (u64, u64),
-    runs: &[&Run],
-) -> Lost {
-    let before = runs.iter().filter(|run| run.header.epochs.1 < first);
-    let after = runs.iter().filter(|run| run.header.epochs.0 > last);
-    let stored = identity.numberings.get(numbering);
-    let stored = stored.filter(|known| known.stored.last().is_some_and(|last| last < first));
-    let start = before.map(|run| run.header.closed()).max();
-    let others = identity.lost.iter().filter(|other| other.numbering == numbering);
-    let others = others.filter(|other| other.epochs.last().is_some_and(|end| end < first));
-    let start = start.max(stored.map(|known| Utc::from_ns(known.stored_until_ns)));
-    let start = start.max(others.map(|other| Utc::from_ns(other.end_ns)).max());
-    let begun = identity.numberings.get(numbering).filter(|known| known.first == Some(first));
-    let start = start.or(begun.map(|known| Utc::from_ns(known.opened_ns)));
-    let later = identity.lost.iter().filter(|other| other.numbering == numbering);
-    let later = later.filter(|other| other.epochs.first().is_some_and(|begin| begin > last));
-    let later = later.map(|other| Utc::from_ns(other.start_ns)).min();
-    let ended = identity.numberings.get(numbering).filter(|known| known.last == Some(last));
-    let ended = ended.and_then(|known| known.until_ns.map(Utc::from_ns));
-    let end = after.map(|run| run.header.opened()).min().into_iter().chain(later).min().or(ended);
-    let known = identity.numberings.get(numbering);
-    let at_least = known.map_or(0, |known| known.opened_ns.max(known.stored_until_ns));
-    let start_ns = start.or(end).map_or(at_least, Utc::ns);
-    let rows = runs.iter().flat_map(|run| &run.header.windows).flat_map(|window| &window.rows);
-    let interfaces: BTreeSet<String> = rows.map(|row| row.interface.clone()).collect();
-    Lost {
-        numbering: numbering.to_owned(),
-        epochs: EpochSet::range(first, last),
-        start_ns,
-        end_ns: end.map_or(start_ns, Utc::ns),
-        reason: crate::record::ledger::GapReason::Damaged,
-        interfaces: interfaces.into_iter().collect(),
-        told_by: None,
-        gateway: known.map_or(&identity.gateway, |known| &known.gateway).clone(),
-        store: None,
-        is_settled: false,
-    }
-}
-
-/// A gap is not longer than what is known of the epochs beside it allows.
-fn bounded(mut gap: Lost, runs: &[&Run]) -> Lost {
-    let (Some(first), Some(last)) = (gap.epochs.first(), gap.epochs.last()) else { return gap };
-    let of = || runs.iter().filter(|run| run.header.numbering == gap.numbering);
-    let before = of().filter(|run| run.header.epochs.1 < first);
-    let after = of().filter(|run| run.header.epochs.0 > last);
-    let start = before.map(|run| run.header.closed_ns).max();
-    let end = after.map(|run| run.header.opened().ns()).min();
-    let no_time = i64::MIN;
-    if gap.start_ns == no_time {
-        gap.start_ns = start.or(end).unwrap_or(0);
-        gap.end_ns = end.unwrap_or(gap.start_ns);
-    }
-    gap.start_ns = start.map_or(gap.start_ns, |start| gap.start_ns.max(start));
-    gap.end_ns = end.map_or(gap.end_ns, |end| gap.end_ns.min(end)).max(gap.start_ns);
-    if gap.interfaces.is_empty() {
-        let rows = of().flat_map(|run| &run.header.windows).flat_map(|window| &window.rows);
-        let names: BTreeSet<String> = rows.map(|row| row.interface.clone()).collect();
-        gap.interfaces = names.into_iter().collect();
-    }
-    gap
-}
-
-/// The times of something lost, without those of runs in its middle that are there.
-fn between(lost: &Lost, runs: &[&Run]) -> Vec<(i64, i64)> {
-    let all = EpochSet::range(lost.epochs.first().unwrap_or(0), lost.epochs.last().unwrap_or(0));
-    let of = runs.iter().filter(|run| run.header.numbering == lost.numbering);
-    let within = of.filter(|run| all.contains(&run.header.held()));
-    let times = within.map(|run| (run.header.opened().ns(), run.header.closed_ns));
-    without((lost.start_ns, lost.end_ns), &times.collect::<Vec<_>>())
 }
 
 fn carry_out(spool: &Spool, action: Action) -> Result<(), Error> {

@@ -1,5 +1,7 @@
 //! The steps of publishing. What is remembered between them can be found out again.
 
+mod lost;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -13,7 +15,7 @@ use tokio::{
 
 use super::{
     super::{Error, Summary, windows::Shared},
-    Early, HOUR, Opener, Target, counted, stored,
+    Early, HOUR, Opener, Target, stored,
     targets::Targets,
 };
 use crate::{
@@ -23,7 +25,6 @@ use crate::{
         decide::{Decision, Ours, Stored, decide},
         encode,
         files::{About, MOST_AT_ONCE},
-        identity::Lost,
         planted::{Bug, planted},
     },
     store::{
@@ -32,9 +33,7 @@ use crate::{
     },
     telemetry::with_causes,
 };
-
-/// What is lost is not of one file.
-const LOST: &str = "what is lost";
+use lost::LOST;
 
 /// Puts files.
 #[derive(Clone)]
@@ -151,42 +150,6 @@ impl Worker {
         state.pauses.retain(|key, _| tried.contains(key));
         let pauses = state.pauses.values().map(|(_, until)| *until).min();
         Ok(if is_changed { Some(Instant::now()) } else { pauses })
-    }
-
-    /// Asks the store for what is lost: it may have it.
-    async fn settle(&self, shared: &Shared) -> Result<(), Fault> {
-        if self.is_paused(LOST) {
-            return Ok(());
-        }
-        let spool = Arc::clone(shared.lock().spool());
-        for lost in spool.unsettled() {
-            let (store, url) =
-                self.targets.lock().await.open(lost.store.as_deref(), &lost.gateway).await?;
-            let mut files = counted::ledgers(&store, &lost).await?;
-            if lost.store.is_none() {
-                for other in spool.stores().into_iter().filter(|other| *other != url) {
-                    // One that is not there any more is not waited for.
-                    match self.ledgers_of(&other, &lost).await {
-                        Ok(more) => files.extend(more),
-                        Err(error) => tracing::warn!("{}", with_causes(&error)),
-                    }
-                }
-            }
-            let counted = counted::Counted::of(&files, &lost);
-            tracing::debug!(?lost, ?counted, "asked the store for what is lost");
-            spool.settle(&lost, &counted.epochs, &counted.times)?;
-        }
-        self.state().pauses.remove(LOST);
-        Ok(())
-    }
-
-    async fn ledgers_of(
-        &self,
-        url: &str,
-        lost: &Lost,
-    ) -> Result<Vec<counted::Ledger>, store::Error> {
-        let (store, _) = self.targets.lock().await.open(Some(url), &lost.gateway).await?;
-        counted::ledgers(&store, lost).await
     }
 
     /// Takes a file one step on its way.

@@ -150,7 +150,8 @@ impl World {
         let Ok(spool) = Spool::on(disk, Path::new(ROOT), self.limit) else { return };
         let spool = Arc::new(spool);
         let guess = spool.last_number_by_names();
-        if self.kernel.is_none() {
+        let goes_on = self.kernel.is_some();
+        if !goes_on {
             let uid = self.uid();
             self.kernel = Some(Kernel { number: guess + 2, opened: self.now, uid, left: None });
         }
@@ -181,8 +182,12 @@ impl World {
         }
         // What the names told was a guess.
         let before = kernel.number;
-        kernel.number = kernel.number.max(last + 1);
-        daemon.epochs.renumbered(before, kernel.number, Utc::from_ns(kernel.opened));
+        kernel.number = kernel.number.max(last + if goes_on { 1 } else { 2 });
+        if goes_on {
+            daemon.epochs.renumbered(before, kernel.number, Utc::from_ns(kernel.opened));
+        } else {
+            daemon.epochs.new_maps(kernel.number);
+        }
         daemon.epochs.counting_since(Utc::from_ns(self.now));
         for run in recovered.found {
             daemon.waiting.extend(daemon.windows.add(run));

@@ -1,0 +1,157 @@
+//! What a start makes of runs that somebody deleted.
+
+use std::{sync::Arc, time::Duration};
+
+use flowlog_common::flow::Direction;
+
+use crate::{
+    record::{clock::Utc, epoch::Epoch, epoch_set::EpochSet},
+    spool::{
+        Epochs, Files, Spool,
+        files::merge,
+        merge::Same,
+        run::Run,
+        tests::{epoch, key, recovered, spool},
+    },
+};
+
+/// A file of runs of one minute each, whose numbers are 1 to 4, and its spool.
+fn four_minutes() -> (Arc<Spool>, Files) {
+    let (spool, mut epochs) = spool();
+    let mut files = Files::new(Arc::clone(&spool), vec![]);
+    for number in 1..5 {
+        let (opened, closed) = (number * 60, (number + 1) * 60);
+        let mut epoch = epoch(opened, closed, &[(key(1), opened, Direction::Up)]);
+        epoch.number = number;
+        let run = epochs.append(&epoch, Duration::ZERO).unwrap();
+        let path = files.place(&run.header.windows[0], &run.header).unwrap();
+        files.add(merge(std::slice::from_ref(&run), path, Same::Combine).unwrap());
+        run.remove().unwrap();
+    }
+    (spool, files)
+}
+
+/// Numbers and times, in seconds, of what the store is asked for.
+fn lost(spool: &Arc<Spool>) -> Vec<(String, i64, i64)> {
+    let seconds = |ns| Utc::from_ns(ns).ms() / 1_000;
+    let lost = spool.unsettled().into_iter();
+    lost.map(|lost| (lost.epochs.to_string(), seconds(lost.start_ns), seconds(lost.end_ns)))
+        .collect()
+}
+
+#[test]
+fn a_run_that_is_gone_is_lost_from_the_end_of_the_one_before_which_the_store_has() {
+    let (spool, mut files) = four_minutes();
+    let lineage = files.growing()[0].about.lineage.clone();
+    // The store has a part of the file, and the rest goes into another one.
+    files.close(&lineage, &"1-2".parse().unwrap()).unwrap();
+    let [rest] = &files.growing()[..] else { panic!("{:?}", files.growing()) };
+    assert_eq!(rest.held().to_string(), "3-4");
+    std::fs::remove_file(&rest.runs[0].path).unwrap();
+    recovered(&spool);
+    assert_eq!(lost(&spool), [("3-3".to_owned(), 180, 240)]);
+}
+
+#[test]
+fn a_file_is_closed_although_somebody_deleted_a_run_of_it() {
+    let (spool, mut files) = four_minutes();
+    let file = files.growing().remove(0);
+    std::fs::remove_file(&file.runs[2].path).unwrap();
+    files.close(&file.about.lineage, &"1-2".parse().unwrap()).unwrap();
+    let [rest] = &files.growing()[..] else { panic!("{:?}", files.growing()) };
+    assert_eq!(rest.held().to_string(), "4-4");
+    assert_eq!(lost(&spool), [("3-3".to_owned(), 180, 240)]);
+    assert_eq!(recovered(&spool).files.growing().len(), 1);
+}
+
+#[test]
+fn what_is_lost_is_asked_of_the_store_that_its_file_went_to() {
+    let (spool, mut files) = four_minutes();
+    let file = files.growing().remove(0);
+    files.set_store(&file.about.lineage, "memory:///first").unwrap();
+    std::fs::remove_file(&file.runs[1].path).unwrap();
+    recovered(&spool);
+    let [lost] = &spool.unsettled()[..] else { panic!("{:?}", spool.unsettled()) };
+    assert_eq!(
+        (lost.epochs.to_string(), lost.store.as_deref()),
+        ("2-2".to_owned(), Some("memory:///first"))
+    );
+}
+
+#[test]
+fn of_two_losses_with_something_stored_between_each_has_all_of_its_time() {
+    let (spool, mut files) = four_minutes();
+    let lineage = files.growing()[0].about.lineage.clone();
+    files.close(&lineage, &"2-2".parse().unwrap()).unwrap();
+    let rest = files.growing().remove(0);
+    assert_eq!(rest.held().to_string(), "1-1,3-4");
+    for run in &rest.runs[..2] {
+        std::fs::remove_file(&run.path).unwrap();
+    }
+    recovered(&spool);
+    // Nobody knows when the second epoch began, but when it ended.
+    let expected = [("1-1".to_owned(), 60, 180), ("3-3".to_owned(), 180, 240)];
+    assert_eq!(lost(&spool), expected);
+}
+
+#[test]
+fn of_what_is_lost_the_time_is_not_that_is_found_again() {
+    let (spool, files) = four_minutes();
+    let gone = &files.growing()[0].runs[1..3];
+    let bytes = std::fs::read(&gone[1].path).unwrap();
+    for run in gone {
+        std::fs::remove_file(&run.path).unwrap();
+    }
+    recovered(&spool);
+    assert_eq!(lost(&spool), [("2-3".to_owned(), 120, 240)]);
+    // As a power loss undoes what was not durable.
+    std::fs::write(&gone[1].path, bytes).unwrap();
+    recovered(&spool);
+    assert_eq!(lost(&spool), [("2-2".to_owned(), 120, 180)]);
+}
+
+#[test]
+fn a_gap_is_told_again_where_the_epoch_that_told_it_is_gone() {
+    let (spool, files) = four_minutes();
+    std::fs::remove_file(&files.growing()[0].runs[1].path).unwrap();
+    let mut epochs = recovered(&spool).epochs;
+    let missing = spool.unsettled().remove(0);
+    spool.settle(&missing, &EpochSet::default(), &[]).unwrap();
+    let append = |epochs: &mut Epochs, number| {
+        let (opened, closed) = (number * 60, (number + 1) * 60);
+        let epoch = Epoch { number, ..epoch(opened, closed, &[]) };
+        epochs.append(&epoch, Duration::ZERO).unwrap()
+    };
+    let is_told = |run: &Run| {
+        let gaps = run.header.windows.iter().flat_map(|window| &window.rows);
+        gaps.flat_map(|row| &row.gaps).any(|gap| *gap == missing.gap())
+    };
+    let telling = append(&mut epochs, 5);
+    assert!(is_told(&telling));
+    std::fs::remove_file(&telling.path).unwrap();
+    assert!(is_told(&append(&mut recovered(&spool).epochs, 6)));
+    assert!(!is_told(&append(&mut recovered(&spool).epochs, 7)));
+}
+
+#[test]
+fn where_the_maps_go_on_the_store_is_asked_for_a_number_that_is_left_out() {
+    // New maps are told at once, also by the daemon after the one that made them.
+    for (goes_on, new) in [(false, None), (true, None), (true, Some(3)), (true, Some(5))] {
+        let (spool, files) = four_minutes();
+        let last = &files.growing()[0].runs[3];
+        std::fs::remove_file(&last.path).unwrap();
+        let mut epochs = recovered(&spool).epochs;
+        if let Some(number) = new {
+            epochs.new_maps(number);
+            epochs = recovered(&spool).epochs;
+        }
+        if goes_on {
+            epochs.renumbered(5, 5, Utc::from_ms(300_000));
+        }
+        let next = Epoch { number: 5, ..epoch(300, 310, &[]) };
+        let next = epochs.append(&next, Duration::ZERO).unwrap();
+        let gaps = next.header.windows[0].rows.iter().map(|row| row.gaps.len()).sum::<usize>();
+        let is_asked = goes_on && new != Some(5);
+        assert_eq!((gaps == 0, lost(&spool).len() == 1), (is_asked, is_asked), "{new:?}");
+    }
+}
