@@ -49,6 +49,9 @@ pub enum Decision {
     Replace(u32),
     /// These of its epochs are in the store; the rest is another file.
     Close(EpochSet),
+    /// The ledger of this number does not account for all of its flows. The spool can, although it lost others of
+    /// them: after that it is decided again. Where that cannot be done, these epochs are in the store.
+    Complete(u32, EpochSet),
 }
 
 /// Decides. No file of the store is ever replaced by one that has less, and no epoch is put there twice.
@@ -69,6 +72,11 @@ pub fn decide(ours: &Ours<'_>, stored: &[Stored]) -> Decision {
         return Decision::Replace(own.part);
     }
     let safe = common(&elsewhere.union(&own_epochs));
+    if let ([own], false) = (&own[..], elsewhere.meets(ours.epochs))
+        && own.can_be_completed(ours)
+    {
+        return Decision::Complete(own.part, safe);
+    }
     if !own.is_empty() || !safe.is_empty() {
         return Decision::Close(safe);
     }
@@ -100,12 +108,21 @@ impl Stored {
     }
 
     /// The epochs that are not to be taken out of it: those that its ledger holds. What flows have beyond
-    /// that was being put when somebody died; without any ledger, it may also have been deleted.
+    /// that was being put when somebody died. Without any ledger, somebody may also have deleted that; but not
+    /// where the file is ours, and still grows: then flows that the spool lost since are lost, and the ledger
+    /// that is put with the rest claims a gap.
     fn safe(&self, ours: &Ours<'_>) -> EpochSet {
-        let claimed = || Some(self.claimed(ours.numbering));
+        let claimed = || Some(self.claimed(ours.numbering)).filter(|_| !self.is_of(ours.lineage));
         let proven = self.ledger.as_ref().map(|facts| facts.of(ours.numbering));
         let unproven = || claimed().filter(|claimed| !ours.epochs.contains(claimed));
         proven.or_else(unproven).unwrap_or_default()
+    }
+
+    /// Whether its ledger is behind its flows, and ours has what it lacks.
+    fn can_be_completed(&self, ours: &Ours<'_>) -> bool {
+        let (Some(flows), Some(ledger)) = (&self.flows, &self.ledger) else { return false };
+        let rest = flows.of(ours.numbering).minus(&ledger.of(ours.numbering));
+        !rest.is_empty() && ours.epochs.contains(&rest)
     }
 
     /// Whether a file of version 1 can be one that has grown to ours.
@@ -195,6 +212,24 @@ mod tests {
         assert_eq!(decided("1-4", &[unproven("b", "4-9")]), close("4-4"));
         let ahead = Stored { ledger: facts("a", "n", "1-4"), ..unproven("a", "1-5") };
         assert_eq!(decided("1-4", &[ahead]), Decision::Replace(2));
+    }
+
+    #[test]
+    fn flows_of_ours_without_a_ledger_are_replaced_by_what_the_spool_still_has_of_them() {
+        let unproven = Stored { part: 2, flows: facts("a", "n", "1-6"), ledger: None };
+        assert_eq!(decided("1-4", std::slice::from_ref(&unproven)), Decision::Replace(2));
+        let proven = Stored { ledger: facts("a", "n", "1-5"), ..unproven };
+        assert_eq!(decided("1-4", &[proven]), close("1-4"));
+    }
+
+    #[test]
+    fn a_ledger_that_is_behind_its_flows_is_completed_where_the_spool_lost_what_it_accounts_for() {
+        let ledger = facts("a", "n", "1-4");
+        let behind = Stored { part: 2, flows: facts("a", "n", "1-6"), ledger };
+        let completed = Decision::Complete(2, "1-2".parse().unwrap());
+        assert_eq!(decided("1-2,5-6", std::slice::from_ref(&behind)), completed);
+        assert_eq!(decided("1-2,6-6", std::slice::from_ref(&behind)), close("1-2"));
+        assert_eq!(decided("1-6", &[behind]), Decision::Replace(2));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::{
     store::layout::Dataset,
     table::{
         self, FlowsWriter, ledger,
-        metadata::{self, Description},
+        metadata::{self, Description, Facts},
     },
 };
 
@@ -58,6 +58,32 @@ pub fn encode(file: &Growing) -> Result<Encoded, Error> {
     Ok(Encoded { flows, ledger })
 }
 
+/// Encodes the ledger of flows that the store has, of which its ledger does not account for all: the rest is in
+/// runs of the file. `None` where these have more than the rest, or less.
+pub fn complete(file: &Growing, flows: &Bytes, ledger: &Bytes) -> Result<Option<Bytes>, Error> {
+    let (Some(stored), Some(known)) = (Facts::of(flows), Facts::of(ledger)) else {
+        return Ok(None);
+    };
+    let all = stored.epochs.unwrap_or_default();
+    let rest = all.minus(&known.epochs.unwrap_or_default());
+    let mut runs = file.runs.clone();
+    runs.retain(|run| run.header.held().meets(&rest));
+    let Some(header) = Header::of(&runs) else { return Ok(None) };
+    let held = header.held();
+    if !held.contains(&rest) || !all.contains(&held) {
+        return Ok(None);
+    }
+    let these = description(&file.about, &header);
+    let start = stored.window_start.unwrap_or(these.start);
+    let whole = Description { start, epochs: all, ..these };
+    let completed = ledger::complete(ledger, &header.windows, &held, |rows| {
+        let mut pairs = whole.pairs(Dataset::Ledger, rows as u64);
+        pairs.extend(metadata::flows_pairs(stored.rows.unwrap_or(0), Some(flows)));
+        pairs
+    });
+    Ok(completed?)
+}
+
 fn description<'a>(about: &'a About, header: &Header) -> Description<'a> {
     let About { lineage, hour_ns, policy, window_ms, gateway, numbering, .. } = about;
     let start = header.windows.first().map_or(*hour_ns, |window| window.start_ns);
@@ -69,5 +95,49 @@ fn description<'a>(about: &'a About, header: &Header) -> Description<'a> {
         window_ms: *window_ms,
         epochs: header.held(),
         numbering,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use flowlog_common::flow::Direction;
+
+    use super::*;
+    use crate::{
+        record::epoch::Epoch,
+        spool::{
+            Files,
+            files::merge,
+            tests::{epoch, key, spool},
+        },
+    };
+
+    #[test]
+    fn a_ledger_that_is_completed_is_the_one_that_was_lost() {
+        let (spool, mut epochs) = spool();
+        let mut files = Files::new(Arc::clone(&spool), vec![]);
+        for minute in 1..5 {
+            let (opened, closed) = (minute * 60, (minute + 1) * 60);
+            let flows = [(key(1), opened, Direction::Up)];
+            let epoch = Epoch { number: minute, ..epoch(opened, closed, &flows) };
+            let run = epochs.append(&epoch, Duration::ZERO).unwrap();
+            let path = files.place(&run.header.windows[0], &run.header).unwrap();
+            files.add(merge(std::slice::from_ref(&run), path, Same::Combine).unwrap());
+        }
+        let all = files.growing().remove(0);
+        let of = |places: &[usize]| Growing {
+            runs: places.iter().map(|place| all.runs[*place].clone()).collect(),
+            ..all.clone()
+        };
+        let Encoded { flows: Some(flows), ledger } = encode(&all).unwrap() else { panic!() };
+        let before = encode(&of(&[0, 1])).unwrap().ledger;
+        // The spool has lost the second run since.
+        let completed = complete(&of(&[0, 2, 3]), &flows, &before).unwrap();
+        assert_eq!(completed, Some(ledger));
+        for too_few in [&[0, 1, 2][..], &[3]] {
+            assert_eq!(complete(&of(too_few), &flows, &before).unwrap(), None);
+        }
     }
 }

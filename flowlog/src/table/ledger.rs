@@ -4,19 +4,22 @@ use std::sync::Arc;
 
 use arrow::{
     array::{
-        ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray, UInt32Array,
-        UInt64Array,
+        ArrayRef, AsArray as _, BooleanArray, Int64Array, RecordBatch, StringArray,
+        TimestampMillisecondArray, UInt32Array, UInt64Array,
     },
+    compute::{concat_batches, filter_record_batch},
+    datatypes::UInt64Type,
     error::ArrowError,
 };
 use bytes::Bytes;
 use flowlog_common::{flow::Direction, total::Count};
 
-use parquet::file::metadata::KeyValue;
+use parquet::{arrow::arrow_reader::ParquetRecordBatchReaderBuilder, file::metadata::KeyValue};
 
 use super::{Error, metadata::direction_name, schema, seal, writer};
 use crate::record::{
     clock::Utc,
+    epoch_set::EpochSet,
     ledger::{Account, Gap, LedgerEntry},
     window::WindowLedger,
 };
@@ -28,15 +31,54 @@ pub fn encode(
     windows: &[WindowLedger],
     metadata: impl FnOnce(usize) -> Vec<KeyValue>,
 ) -> Result<Bytes, Error> {
-    let rows: Vec<Row<'_>> = windows
-        .iter()
-        .flat_map(|window| window.rows.iter().map(move |entry| (window, entry)))
-        .flat_map(|(window, entry)| rows_of(window, entry))
-        .collect();
-    let batch = columns(&rows).map_err(|source| Error::Columns { dataset: DATASET, source })?;
-    let file = writer::write(DATASET, &batch, seal::pairs(metadata(rows.len())))
-        .map_err(|source| Error::Parquet { dataset: DATASET, source })?;
-    Ok(seal::seal(file))
+    let rows: Vec<Row<'_>> = windows.iter().flat_map(rows_of_window).collect();
+    sealed(&columns(&rows).map_err(unbuilt)?, metadata)
+}
+
+fn sealed(
+    batch: &RecordBatch,
+    metadata: impl FnOnce(usize) -> Vec<KeyValue>,
+) -> Result<Bytes, Error> {
+    let file = writer::write(DATASET, batch, seal::pairs(metadata(batch.num_rows())));
+    Ok(seal::seal(file.map_err(|source| Error::Parquet { dataset: DATASET, source })?))
+}
+
+const fn unbuilt(source: ArrowError) -> Error {
+    Error::Columns { dataset: DATASET, source }
+}
+
+/// Encodes the ledger of some windows, and of others that a ledger accounts for already, or for a part of them;
+/// `None` where it accounts for epochs of these windows that they do not have.
+pub fn complete(
+    before: &Bytes,
+    windows: &[WindowLedger],
+    held: &EpochSet,
+    metadata: impl FnOnce(usize) -> Vec<KeyValue>,
+) -> Result<Option<Bytes>, Error> {
+    let read = || {
+        let rows = ParquetRecordBatchReaderBuilder::try_new(before.clone())?.build()?;
+        concat_batches(&schema::ledger(), &rows.collect::<Result<Vec<_>, _>>()?)
+    };
+    let before = read().map_err(unbuilt)?;
+    let number = |name| before.column_by_name(name)?.as_primitive_opt::<UInt64Type>();
+    let Some((first, last)) = number("epoch_first").zip(number("epoch_last")) else {
+        return Ok(None);
+    };
+    let epochs = |row| EpochSet::range(first.value(row), last.value(row));
+    let rows = 0..before.num_rows();
+    if rows.clone().map(epochs).any(|epochs| epochs.meets(held) && !held.contains(&epochs)) {
+        return Ok(None);
+    }
+    let others: BooleanArray = rows.map(|row| Some(!epochs(row).meets(held))).collect();
+    let rows: Vec<Row<'_>> = windows.iter().flat_map(rows_of_window).collect();
+    let both = [filter_record_batch(&before, &others), columns(&rows)];
+    let [before, these] = both.map(|batch| batch.map_err(unbuilt));
+    let all = concat_batches(&schema::ledger(), &[before?, these?]).map_err(unbuilt)?;
+    sealed(&all, metadata).map(Some)
+}
+
+fn rows_of_window(window: &WindowLedger) -> impl Iterator<Item = Row<'_>> {
+    window.rows.iter().flat_map(move |entry| rows_of(window, entry))
 }
 
 /// The rows of an interface in a window: its account with its first gap, and a row without counts

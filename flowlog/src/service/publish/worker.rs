@@ -1,5 +1,6 @@
 //! The steps of publishing. What is remembered between them can be found out again.
 
+mod complete;
 mod lost;
 
 use std::{
@@ -61,6 +62,15 @@ struct Part {
     number: u32,
     hour_ns: i64,
     has: [bool; 2],
+}
+
+/// Where a file goes.
+enum Place {
+    Put(Part),
+    /// The store has these epochs in another way.
+    Close(EpochSet),
+    /// Nowhere before the ledger of this number is completed, or these epochs have left the spool.
+    Complete(u32, EpochSet),
 }
 
 /// Why a step was not done.
@@ -198,8 +208,14 @@ impl Worker {
         } else {
             let beyond = self.beyond(&url, &about).await?;
             match self.decide(&store, file, beyond).await? {
-                Ok(part) => part,
-                Err(safe) => return close(shared, file, &safe, is_open),
+                Place::Put(part) => part,
+                Place::Close(safe) => return close(shared, file, &safe, is_open),
+                Place::Complete(number, safe) => {
+                    if self.complete(&store, file, number).await? {
+                        return Ok(Step::Changed);
+                    }
+                    return close(shared, file, &safe, is_open);
+                }
             }
         };
         // Before anything can be there.
@@ -261,13 +277,13 @@ impl Worker {
         gone.map(|part| Stored { part, ..Stored::default() }).collect()
     }
 
-    /// Where a file goes, or which of its epochs the store has in another way.
+    /// Where a file goes.
     async fn decide(
         &self,
         store: &Store,
         file: &Growing,
         beyond: Vec<Stored>,
-    ) -> Result<Result<Part, EpochSet>, Fault> {
+    ) -> Result<Place, Fault> {
         let mut stored = stored::of_hour(store, &file.about).await?;
         stored.extend(beyond);
         stored.extend(self.taken(&file.about, &stored));
@@ -278,14 +294,15 @@ impl Worker {
         let (lineage, numbering) = (&file.about.lineage, &file.about.numbering);
         let ours = Ours { lineage, numbering, epochs: &epochs, rows: rows(file) };
         Ok(match decide(&ours, &stored) {
-            Decision::Create(number) => Ok(Part { number, hour_ns, has: [false; 2] }),
+            Decision::Create(number) => Place::Put(Part { number, hour_ns, has: [false; 2] }),
             Decision::Replace(number) => {
                 let there = stored.iter().find(|stored| stored.part == number);
                 let has = there
                     .map_or([false; 2], |there| [there.flows.is_some(), there.ledger.is_some()]);
-                Ok(Part { number, hour_ns, has })
+                Place::Put(Part { number, hour_ns, has })
             }
-            Decision::Close(safe) => Err(safe),
+            Decision::Close(safe) => Place::Close(safe),
+            Decision::Complete(number, safe) => Place::Complete(number, safe),
         })
     }
 
