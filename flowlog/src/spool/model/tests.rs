@@ -19,9 +19,10 @@ fn histories() -> u64 {
     std::env::var("FLOWLOG_HISTORIES").ok().and_then(|n| n.parse().ok()).unwrap_or(2_000)
 }
 
-/// The first seed: `FLOWLOG_SEED`, to play a history again and see what it logs.
+/// The first seed: `FLOWLOG_SEED`, to play a history again. One alone shows what it logs, and so does
+/// `FLOWLOG_LOG`.
 fn first() -> u64 {
-    if std::env::var_os("FLOWLOG_SEED").is_some() {
+    if histories() == 1 || std::env::var_os("FLOWLOG_LOG").is_some() {
         let log = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG);
         log.with_ansi(false).without_time().with_test_writer().try_init().unwrap_or_default();
     }
@@ -58,7 +59,7 @@ fn assert_right(histories: u64, setting: Setting) {
 }
 
 /// So many wrong histories are enough to begin with.
-const MOST_SHOWN: usize = 3;
+const MOST_SHOWN: usize = 8;
 
 #[test]
 fn whatever_happens_the_stores_hold_every_epoch_once_or_the_ledger_states_a_gap() {
@@ -68,6 +69,28 @@ fn whatever_happens_the_stores_hold_every_epoch_once_or_the_ledger_states_a_gap(
 #[test]
 fn so_they_do_with_a_real_file_system() {
     assert_right(histories().min(200), Setting { is_real: true, ..Setting::default() });
+}
+
+/// Histories that were wrong once.
+const WRONG_ONCE: [u64; 11] = [
+    3346,  // The end of a file was taken for that of the part of it that the store has.
+    4391,  // The store lost the ledger of flows that it took, and then the spool lost some of them.
+    4517,  // The store that had what was lost was away, and another one was configured.
+    6400,  // Of two losses with a stored epoch between them the second one had no time.
+    7237,  // A run that a power loss brought back was in the time of what stayed lost.
+    7930,  // An epoch that told of a gap was deleted.
+    8881,  // A stranger has the name of a run of before all of them.
+    12787, // The store lost a ledger, and the spool a run of which the ledger before it has the account.
+    15018, // What the store has was not written down, and then the gateway got another name.
+    33523, // The last run was deleted, and the maps went on.
+    38364, // Two numberings began with the same number, of which one was not used.
+];
+
+#[test]
+fn histories_that_were_wrong_once_are_right() {
+    for seed in WRONG_ONCE {
+        play(seed, Setting::default()).unwrap_or_else(|wrong| panic!("{wrong}"));
+    }
 }
 
 /// Histories in which a planted bug must show.
