@@ -8,7 +8,7 @@ use arrow::{
         TimestampMillisecondArray, UInt32Array, UInt64Array,
     },
     compute::{concat_batches, filter_record_batch},
-    datatypes::UInt64Type,
+    datatypes::{Schema, UInt64Type},
     error::ArrowError,
 };
 use bytes::Bytes;
@@ -55,11 +55,20 @@ pub fn complete(
     held: &EpochSet,
     metadata: impl FnOnce(usize) -> Vec<KeyValue>,
 ) -> Result<Option<Bytes>, Error> {
+    let ledger = schema::ledger();
     let read = || {
-        let rows = ParquetRecordBatchReaderBuilder::try_new(before.clone())?.build()?;
-        concat_batches(&schema::ledger(), &rows.collect::<Result<Vec<_>, _>>()?)
+        let file = ParquetRecordBatchReaderBuilder::try_new(before.clone())?;
+        let names = |schema: &Schema| -> Vec<String> {
+            schema.fields().iter().map(|field| field.name().clone()).collect()
+        };
+        if names(file.schema()) != names(&ledger) {
+            // Of another version.
+            return Ok(None);
+        }
+        let rows = file.build()?.collect::<Result<Vec<_>, _>>()?;
+        concat_batches(&ledger, &rows).map(Some)
     };
-    let before = read().map_err(unbuilt)?;
+    let Some(before) = read().map_err(unbuilt)? else { return Ok(None) };
     let number = |name| before.column_by_name(name)?.as_primitive_opt::<UInt64Type>();
     let Some((first, last)) = number("epoch_first").zip(number("epoch_last")) else {
         return Ok(None);
@@ -73,7 +82,7 @@ pub fn complete(
     let rows: Vec<Row<'_>> = windows.iter().flat_map(rows_of_window).collect();
     let both = [filter_record_batch(&before, &others), columns(&rows)];
     let [before, these] = both.map(|batch| batch.map_err(unbuilt));
-    let all = concat_batches(&schema::ledger(), &[before?, these?]).map_err(unbuilt)?;
+    let all = concat_batches(&ledger, &[before?, these?]).map_err(unbuilt)?;
     sealed(&all, metadata).map(Some)
 }
 
