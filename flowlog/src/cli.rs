@@ -1,14 +1,19 @@
 //! Arguments, exit codes, and one file per command.
 
+#[cfg(feature = "capture")]
 mod check;
+#[cfg(feature = "capture")]
 mod demo;
 mod duckdb;
 mod output;
 mod retention;
+#[cfg(feature = "capture")]
 mod run;
+#[cfg(feature = "capture")]
 mod signals;
 mod size;
 mod source;
+#[cfg(feature = "capture")]
 mod uninstall;
 mod verify;
 
@@ -18,6 +23,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use flowlog::telemetry;
 
 use output::Output;
+#[cfg(feature = "capture")]
 use signals::Signals;
 
 /// Logs who talked to whom through a VPN interface, as Parquet that expires.
@@ -59,8 +65,10 @@ enum Format {
 
 #[derive(Subcommand)]
 enum Command {
+    #[cfg(feature = "capture")]
     /// Record the flows of VPN interfaces until SIGTERM or SIGINT.
     Run(run::Arguments),
+    #[cfg(feature = "capture")]
     /// Say whether this machine can do it, and what to do where it cannot.
     Check(check::Arguments),
     /// Add every window up again: is each packet that was seen in the store?
@@ -70,8 +78,10 @@ enum Command {
     Retention(retention::Command),
     /// Print the SQL that makes views and macros for DuckDB.
     Duckdb(duckdb::Arguments),
+    #[cfg(feature = "capture")]
     /// Remove what outlives the daemon from the kernel: links, maps and filters.
     Uninstall(uninstall::Arguments),
+    #[cfg(feature = "capture")]
     /// Record real traffic through a tunnel of its own, on a machine without a VPN.
     Demo(demo::Arguments),
     /// Use a local store for a daemon: only `flowlog run` starts this.
@@ -114,12 +124,16 @@ pub fn main() -> ExitCode {
     // What is recorded is for its owner alone.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     let outcome = match command {
+        #[cfg(feature = "capture")]
         Command::Run(arguments) => run::run(&arguments, &global),
+        #[cfg(feature = "capture")]
         Command::Check(arguments) => check::run(&arguments, &global),
         Command::Verify(arguments) => verify::run(&arguments, &global),
         Command::Retention(command) => retention::run(&command, &global),
         Command::Duckdb(arguments) => duckdb::run(&arguments),
+        #[cfg(feature = "capture")]
         Command::Uninstall(arguments) => uninstall::run(&arguments, &global),
+        #[cfg(feature = "capture")]
         Command::Demo(arguments) => demo::run(&arguments, &global),
         Command::StoreWorker => {
             flowlog::store::serve().map(|()| Outcome::Done).map_err(Failure::usage)

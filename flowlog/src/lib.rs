@@ -27,6 +27,7 @@ pub mod telemetry;
 pub mod config;
 pub mod store;
 
+#[cfg(feature = "capture")]
 pub mod capture;
 pub mod table;
 
@@ -35,8 +36,10 @@ pub mod spool;
 pub mod ask;
 pub mod keep;
 
+#[cfg(feature = "capture")]
 pub mod service;
 
+#[cfg(feature = "capture")]
 pub mod demo;
 
 #[cfg(test)]

@@ -271,7 +271,7 @@ impl Store {
     }
 
     /// A store of any kind of objects.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "capture"))]
     pub(crate) fn of<S>(objects: Arc<S>, url: Url) -> Self
     where
         S: object_store::ObjectStore + object_store::list::PaginatedListStore,

@@ -2,10 +2,13 @@
 
 use std::process::Command;
 
+use anyhow::{Context as _, ensure};
+
 use crate::{ebpf, layers, shell};
 
 pub fn run() -> anyhow::Result<()> {
     ebpf::run(&ebpf::Command::Check { rebuild: false })?;
+    without_capture()?;
     layers::check(&shell::root().join("flowlog/src"))?;
     shell::run(shell::cargo().args(["fmt", "--all", "--check"]))?;
     // No member of the workspace: see `cargo xtask fuzz`.
@@ -26,6 +29,32 @@ pub fn run() -> anyhow::Result<()> {
     ]))?;
     // Fails when a generated file is not what the sources say.
     shell::run(&mut generated())
+}
+
+/// What asks and keeps has nothing of the kernel in it.
+fn without_capture() -> anyhow::Result<()> {
+    let features = ["--no-default-features", "--features", "aws,azure,gcp"];
+    let mut tree = shell::cargo();
+    tree.args([
+        "tree",
+        "--locked",
+        "--package",
+        "flowlog",
+        "--edges",
+        "normal",
+        "--prefix",
+        "none",
+    ]);
+    let tree = tree.args(features).output().context("cannot start cargo tree")?;
+    ensure!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    let tree = String::from_utf8_lossy(&tree.stdout);
+    let kernel = tree.lines().find(|line| line.starts_with("aya"));
+    ensure!(
+        kernel.is_none(),
+        "flowlog without `capture` depends on {}",
+        kernel.unwrap_or_default()
+    );
+    Ok(())
 }
 
 /// Rewrites the generated files.

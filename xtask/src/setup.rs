@@ -102,7 +102,7 @@ pub fn install_fuzzer() -> anyhow::Result<()> {
 /// Runs `flowlog demo`.
 pub fn demo() -> anyhow::Result<()> {
     install_packages((!is_installed("ip")).then_some("iproute2").into_iter())?;
-    shell::run(Command::new(shell::build_flowlog()?).arg("demo"))
+    shell::run(Command::new(shell::build_gateway()?).arg("demo"))
 }
 
 /// A compiler for the programs in C that the benchmarks load into the kernel.

@@ -29,6 +29,7 @@ impl Output {
         Self::default()
     }
 
+    #[cfg(feature = "capture")]
     /// For whoever has to end in time: a reader that does not read for so long gets nothing more.
     pub fn with_patience(patience: Duration) -> Self {
         Self { patience: Some(patience), error: None }

@@ -2,10 +2,15 @@
 //!
 //! Whatever happens, the stores hold every drained epoch once, or the ledger states a gap there.
 
+#[cfg_attr(not(feature = "capture"), expect(dead_code, reason = "the histories need the daemon"))]
 pub(crate) mod disk;
+#[cfg(feature = "capture")]
 mod history;
+#[cfg_attr(not(feature = "capture"), expect(dead_code, reason = "the histories need the daemon"))]
 mod real;
+#[cfg(feature = "capture")]
 mod store;
-#[cfg(test)]
+#[cfg(feature = "capture")]
 mod tests;
+#[cfg(feature = "capture")]
 mod world;

@@ -1,6 +1,7 @@
 //! Bugs that the model test plants, to see that it catches them. There is none outside tests.
 
 /// A step that is left out, or done wrongly.
+#[cfg_attr(not(feature = "capture"), expect(dead_code, reason = "some are planted in the daemon"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Bug {
     /// What the store has of an hour is not looked at.
@@ -51,6 +52,7 @@ pub(crate) mod tests {
         PLANTED.get() == Some(bug)
     }
 
+    #[cfg(feature = "capture")]
     pub(crate) fn plant(bug: Option<Bug>) {
         PLANTED.set(bug);
     }

@@ -95,7 +95,7 @@ macro_rules! build {
 
 impl Cloud {
     /// A store of any kind of objects.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "capture"))]
     pub(super) fn of<S: ObjectStore + PaginatedListStore>(objects: Arc<S>) -> Self {
         let pages = Pages(Arc::clone(&objects) as Arc<dyn PaginatedListStore>);
         let objects: Arc<dyn ObjectStore> = objects;
@@ -105,6 +105,10 @@ impl Cloud {
 
     /// The store of a URL. A variable counts for the cloud whose name it begins with: `object_store`
     /// alone would also take a `BUCKET` or a `TOKEN` that is somebody else's.
+    #[cfg_attr(
+        not(feature = "cloud"),
+        expect(unused_variables, unreachable_code, reason = "no cloud is known")
+    )]
     pub(super) fn connect(
         url: &Url,
         variables: impl IntoIterator<Item = (String, String)>,

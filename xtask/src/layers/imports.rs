@@ -188,6 +188,14 @@ impl<'ast> Visit<'ast> for Paths {
 fn is_of_tests(attributes: &[syn::Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         attribute.path().is_ident("cfg")
-            && attribute.parse_args::<syn::Path>().is_ok_and(|condition| condition.is_ident("test"))
+            && attribute.parse_args::<syn::Meta>().is_ok_and(|condition| is_test(&condition))
     })
+}
+
+/// `test`, or `all(test, …)`.
+fn is_test(condition: &syn::Meta) -> bool {
+    let syn::Meta::List(list) = condition else { return condition.path().is_ident("test") };
+    let separated = syn::punctuated::Punctuated::<syn::Meta, syn::Token![,]>::parse_terminated;
+    list.path.is_ident("all")
+        && list.parse_args_with(separated).is_ok_and(|all| all.iter().any(is_test))
 }
