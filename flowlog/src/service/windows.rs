@@ -268,7 +268,7 @@ pub(crate) fn provisional(
     let file = {
         let mut files = shared.lock();
         let path = files.place(window, &header)?;
-        files.reserve(&path, &header.held())?
+        files.reserve(&path, &header)?
     };
     Ok(file.map(|mut file| {
         file.runs.push(open);

@@ -46,8 +46,6 @@ pub struct Epochs {
     /// Whether the spool may have lost epochs that the store has, without a trace: then a number that is left
     /// out is no gap before the store was asked.
     may_have_lost: bool,
-    /// Whether the maps go on that the daemon before counted in.
-    goes_on: bool,
     /// Numbers of epochs that the store may have, although their runs may be gone.
     reserved: EpochSet,
     /// Since when the interfaces that there are are counted.
@@ -97,7 +95,6 @@ impl Epochs {
             last: number.zip(closed),
             renumbered: None,
             may_have_lost,
-            goes_on: false,
             reserved: EpochSet::default(),
             counting_since: None,
             boot: clock::boot(),
@@ -126,19 +123,9 @@ impl Epochs {
         self.reserved = epochs;
     }
 
-    /// The maps are new, and this is their first number. It is written down, since whoever is killed before the
-    /// first drain leaves maps that go on.
-    pub fn new_maps(&self, number: u64) {
-        // Where that fails, the store is asked before the gap is told.
-        if let Err(error) = self.spool.know(|identity| identity.new_maps = Some(number)) {
-            tracing::warn!("{}", with_causes(&error));
-        }
-    }
-
     /// The open epoch of maps that go on, which began at an instant, has another number: those in between
     /// are not missing. Nor are they where a daemon died that had given it that number.
     pub fn renumbered(&mut self, from: u64, to: u64, opened: Utc) {
-        self.goes_on = true;
         let Some((last, closed)) = self.last else { return };
         let has_counted_all_along = opened <= closed.plus(CLOCK_DRIFT);
         if last < to && (last + 1 == from || has_counted_all_along) {
@@ -252,8 +239,7 @@ impl Epochs {
                     **other != numbering && before.is_some() && known.last == before
                 });
                 let gateway = ended.map_or(&identity.gateway, |(_, known)| &known.gateway).clone();
-                let is_new = !self.goes_on || identity.new_maps == Some(number);
-                let gap = self.gap_before(epoch, is_new);
+                let gap = self.gap_before(epoch);
                 identity.lost.extend(gap.map(|gap| Lost { numbering, gateway, ..gap }));
             }
             let (current, gateway) = (identity.numbering.clone(), identity.gateway.clone());
@@ -268,7 +254,7 @@ impl Epochs {
 
     /// A number that is missing says that nobody counted in between. It is written down with the numbering that
     /// begins, since whoever tells of it may not live to do so.
-    fn gap_before(&self, epoch: &Epoch, is_new: bool) -> Option<Lost> {
+    fn gap_before(&self, epoch: &Epoch) -> Option<Lost> {
         let (last, closed) = self.last.filter(|(last, _)| epoch.number > last + 1)?;
         if self.renumbered.is_some_and(|(from, to)| (from..=to).contains(&epoch.number)) {
             return None;
@@ -290,9 +276,8 @@ impl Epochs {
             gateway: String::new(),
             store: None,
             // New maps leave out one number. Where there are more, somebody else may have counted on, whose
-            // epochs the store has; where the maps are no new ones, the spool lost an epoch that it may have.
-            is_settled: is_new
-                && !self.may_have_lost
+            // epochs the store has.
+            is_settled: !self.may_have_lost
                 && epoch.number <= last + 2
                 && !self.reserved.meets(&EpochSet::range(last + 1, epoch.number - 1)),
         })

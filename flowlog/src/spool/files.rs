@@ -78,6 +78,10 @@ pub struct About {
     /// Epochs of a window that was open when a daemon stopped: the store may have them as a part of it.
     #[serde(default)]
     pub provisional: EpochSet,
+    /// The last number of it that the store may have, and when that epoch ended: else nobody would know of the
+    /// last run if somebody deleted it.
+    #[serde(default)]
+    pub put: Option<(u64, i64)>,
     /// Whether the store has more of it than the spool, so that it takes nothing else.
     #[serde(default)]
     pub is_closed: bool,
@@ -190,7 +194,8 @@ impl Files {
 
     /// The store may come to have these epochs as a part of the file at a place, before they are in a run of
     /// it.
-    pub fn reserve(&mut self, path: &Path, held: &EpochSet) -> Result<Option<Growing>, Error> {
+    pub fn reserve(&mut self, path: &Path, window: &Header) -> Result<Option<Growing>, Error> {
+        let held = &window.held();
         let Some(file) = self.growing.iter_mut().find(|f| Some(&*f.directory) == path.parent())
         else {
             return Ok(None);
@@ -200,6 +205,7 @@ impl Files {
         }
         let mut about = file.about.clone();
         about.provisional = about.provisional.union(held);
+        about.put = about.put.max(held.last().map(|last| (last, window.closed_ns)));
         file.write(&self.spool, about)?;
         file.pending = file.pending.union(held);
         Ok(Some(file.clone()))
@@ -241,7 +247,7 @@ impl Files {
         }
     }
 
-    /// Remembers to which store a file goes.
+    /// Remembers to which store a file goes, and how much of it.
     pub fn set_store(&mut self, lineage: &str, store: &str) -> Result<(), Error> {
         /// Stores that are remembered.
         const MOST_STORES: usize = 4;
@@ -252,8 +258,10 @@ impl Files {
             }
         })?;
         for file in self.growing.iter_mut().filter(|file| file.about.lineage == lineage) {
-            if file.about.store.as_deref() != Some(store) {
-                let about = About { store: Some(store.to_owned()), ..file.about.clone() };
+            let last = file.held().last().map(|last| (last, file.until().ns()));
+            let put = last.max(file.about.put);
+            if file.about.store.as_deref() != Some(store) || file.about.put != put {
+                let about = About { store: Some(store.to_owned()), put, ..file.about.clone() };
                 file.write(&self.spool, about)?;
             }
         }

@@ -41,10 +41,6 @@ pub struct Identity {
     /// The last number of numberings of which nothing else is remembered, and when it ended.
     #[serde(default)]
     pub counted: Option<(u64, i64)>,
-    /// The first number of the last maps that were new: the one before it is left out for them, and is no epoch
-    /// that was lost.
-    #[serde(default)]
-    pub new_maps: Option<u64>,
 }
 
 /// What became of the epochs of a numbering.

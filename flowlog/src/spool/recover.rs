@@ -123,6 +123,13 @@ fn take_over(spool: &Spool, listing: &mut Listing, recording: &Recording) -> boo
         identity.gateway.clone_from(&recording.gateway);
         identity.machine.clone_from(&machine);
     }
+    // A copy of the spool may have gone on with a numbering that was not used here.
+    let current = identity.numbering.clone();
+    let is_unused = identity.of(&current).first.is_none();
+    if is_unused && listing.runs().all(|run| run.header.numbering != current) && !is_new {
+        identity.numberings.remove(&current);
+        identity.begin(None, None);
+    }
     let numbering = identity.numbering.clone();
     let gateway = identity.gateway.clone();
     identity.of(&numbering).gateway.clone_from(&gateway);
@@ -146,7 +153,10 @@ fn take_over(spool: &Spool, listing: &mut Listing, recording: &Recording) -> boo
             "the spool has counts of {}; they go to where they belong",
             if is_foreign { "another machine" } else { "another gateway name" }
         );
-        identity.begin(None, last.max(stored));
+        let abouts = listing.directories.iter().filter_map(|directory| directory.about.as_ref());
+        let put = abouts.filter(|about| about.numbering == numbering).filter_map(|about| about.put);
+        let put = put.map(|(last, until)| (last, Utc::from_ns(until))).max();
+        identity.begin(None, last.max(stored).max(put));
         if is_foreign {
             // The names of another machine are not this one's to give up.
             identity.former.clear();

@@ -34,8 +34,6 @@ impl Draining<'_> {
         // Where nothing goes on, the number that is left out tells of the gap.
         if goes_on {
             self.epochs.renumbered(number, drainer.number(), drainer.opened());
-        } else {
-            self.epochs.new_maps(drainer.number());
         }
         self.epochs.counting_since(since);
         while !previous.is_empty() {

@@ -62,6 +62,7 @@ pub(super) fn play(seed: u64, setting: Setting) -> Result<(), String> {
         before: None,
         told: vec![],
         is_exact: true,
+        unproven: 0,
     };
     history.world.start();
     for _ in 0..history.world.random.usize(8..40) {
@@ -83,6 +84,9 @@ struct History {
     is_store_fixed: bool,
     before: Option<(&'static str, Objects)>,
     told: Vec<String>,
+    /// Packets in flows that the store has without an account of them, since the spool that had it was set back:
+    /// nobody else can know it.
+    unproven: i64,
     /// Whether every gap must be one: a spool that was set back does not know what it had done.
     is_exact: bool,
 }
@@ -281,6 +285,7 @@ impl History {
                 let stored = self.found();
                 let lost = self.world.truth.keys().filter(|uid| !stored.packets.contains_key(uid));
                 self.excused.0.extend(lost);
+                self.unproven = self.unproven.max(stored.rows - stored.seen);
                 self.world.disk.restore(&backup);
                 self.world.store = store;
                 self.is_store_fixed = true;
@@ -414,7 +419,7 @@ impl History {
                 ));
             }
         }
-        if found.rows != found.seen {
+        if !(0..=self.unproven).contains(&(found.rows - found.seen)) {
             return Err(format!("{} packets in flows, {} in the ledger", found.rows, found.seen));
         }
         Ok(())

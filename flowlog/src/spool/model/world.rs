@@ -185,8 +185,6 @@ impl World {
         kernel.number = kernel.number.max(last + if goes_on { 1 } else { 2 });
         if goes_on {
             daemon.epochs.renumbered(before, kernel.number, Utc::from_ns(kernel.opened));
-        } else {
-            daemon.epochs.new_maps(kernel.number);
         }
         daemon.epochs.counting_since(Utc::from_ns(self.now));
         for run in recovered.found {

@@ -42,10 +42,12 @@ pub(super) fn remember(
             runs.iter().filter(|run| run.header.numbering == numbering).copied().collect();
         let held = of.iter().fold(EpochSet::default(), |all, run| all.union(&run.header.held()));
         let accounted = held.union(&known.stored).union(&identity.lost_of(&numbering));
-        let end = known.last.or(accounted.last());
+        let put = abouts.iter().filter(|about| about.numbering == numbering);
+        let put = put.filter_map(|about| about.put).max();
+        let end = known.last.or(accounted.last().max(put.map(|(last, _)| last)));
         let Some((begin, end)) = known.first.zip(end) else { continue };
         for (first, last) in EpochSet::range(begin, end).minus(&accounted).ranges() {
-            let lost = without_trace(identity, &numbering, (first, last), &of);
+            let lost = without_trace(identity, &numbering, (first, last), &of, put);
             tracing::error!(
                 "epochs {first} to {last} are neither in the spool nor in the store; the ledger states a gap"
             );
@@ -117,6 +119,7 @@ fn without_trace(
     numbering: &str,
     (first, last): (u64, u64),
     runs: &[&Run],
+    put: Option<(u64, i64)>,
 ) -> Lost {
     let known = identity.numberings.get(numbering);
     let known_from = |known: &&Numbering| known.first.is_some_and(|begin| begin <= first);
@@ -145,7 +148,8 @@ fn without_trace(
     let stored_before = stored.filter(|(end, _)| *end < first).map(|(_, until)| until);
     let stored_after = stored.filter(|(end, _)| *end > last).map(|(_, until)| until);
     let start = before.chain(earlier).chain(stored_before).chain(begun).max();
-    let end = after.chain(later).chain(stored_after).chain(ended).min();
+    let put = put.filter(|(end, _)| *end >= last).map(|(_, until)| until);
+    let end = after.chain(later).chain(stored_after).chain(put).chain(ended).min();
     let at_least = known.map_or(0, |known| known.opened_ns.max(known.stored_until_ns));
     let start_ns = start.or(end).unwrap_or(at_least);
     let rows = runs.iter().flat_map(|run| &run.header.windows).flat_map(|window| &window.rows);
