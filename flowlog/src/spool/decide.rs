@@ -59,8 +59,7 @@ pub enum Decision {
 pub fn decide(ours: &Ours<'_>, stored: &[Stored]) -> Decision {
     let of_ours = |file: &&Stored| file.is_of(ours.lineage);
     let others: Vec<&Stored> = stored.iter().filter(|file| !of_ours(file)).collect();
-    let elsewhere =
-        others.iter().fold(EpochSet::default(), |all, file| all.union(&file.safe(ours)));
+    let elsewhere = elsewhere(ours, stored);
     let own: Vec<&Stored> = stored.iter().filter(of_ours).collect();
     let common = |theirs: &EpochSet| ours.epochs.minus(&ours.epochs.minus(theirs));
     let own_epochs = own.iter().fold(EpochSet::default(), |all, file| all.union(&file.safe(ours)));
@@ -90,6 +89,13 @@ pub fn decide(ours: &Ours<'_>, stored: &[Stored]) -> Decision {
     }
     let is_taken = |part: &u32| stored.iter().any(|file| file.part == *part);
     Decision::Create((0..u32::MAX).find(|part| !is_taken(part)).unwrap_or(u32::MAX))
+}
+
+/// The epochs of our numbering that other files of the store hold.
+#[must_use]
+pub fn elsewhere(ours: &Ours<'_>, stored: &[Stored]) -> EpochSet {
+    let others = stored.iter().filter(|file| !file.is_of(ours.lineage));
+    others.fold(EpochSet::default(), |all, file| all.union(&file.safe(ours)))
 }
 
 impl Stored {

@@ -23,7 +23,7 @@ use crate::{
     record::epoch_set::EpochSet,
     spool::{
         self, Growing,
-        decide::{Decision, Ours, Stored, decide},
+        decide::{Decision, Ours, Stored, decide, elsewhere},
         encode,
         files::{About, MOST_AT_ONCE},
         planted::{Bug, planted},
@@ -57,11 +57,13 @@ struct State {
     last_error: Option<store::Error>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Part {
     number: u32,
     hour_ns: i64,
     has: [bool; 2],
+    /// Epochs that other files of the store hold: a file that comes to have some of them is decided about again.
+    elsewhere: EpochSet,
 }
 
 /// Where a file goes.
@@ -202,7 +204,8 @@ impl Worker {
         }
         let before = about.store.as_deref().filter(|_| !planted(Bug::NoStore));
         let (store, url) = self.targets.lock().await.open(before, &about.gateway).await?;
-        let known = self.state().parts.get(&about.lineage).copied();
+        let known = self.state().parts.get(&about.lineage).cloned();
+        let known = known.filter(|part| !part.elsewhere.meets(&file.held()));
         let mut part = if let Some(part) = known {
             part
         } else {
@@ -241,7 +244,7 @@ impl Worker {
                     return Err(error.into());
                 }
                 part.has[dataset as usize] = true;
-                self.state().parts.insert(about.lineage.clone(), part);
+                self.state().parts.insert(about.lineage.clone(), part.clone());
             }
         }
         Ok(Step::Done)
@@ -293,13 +296,18 @@ impl Worker {
         let (epochs, hour_ns) = (file.held(), file.about.hour_ns);
         let (lineage, numbering) = (&file.about.lineage, &file.about.numbering);
         let ours = Ours { lineage, numbering, epochs: &epochs, rows: rows(file) };
-        Ok(match decide(&ours, &stored) {
-            Decision::Create(number) => Place::Put(Part { number, hour_ns, has: [false; 2] }),
+        let decision = decide(&ours, &stored);
+        let elsewhere = elsewhere(&ours, &stored);
+        tracing::debug!(?ours, ?stored, ?decision, "decided about a file");
+        Ok(match decision {
+            Decision::Create(number) => {
+                Place::Put(Part { number, hour_ns, has: [false; 2], elsewhere })
+            }
             Decision::Replace(number) => {
                 let there = stored.iter().find(|stored| stored.part == number);
                 let has = there
                     .map_or([false; 2], |there| [there.flows.is_some(), there.ledger.is_some()]);
-                Place::Put(Part { number, hour_ns, has })
+                Place::Put(Part { number, hour_ns, has, elsewhere })
             }
             Decision::Close(safe) => Place::Close(safe),
             Decision::Complete(number, safe) => Place::Complete(number, safe),
@@ -407,7 +415,7 @@ impl Worker {
 }
 
 impl Part {
-    fn files(self) -> u64 {
+    fn files(&self) -> u64 {
         self.has.iter().map(|has| u64::from(*has)).sum()
     }
 }
