@@ -126,9 +126,19 @@ fn every_page_that_is_linked_exists() {
         let text = std::fs::read_to_string(root().join(page)).unwrap();
         let folder = root().join(page).parent().unwrap().to_owned();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            assert!(link.starts_with("http") || folder.join(link).exists(), "{page}: {link}");
+            let is_there = match link.strip_prefix('#') {
+                Some(anchor) => text.lines().any(|line| is_heading_of(line, anchor)),
+                None => link.starts_with("http") || folder.join(link).exists(),
+            };
+            assert!(is_there, "{page}: {link}");
         }
     }
+}
+
+/// Whether a line is the heading that an anchor leads to.
+fn is_heading_of(line: &str, anchor: &str) -> bool {
+    line.strip_prefix("## ")
+        .is_some_and(|heading| heading.to_lowercase().replace(' ', "-") == anchor)
 }
 
 #[test]
