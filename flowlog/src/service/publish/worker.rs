@@ -354,7 +354,7 @@ impl Worker {
     pub(super) fn summary(&self) -> Summary {
         let state = self.state();
         let mut summary = state.done;
-        summary.files += state.parts.values().map(|part| part.files()).sum::<u64>();
+        summary.files += state.parts.values().map(Part::files).sum::<u64>();
         state.published.values().for_each(|file| add(&mut summary, file));
         summary
     }
