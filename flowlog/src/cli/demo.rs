@@ -32,10 +32,8 @@ pub fn run(arguments: &Arguments, global: &Global) -> Result<Outcome, Failure> {
     // Before anything is made that an interruption would have to clean up.
     let mut signals = Signals::block()?;
     signals.limit(PATIENCE, Whereabouts::default())?;
-    super::runtime()?.block_on(async {
-        let directory = StoreDirectory::new(arguments.store.as_deref())?;
-        demonstrate(&directory.path, &signals, global).await
-    })
+    let directory = StoreDirectory::new(arguments.store.as_deref())?;
+    super::runtime()?.block_on(demonstrate(&directory.path, &signals, global))
 }
 
 /// How long it may take to end.
@@ -145,9 +143,28 @@ impl StoreDirectory {
 impl Drop for StoreDirectory {
     fn drop(&mut self) {
         if self.is_temporary
-            && let Err(error) = std::fs::remove_dir_all(&self.path)
+            && let Err(error) = self.remove()
         {
             tracing::warn!("cannot delete {}: {error}", self.path.display());
         }
     }
 }
+
+impl StoreDirectory {
+    /// Removes it until it stays away: a store is used by a thread of its own, which makes a directory that
+    /// somebody removed once more.
+    fn remove(&self) -> std::io::Result<()> {
+        for _ in 0..REMOVALS {
+            match std::fs::remove_dir_all(&self.path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => break,
+                removed => removed?,
+            }
+            std::thread::sleep(MOMENT);
+        }
+        Ok(())
+    }
+}
+
+const REMOVALS: u32 = 10;
+/// So long nothing of what was begun may come.
+const MOMENT: Duration = Duration::from_millis(100);
