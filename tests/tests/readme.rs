@@ -147,7 +147,8 @@ fn each_test_that_the_page_about_reliability_names_exists() {
     let is_name = |word: &&str| word.matches('_').count() >= 3 && word.chars().all(is_of_name);
     let named: Vec<&str> = page.split('`').skip(1).step_by(2).filter(is_name).collect();
     assert!(named.len() > 50, "{}", named.len());
-    let sources = ["flowlog/src", "tests/tests"].map(|folder| files_under(&root().join(folder)));
+    let folders = ["flowlog/src", "flowlog-common/src", "tests/tests"];
+    let sources = folders.map(|folder| files_under(&root().join(folder)));
     let sources: Vec<String> = sources
         .concat()
         .into_iter()
