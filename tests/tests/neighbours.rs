@@ -213,6 +213,9 @@ fn the_ledger_has_what_the_interface_counted_itself() {
         assert_eq!(Some(down.seen), down.on_interface, "{attach}: {}", ended.stderr);
         assert!(up.seen >= 5 * SENT && down.seen >= 5 * SENT, "{attach}");
         assert_eq!(cable.gaps(), [], "{attach}");
-        assert!(!ended.stderr.contains("WARN"), "{}", ended.stderr);
+        // What another test killed, this daemon cleans up, and says so.
+        let is_ours = |line: &&str| !line.contains("what a killed flowlog without --spool");
+        let mut warnings = ended.stderr.lines().filter(|line| line.contains("WARN"));
+        assert_eq!(warnings.find(is_ours), None, "{}", ended.stderr);
     }
 }
