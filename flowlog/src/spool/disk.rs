@@ -20,7 +20,6 @@ use nix::{
 };
 
 use super::Error;
-use crate::record::clock::Utc;
 
 /// What a name in a directory stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +41,6 @@ pub struct Listed {
     pub kind: Kind,
     /// Bytes of a file.
     pub bytes: u64,
-    /// When it was written.
-    pub modified: Utc,
 }
 
 /// What the spool does with a disk. Paths lie in the spool's directory.
@@ -219,13 +216,7 @@ impl Disk for RealDisk {
                 of if of.is_dir() => Kind::Directory,
                 _ => Kind::Other,
             };
-            let seconds = metadata.mtime().saturating_mul(1_000_000_000);
-            listed.push(Listed {
-                name: entry.file_name(),
-                kind,
-                bytes: metadata.len(),
-                modified: Utc::from_ns(seconds.saturating_add(metadata.mtime_nsec())),
-            });
+            listed.push(Listed { name: entry.file_name(), kind, bytes: metadata.len() });
         }
         listed.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         Ok(listed)

@@ -14,7 +14,6 @@ use super::{
     super::disk::{Disk, Kind, Listed, Output, ReadAt},
     real::Real,
 };
-use crate::record::clock::Utc;
 
 /// What goes wrong with the operation whose turn it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +58,6 @@ enum Change {
 struct Content {
     live: Vec<u8>,
     durable: Vec<u8>,
-    modified: i64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -79,7 +77,6 @@ struct Controls {
     /// Every change fails with this error.
     read_only: Option<i32>,
     bad: Option<BadDisk>,
-    now: i64,
 }
 
 /// A disk in memory, or a real one that fails as this one does, whose directory is `/spool`.
@@ -148,10 +145,6 @@ impl ModelDisk {
 
     pub(crate) fn set_bad(&self, bad: Option<BadDisk>) {
         self.lock().1.bad = bad;
-    }
-
-    pub(crate) fn set_now(&self, now: i64) {
-        self.lock().1.now = now;
     }
 
     /// Nothing is done any more until a new process comes.
@@ -268,7 +261,7 @@ impl ModelDisk {
         let Some((directory, name)) = both.0.place(path) else { return };
         let node = match bytes {
             Some(live) => {
-                both.0.files.push(Content { durable: live.clone(), live, modified: 0 });
+                both.0.files.push(Content { durable: live.clone(), live });
                 Node::File(both.0.files.len() - 1)
             }
             None => Node::Other,
@@ -349,15 +342,15 @@ impl Disk for ModelDisk {
         let inode = both.0.directory(directory).ok_or_else(|| error(NONE))?;
         let names = both.0.live.get(&inode).cloned().unwrap_or_default();
         let listed = names.into_iter().map(|(name, node)| {
-            let (kind, bytes, modified) = match node {
+            let (kind, bytes) = match node {
                 Node::File(inode) => {
                     let file = &both.0.files[inode];
-                    (Kind::File, file.live.len() as u64, file.modified)
+                    (Kind::File, file.live.len() as u64)
                 }
-                Node::Directory(_) => (Kind::Directory, 0, 0),
-                Node::Other => (Kind::Other, 0, 0),
+                Node::Directory(_) => (Kind::Directory, 0),
+                Node::Other => (Kind::Other, 0),
             };
-            Listed { name, kind, bytes, modified: Utc::from_ns(modified) }
+            Listed { name, kind, bytes }
         });
         Ok(listed.collect())
     }
@@ -382,8 +375,7 @@ impl Disk for ModelDisk {
             return real.create(self, path);
         }
         let (directory, name) = both.0.place(path).ok_or_else(|| error(NONE))?;
-        let modified = both.1.now;
-        both.0.files.push(Content { modified, ..Content::default() });
+        both.0.files.push(Content::default());
         let inode = both.0.files.len() - 1;
         both.0.change(Change::Add(directory, name, Node::File(inode)), false);
         Ok(Box::new(Open { disk: self.clone(), inode }))

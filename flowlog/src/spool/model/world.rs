@@ -113,7 +113,6 @@ impl World {
 
     pub(super) fn advance(&mut self, ns: i64) {
         self.now += ns;
-        self.disk.set_now(self.now);
     }
 
     fn uid(&mut self) -> u32 {
