@@ -25,9 +25,6 @@ use crate::{
 pub(crate) use targets::Opener;
 pub(crate) use worker::Worker;
 
-/// Rows of a file span an hour.
-const HOUR: Duration = Duration::from_hours(1);
-
 /// Where the files go.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {

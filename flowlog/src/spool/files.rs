@@ -4,7 +4,6 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use jiff::{Timestamp, tz::TimeZone};
@@ -23,6 +22,7 @@ use super::{
 };
 use crate::{
     record::{clock::Utc, epoch_set::EpochSet, window::WindowLedger},
+    store::layout::HOUR,
     telemetry::with_causes,
 };
 
@@ -30,9 +30,6 @@ pub use super::merge::runs::{MOST_AT_ONCE, merge, merge_until};
 
 /// Rows beyond which a file of the store does not grow any more: each window writes all of it again.
 pub const MOST_ROWS: u64 = 4_000_000;
-
-/// Windows of one hour go into one file.
-pub(super) const HOUR: Duration = Duration::from_hours(1);
 
 /// The files of the store that are not there for good yet, in their order.
 #[derive(Debug)]

@@ -45,7 +45,8 @@ pub struct Partition {
     pub dataset: Dataset,
 }
 
-const HOUR: Duration = Duration::from_hours(1);
+/// What a partition spans, and a file of the spool: the windows of an hour.
+pub const HOUR: Duration = Duration::from_hours(1);
 
 impl Partition {
     /// When the last of its rows can have ended.

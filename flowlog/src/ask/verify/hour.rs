@@ -19,7 +19,7 @@ use crate::{
     record::clock::Utc,
     store::{
         Store,
-        layout::{Dataset, ObjectName},
+        layout::{Dataset, HOUR, ObjectName},
     },
     table::metadata::Facts,
 };
@@ -164,6 +164,6 @@ fn misplaced(facts: &Facts, hour: &HourName) -> Option<ForeignReason> {
     if let Some(gateway) = facts.gateway.as_ref().filter(|gateway| **gateway != hour.gateway) {
         return Some(ForeignReason::Gateway(gateway.clone()));
     }
-    let begins = facts.window_start?.floor(std::time::Duration::from_hours(1));
+    let begins = facts.window_start?.floor(HOUR);
     (begins != hour.hour).then_some(ForeignReason::Hour(begins))
 }

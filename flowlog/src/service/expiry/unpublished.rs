@@ -10,11 +10,9 @@ use crate::{
         dated::Dated,
     },
     spool::Growing,
+    store::layout::HOUR,
     telemetry::with_causes,
 };
-
-/// A file of the store has the windows of an hour.
-const HOUR: Duration = Duration::from_hours(1);
 
 /// The newest record in the spool that says something of the time before `now`, where the store cannot
 /// be asked. With nothing that is `proven` the records are believed as far as they go on from the oldest

@@ -8,13 +8,12 @@ use arrow::{
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::HOUR;
 use crate::{
     record::{clock::Utc, epoch_set::EpochSet},
     spool::identity::Lost,
     store::{
         self, Store,
-        layout::{Dataset, ObjectName, Partition},
+        layout::{Dataset, HOUR, ObjectName, Partition},
     },
     table::metadata::Facts,
 };

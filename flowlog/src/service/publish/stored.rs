@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::HOUR;
 use crate::{
     record::clock::Utc,
     spool::{
@@ -11,7 +10,7 @@ use crate::{
     },
     store::{
         self, Store,
-        layout::{Dataset, ObjectName},
+        layout::{Dataset, HOUR, ObjectName},
     },
     table::metadata,
 };

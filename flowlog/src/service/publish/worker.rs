@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{
     super::{Error, Summary, windows::Shared},
-    Early, HOUR, Opener, Target, stored,
+    Early, Opener, Target, stored,
     targets::Targets,
 };
 use crate::{
@@ -30,7 +30,7 @@ use crate::{
     },
     store::{
         self, Created, Retry, Store,
-        layout::{Dataset, ObjectName},
+        layout::{Dataset, HOUR, ObjectName},
     },
     telemetry::with_causes,
 };

@@ -7,11 +7,14 @@ use std::{
 
 use super::super::{
     Growing, Spool,
-    files::{About, HOUR},
+    files::About,
     identity::{Identity, Lost, Numbering, without},
     run::Run,
 };
-use crate::record::{clock::Utc, epoch_set::EpochSet, ledger::GapReason};
+use crate::{
+    record::{clock::Utc, epoch_set::EpochSet, ledger::GapReason},
+    store::layout::HOUR,
+};
 
 /// Writes down what is lost.
 pub(super) fn remember(

@@ -1,11 +1,11 @@
 //! Completing a ledger that does not account for all of its flows.
 
-use super::{super::HOUR, Fault, Worker};
+use super::{Fault, Worker};
 use crate::{
     spool::{Growing, encode},
     store::{
         Store,
-        layout::{Dataset, ObjectName},
+        layout::{Dataset, HOUR, ObjectName},
     },
 };
 
