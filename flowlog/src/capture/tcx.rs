@@ -1,8 +1,8 @@
 //! The kernel's list of TCX programs, of which aya tells less, and only to who has `CAP_SYS_ADMIN`.
 
 use std::{
-    ffi::{CStr, CString},
-    io,
+    ffi::{CStr, CString, c_char},
+    io, mem,
     os::{
         fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd},
         unix::ffi::OsStrExt as _,
@@ -10,25 +10,14 @@ use std::{
     path::Path,
 };
 
-use crate::record::policy::Order;
+use aya_obj::generated::{
+    BPF_F_AFTER, BPF_F_BEFORE, bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_link_info,
+    bpf_prog_info, bpf_prog_type,
+};
 use flowlog_common::flow::Direction;
 
-use super::syscall::bpf;
-
-const BPF_PROG_LOAD: libc::c_int = 5;
-const BPF_OBJ_PIN: libc::c_int = 6;
-const BPF_OBJ_GET: libc::c_int = 7;
-const BPF_PROG_GET_FD_BY_ID: libc::c_int = 13;
-const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
-const BPF_PROG_QUERY: libc::c_int = 16;
-const BPF_LINK_CREATE: libc::c_int = 28;
-const BPF_LINK_UPDATE: libc::c_int = 29;
-const BPF_LINK_DETACH: libc::c_int = 34;
-const BPF_PROG_TYPE_SCHED_CLS: u32 = 3;
-const BPF_F_BEFORE: u32 = 1 << 3;
-const BPF_F_AFTER: u32 = 1 << 4;
-const BPF_TCX_INGRESS: u32 = 46;
-const BPF_TCX_EGRESS: u32 = 47;
+use super::syscall::{attribute, bpf};
+use crate::record::policy::Order;
 
 /// As many programs as the kernel takes at a hook.
 const MAX_PROGRAMS: usize = 64;
@@ -42,59 +31,43 @@ pub(super) struct Attached {
     pub(super) link: u32,
 }
 
-/// The part of the kernel's `bpf_attr` that a query uses.
-#[derive(Default)]
-#[repr(C)]
-struct QueryAttr {
-    target_ifindex: u32,
-    attach_type: u32,
-    query_flags: u32,
-    attach_flags: u32,
-    prog_ids: u64,
-    count: u32,
-    reserved: u32,
-    prog_attach_flags: u64,
-    link_ids: u64,
-    link_attach_flags: u64,
-    revision: u64,
-}
-
 /// The programs at a hook of an interface in this network namespace, in the order in which they run;
 /// none where the kernel has no TCX.
 pub(super) fn programs(kernel_index: u32, direction: Direction) -> io::Result<Vec<Attached>> {
     let mut programs = [0_u32; MAX_PROGRAMS];
     let mut links = [0_u32; MAX_PROGRAMS];
-    let mut attr = QueryAttr {
-        target_ifindex: kernel_index,
-        attach_type: attach_type(direction),
-        prog_ids: (&raw mut programs) as u64,
-        link_ids: (&raw mut links) as u64,
-        count: u32::try_from(MAX_PROGRAMS).map_err(io::Error::other)?,
-        ..QueryAttr::default()
-    };
-    match bpf(BPF_PROG_QUERY, &mut attr) {
+    let mut attr = attribute();
+    attr.query.__bindgen_anon_1.target_ifindex = kernel_index;
+    attr.query.attach_type = attach_type(direction);
+    attr.query.prog_ids = (&raw mut programs) as u64;
+    attr.query.link_ids = (&raw mut links) as u64;
+    attr.query.__bindgen_anon_2.count = u32::try_from(MAX_PROGRAMS).map_err(io::Error::other)?;
+    match bpf(bpf_cmd::BPF_PROG_QUERY, &mut attr) {
         Ok(_) => {}
         // The kernel says so of an attach type that it does not know.
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => return Ok(vec![]),
         Err(error) => return Err(error),
     }
-    let count = usize::try_from(attr.count).map_err(io::Error::other)?;
+    // SAFETY: what the attribute was used for, and an integer in any case.
+    let count = unsafe { attr.query.__bindgen_anon_2.count };
+    let count = usize::try_from(count).map_err(io::Error::other)?;
     let both = programs.into_iter().zip(links).take(count);
     Ok(both.map(|(program, link)| Attached { program, link }).collect())
 }
 
 const fn attach_type(direction: Direction) -> u32 {
     match direction {
-        Direction::Up => BPF_TCX_INGRESS,
-        Direction::Down => BPF_TCX_EGRESS,
+        Direction::Up => bpf_attach_type::BPF_TCX_INGRESS as u32,
+        Direction::Down => bpf_attach_type::BPF_TCX_EGRESS as u32,
     }
 }
 
 /// Whether the kernel has TCX.
 pub(super) fn is_known() -> bool {
-    let mut attr = QueryAttr { attach_type: BPF_TCX_INGRESS, ..QueryAttr::default() };
+    let mut attr = attribute();
+    attr.query.attach_type = attach_type(Direction::Up);
     // It looks for the interface, of which there is none with the number zero, after the attach type.
-    let answer = bpf(BPF_PROG_QUERY, &mut attr);
+    let answer = bpf(bpf_cmd::BPF_PROG_QUERY, &mut attr);
     answer.err().and_then(|error| error.raw_os_error()) != Some(libc::EINVAL)
 }
 
@@ -110,108 +83,108 @@ pub(super) fn attach(
         Order::Last => BPF_F_AFTER,
     };
     // Relative to nobody: before the first, or behind the last.
-    let mut attr = [number(program)?, kernel_index, attach_type(direction), order, 0, 0, 0, 0];
-    bpf(BPF_LINK_CREATE, &mut attr).map(owned)
+    let mut attr = attribute();
+    attr.link_create.__bindgen_anon_1.prog_fd = number(program)?;
+    attr.link_create.__bindgen_anon_2.target_ifindex = kernel_index;
+    attr.link_create.attach_type = attach_type(direction);
+    attr.link_create.flags = order;
+    bpf(bpf_cmd::BPF_LINK_CREATE, &mut attr).map(owned)
 }
 
 /// Puts another program in the place of a link's. The kernel does so in one step.
 pub(super) fn update(link: impl AsFd, program: impl AsFd) -> io::Result<()> {
-    bpf(BPF_LINK_UPDATE, &mut [number(link)?, number(program)?, 0, 0]).map(drop)
+    let mut attr = attribute();
+    attr.link_update.link_fd = number(link)?;
+    attr.link_update.__bindgen_anon_1.new_prog_fd = number(program)?;
+    bpf(bpf_cmd::BPF_LINK_UPDATE, &mut attr).map(drop)
 }
 
 /// Takes a link's program away from its hook, at once: who only closes a link waits for the kernel to
 /// do so some time later.
 pub(super) fn detach(link: impl AsFd) -> io::Result<()> {
-    bpf(BPF_LINK_DETACH, &mut [number(link)?, 0]).map(drop)
+    let mut attr = attribute();
+    attr.link_detach.link_fd = number(link)?;
+    bpf(bpf_cmd::BPF_LINK_DETACH, &mut attr).map(drop)
 }
 
 /// The kernel's number of a link.
 pub(super) fn link_id(link: impl AsFd) -> io::Result<u32> {
-    // Of `bpf_link_info`, the type and the number.
-    let mut info = [0_u32; 2];
-    information(link, &mut info)?;
-    Ok(info[1])
+    // SAFETY: the kernel writes integers, of which zero is one.
+    unsafe { information::<bpf_link_info>(link) }.map(|info| info.id)
 }
 
 /// Gives an object a name in the BPF file system.
 pub(super) fn pin(object: impl AsFd, path: &Path) -> io::Result<()> {
     let path = CString::new(path.as_os_str().as_bytes())?;
-    bpf(BPF_OBJ_PIN, &mut ObjectAttr { path: path.as_ptr() as u64, fd: number(object)?, flags: 0 })
-        .map(drop)
+    let mut attr = at(&path);
+    attr.__bindgen_anon_4.bpf_fd = number(object)?;
+    bpf(bpf_cmd::BPF_OBJ_PIN, &mut attr).map(drop)
 }
 
 /// Opens an object by its name in the BPF file system.
 pub(super) fn open(path: &Path) -> io::Result<OwnedFd> {
     let path = CString::new(path.as_os_str().as_bytes())?;
-    bpf(BPF_OBJ_GET, &mut ObjectAttr { path: path.as_ptr() as u64, fd: 0, flags: 0 }).map(owned)
+    bpf(bpf_cmd::BPF_OBJ_GET, &mut at(&path)).map(owned)
 }
 
-/// The part of the kernel's `bpf_attr` that pins use.
-#[repr(C)]
-struct ObjectAttr {
-    path: u64,
-    fd: u32,
-    flags: u32,
+/// A name in the BPF file system.
+fn at(path: &CStr) -> bpf_attr {
+    let mut attr = attribute();
+    attr.__bindgen_anon_4.pathname = path.as_ptr() as u64;
+    attr
 }
 
 /// A program that does nothing, and passes the packet on to the next one.
 pub(super) fn nothing() -> io::Result<OwnedFd> {
-    #[repr(C)]
-    struct Load {
-        kind: u32,
-        count: u32,
-        instructions: u64,
-        license: u64,
-    }
-    // r0 = -1; exit. The kernel takes instructions as the machine lays out words.
-    let instruction = |code: u8, immediate: i32| {
-        let [a, b, c, d] = immediate.to_ne_bytes();
-        [code, 0, 0, 0, a, b, c, d]
+    let instruction = |code: u8, imm: i32| bpf_insn {
+        code,
+        _bitfield_align_1: [],
+        _bitfield_1: bpf_insn::new_bitfield_1(0, 0),
+        off: 0,
+        imm,
     };
+    // r0 = -1; exit.
     let instructions = [instruction(0xb7, -1), instruction(0x95, 0)];
-    let mut attr = Load {
-        kind: BPF_PROG_TYPE_SCHED_CLS,
-        count: 2,
-        instructions: instructions.as_ptr() as u64,
-        license: c"MIT".as_ptr() as u64,
-    };
-    bpf(BPF_PROG_LOAD, &mut attr).map(owned)
+    let mut attr = attribute();
+    attr.__bindgen_anon_3.prog_type = bpf_prog_type::BPF_PROG_TYPE_SCHED_CLS as u32;
+    attr.__bindgen_anon_3.insn_cnt = 2;
+    attr.__bindgen_anon_3.insns = instructions.as_ptr() as u64;
+    attr.__bindgen_anon_3.license = c"MIT".as_ptr() as u64;
+    bpf(bpf_cmd::BPF_PROG_LOAD, &mut attr).map(owned)
 }
 
 /// The kernel's number of a program.
 pub(super) fn program_id(program: impl AsFd) -> io::Result<u32> {
-    // Of `bpf_prog_info`, the type and the number.
-    let mut info = [0_u32; 2];
-    information(program, &mut info)?;
-    Ok(info[1])
+    // SAFETY: the kernel writes integers, of which zero is one.
+    unsafe { information::<bpf_prog_info>(program) }.map(|info| info.id)
 }
 
 /// The name that a program was given; `None` where it has none or the process may not ask.
 pub(super) fn program_name(program: u32) -> Option<String> {
-    /// Up to its name, the kernel's `bpf_prog_info`.
-    #[repr(C)]
-    struct Info {
-        before: [u32; 16],
-        name: [u8; 16],
-    }
-    let program = owned(bpf(BPF_PROG_GET_FD_BY_ID, &mut [program, 0, 0]).ok()?);
-    let mut info = Info { before: [0; 16], name: [0; 16] };
-    information(program, &mut info).ok()?;
-    let name = CStr::from_bytes_until_nul(&info.name).ok()?.to_string_lossy().into_owned();
+    let mut attr = attribute();
+    attr.__bindgen_anon_6.__bindgen_anon_1.prog_id = program;
+    let program = owned(bpf(bpf_cmd::BPF_PROG_GET_FD_BY_ID, &mut attr).ok()?);
+    // SAFETY: the kernel writes integers, of which zero is one.
+    let info = unsafe { information::<bpf_prog_info>(program) }.ok()?;
+    let name = info.name.map(c_char::cast_unsigned);
+    let name = CStr::from_bytes_until_nul(&name).ok()?.to_string_lossy().into_owned();
     Some(name).filter(|name| !name.is_empty())
 }
 
-/// What the kernel tells of an object, as far as there is room.
-fn information<T>(object: impl AsFd, room: &mut T) -> io::Result<()> {
-    #[repr(C)]
-    struct InfoAttr {
-        fd: u32,
-        length: u32,
-        info: u64,
-    }
-    let length = u32::try_from(size_of::<T>()).map_err(io::Error::other)?;
-    let info = std::ptr::from_mut(room) as u64;
-    bpf(BPF_OBJ_GET_INFO_BY_FD, &mut InfoAttr { fd: number(object)?, length, info }).map(drop)
+/// What the kernel tells of an object.
+///
+/// # Safety
+///
+/// It has to be the kernel's own type for the kind of object, of integers alone.
+unsafe fn information<T>(object: impl AsFd) -> io::Result<T> {
+    // SAFETY: of integers alone.
+    let mut info: T = unsafe { mem::zeroed() };
+    let mut attr = attribute();
+    attr.info.bpf_fd = number(object)?;
+    attr.info.info_len = u32::try_from(size_of::<T>()).map_err(io::Error::other)?;
+    attr.info.info = std::ptr::from_mut(&mut info) as u64;
+    bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
+    Ok(info)
 }
 
 fn number(object: impl AsFd) -> io::Result<u32> {

@@ -1,34 +1,23 @@
 //! The batch operations of BPF maps (kernel 5.6), for which aya has no wrapper.
 
-use std::{io, os::fd::AsRawFd as _};
+use std::{
+    io,
+    os::fd::{AsFd as _, AsRawFd as _},
+};
 
-use crate::record::epoch::Entries;
 use aya::{
     Pod,
     maps::{MapData, MapType},
 };
+use aya_obj::generated::{bpf_attr, bpf_cmd};
 
-use crate::capture::syscall::bpf;
-
-const BPF_MAP_LOOKUP_BATCH: libc::c_int = 24;
-const BPF_MAP_DELETE_BATCH: libc::c_int = 27;
+use crate::{
+    capture::syscall::{attribute, bpf},
+    record::epoch::Entries,
+};
 
 /// Entries that one call asks for.
 const BATCH: usize = 4096;
-
-/// The part of the kernel's `bpf_attr` that batch operations use.
-#[derive(Default)]
-#[repr(C)]
-struct BatchAttr {
-    in_batch: u64,
-    out_batch: u64,
-    keys: u64,
-    values: u64,
-    count: u32,
-    map_fd: u32,
-    elem_flags: u64,
-    flags: u64,
-}
 
 /// Reads a hash map that nothing writes to.
 ///
@@ -46,15 +35,13 @@ pub fn read<K: Pod, V: Pod>(map: &MapData) -> io::Result<Entries<K, V>> {
         entries.keys.reserve(room);
         entries.values.reserve(room);
         let next = std::cell::UnsafeCell::new(0_u32);
-        let mut attr = BatchAttr {
-            in_batch: if is_first { 0 } else { address(&raw const position) },
-            out_batch: address(next.get()),
-            keys: address(entries.keys.spare_capacity_mut().as_ptr()),
-            values: address(entries.values.spare_capacity_mut().as_ptr()),
-            count: u32::try_from(room).unwrap_or(u32::MAX),
-            ..BatchAttr::for_map(map)
-        };
-        let outcome = call(BPF_MAP_LOOKUP_BATCH, &mut attr);
+        let mut attr = of_map(map);
+        attr.batch.in_batch = if is_first { 0 } else { address(&raw const position) };
+        attr.batch.out_batch = address(next.get());
+        attr.batch.keys = address(entries.keys.spare_capacity_mut().as_ptr());
+        attr.batch.values = address(entries.values.spare_capacity_mut().as_ptr());
+        attr.batch.count = u32::try_from(room).unwrap_or(u32::MAX);
+        let outcome = call(bpf_cmd::BPF_MAP_LOOKUP_BATCH, &mut attr);
         let is_last = match outcome {
             Ok(()) => false,
             Err(ref error) if error.raw_os_error() == Some(libc::ENOENT) => true,
@@ -65,7 +52,8 @@ pub fn read<K: Pod, V: Pod>(map: &MapData) -> io::Result<Entries<K, V>> {
             }
             Err(error) => return Err(error),
         };
-        let read = attr.count as usize;
+        // SAFETY: what the attribute was used for, and an integer in any case.
+        let read = unsafe { attr.batch.count } as usize;
         // SAFETY: the kernel wrote this many keys and values into the spare capacity, and any
         // bytes are a value of a `Pod`.
         unsafe {
@@ -88,12 +76,10 @@ pub fn read<K: Pod, V: Pod>(map: &MapData) -> io::Result<Entries<K, V>> {
 pub fn clear<K: Pod>(map: &MapData, keys: &[K]) -> io::Result<()> {
     require::<K>(map, None)?;
     for batch in keys.chunks(BATCH) {
-        let mut attr = BatchAttr {
-            keys: address(batch.as_ptr()),
-            count: u32::try_from(batch.len()).unwrap_or(u32::MAX),
-            ..BatchAttr::for_map(map)
-        };
-        call(BPF_MAP_DELETE_BATCH, &mut attr)?;
+        let mut attr = of_map(map);
+        attr.batch.keys = address(batch.as_ptr());
+        attr.batch.count = u32::try_from(batch.len()).unwrap_or(u32::MAX);
+        call(bpf_cmd::BPF_MAP_DELETE_BATCH, &mut attr)?;
     }
     Ok(())
 }
@@ -111,20 +97,17 @@ fn require<K>(map: &MapData, value: Option<usize>) -> io::Result<()> {
     }
 }
 
-impl BatchAttr {
-    fn for_map(map: &MapData) -> Self {
-        use std::os::fd::AsFd as _;
-
-        let fd = map.fd().as_fd().as_raw_fd();
-        Self { map_fd: u32::try_from(fd).unwrap_or(u32::MAX), ..Self::default() }
-    }
+fn of_map(map: &MapData) -> bpf_attr {
+    let mut attr = attribute();
+    attr.batch.map_fd = u32::try_from(map.fd().as_fd().as_raw_fd()).unwrap_or(u32::MAX);
+    attr
 }
 
 fn address<T>(pointer: *const T) -> u64 {
     pointer.expose_provenance() as u64
 }
 
-fn call(command: libc::c_int, attr: &mut BatchAttr) -> io::Result<()> {
+fn call(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<()> {
     loop {
         match bpf(command, attr) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
