@@ -6,15 +6,12 @@
 //! [`watch::LinkWatch`] says when that is worth doing.
 
 mod bpffs;
-mod clsact;
 mod control;
 pub mod drain;
 mod error;
-mod filter;
 mod found;
 mod hook;
 mod inspect;
-pub mod interface;
 mod netlink;
 mod notice;
 mod pins;
@@ -27,8 +24,6 @@ mod takeover;
 mod targets;
 mod tcx;
 pub mod uninstall;
-pub mod watch;
-mod witness;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -43,19 +38,21 @@ use crate::record::{
     policy::{AttachMode, Order},
 };
 pub use bpffs::{reachable, reachable_as_it_is};
-pub use clsact::Discipline;
 pub use control::Control;
 pub use error::Error;
 pub use found::{Contents, Counts, Emptied, Found, Previous};
 use hook::{Attachment, Wanted};
-use interface::{Layer, Link};
+use netlink::{
+    clsact, filter,
+    interface::{Layer, Link},
+};
+pub use netlink::{clsact::Discipline, interface, watch, witness::Witness};
 pub use notice::{Changes, Notice};
 pub use pins::{Adoption, Kept, OtherGateway, Pins, is_newer};
 use presence::{Metered, Presence};
 pub use program::{Loaded, MapSizes, Maps, Program};
 use refusal::Refusals;
 pub use targets::Targets;
-pub use witness::Witness;
 
 /// The loaded program and the interfaces that it is attached to.
 pub struct Capture {

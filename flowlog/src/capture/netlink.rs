@@ -1,132 +1,53 @@
-//! Asking the kernel's routing subsystem: interfaces, their counters, queueing disciplines, filters.
+//! The kernel's routing subsystem: interfaces, their counters, queueing disciplines, filters.
+//!
+//! This is the only room that has sockets of the kernel, and they are of netlink. The socket is one of
+//! `netlink-sys`; headers and attributes are read and written by `netlink-packet-core`; the bodies are a few
+//! fields each ([ADR 22](../../../../docs/adr/0022-kept-crates.md)).
 
-use std::{
-    cell::Cell,
-    io,
-    os::fd::{AsRawFd as _, OwnedFd},
-};
+pub(super) mod clsact;
+pub(super) mod filter;
+pub mod interface;
+mod request;
+pub mod watch;
+pub mod witness;
 
-use nix::{
-    errno::Errno,
-    sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket},
+use std::{cell::Cell, io};
+
+use netlink_packet_core::{
+    ErrorBuffer, NLA_HEADER_SIZE, NLMSG_ALIGNTO, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer,
+    NlasIterator,
 };
+use netlink_sys::{Socket, protocols::NETLINK_ROUTE};
+
+pub(super) use request::Request;
 
 /// A connection, in the network namespace of the thread that opened it.
 pub(super) struct Netlink {
-    socket: OwnedFd,
+    socket: Socket,
     /// Number of the last request, which its answers repeat.
     sequence: Cell<u32>,
-}
-
-/// Bytes of a `nlmsghdr`.
-pub(super) const HEADER_BYTES: usize = 16;
-const ALIGNMENT: usize = 4;
-/// What is left of an attribute's kind without its flags.
-const KIND_MASK: u16 = 0x3fff;
-
-/// A request, or a part of one.
-pub(super) struct Request(Vec<u8>);
-
-impl Request {
-    /// Asks for all that there is of a kind.
-    pub(super) fn dump(kind: u16) -> Self {
-        Self::new(kind, libc::NLM_F_REQUEST | libc::NLM_F_DUMP)
-    }
-
-    /// Asks for one thing.
-    pub(super) fn get(kind: u16) -> Self {
-        Self::new(kind, libc::NLM_F_REQUEST)
-    }
-
-    /// Changes something that is there, and hears how that went.
-    pub(super) fn change(kind: u16) -> Self {
-        Self::new(kind, libc::NLM_F_REQUEST | libc::NLM_F_ACK)
-    }
-
-    /// Makes something that is not there yet, and hears how that went.
-    pub(super) fn create(kind: u16) -> Self {
-        let new = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
-        Self::new(kind, libc::NLM_F_REQUEST | libc::NLM_F_ACK | new)
-    }
-
-    fn new(kind: u16, flags: libc::c_int) -> Self {
-        let mut bytes = vec![0; HEADER_BYTES];
-        bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
-        bytes[6..8].copy_from_slice(&u16::try_from(flags).unwrap_or(0).to_ne_bytes());
-        Self(bytes)
-    }
-
-    /// Goes on with these words.
-    pub(super) fn words(mut self, words: &[u32]) -> Self {
-        self.0.extend(words.iter().flat_map(|word| word.to_ne_bytes()));
-        self
-    }
-
-    /// Goes on with an attribute.
-    pub(super) fn attribute(mut self, kind: u16, payload: &[u8]) -> Self {
-        let length = u16::try_from(4 + payload.len()).unwrap_or(u16::MAX);
-        self.0.extend(length.to_ne_bytes());
-        self.0.extend(kind.to_ne_bytes());
-        self.0.extend(payload);
-        self.0.resize(self.0.len().next_multiple_of(ALIGNMENT), 0);
-        self
-    }
-
-    /// Attributes that go into another.
-    pub(super) const fn attributes() -> Self {
-        Self(vec![])
-    }
-
-    /// Goes on with an attribute that has these in it.
-    pub(super) fn nested(self, kind: u16, attributes: &Self) -> Self {
-        self.attribute(kind, &attributes.0)
-    }
-
-    /// The bytes of an attribute.
-    #[cfg(test)]
-    pub(super) fn attribute_bytes(kind: u16, payload: &[u8]) -> Vec<u8> {
-        Self(vec![]).attribute(kind, payload).0
-    }
-
-    fn finish(mut self, sequence: u32) -> Vec<u8> {
-        let length = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
-        self.0[0..4].copy_from_slice(&length.to_ne_bytes());
-        self.0[8..12].copy_from_slice(&sequence.to_ne_bytes());
-        self.0
-    }
 }
 
 impl Netlink {
     /// Opens one.
     pub(super) fn open() -> io::Result<Self> {
-        let socket = socket(
-            AddressFamily::Netlink,
-            SockType::Raw,
-            SockFlag::SOCK_CLOEXEC,
-            SockProtocol::NetlinkRoute,
-        )?;
-        Ok(Self { socket, sequence: Cell::new(0) })
+        Ok(Self { socket: Socket::new(NETLINK_ROUTE)?, sequence: Cell::new(0) })
     }
 
     /// Sends a request, and hands on the messages that answer it, up to the last.
-    pub(super) fn ask(
-        &self,
-        request: Request,
-        mut each: impl FnMut(Message<'_>),
-    ) -> io::Result<()> {
+    fn ask(&self, request: Request, mut each: impl FnMut(Message<'_>)) -> io::Result<()> {
         let sequence = self.sequence.get().wrapping_add(1);
         self.sequence.set(sequence);
-        let flags = u16::from_ne_bytes([request.0[6], request.0[7]]);
-        let is_dump = i32::from(flags) & libc::NLM_F_DUMP == libc::NLM_F_DUMP;
-        let has_last = is_dump || i32::from(flags) & libc::NLM_F_ACK != 0;
-        send(self.socket.as_raw_fd(), &request.finish(sequence), MsgFlags::empty())?;
-        let mut buffer = vec![0; if is_dump { 64 << 10 } else { 8 << 10 }];
+        let (is_dump, has_last) = (request.is_dump(), request.has_last());
+        self.socket.send(&request.finish(sequence), 0)?;
+        let mut buffer = Vec::with_capacity(if is_dump { 64 << 10 } else { 8 << 10 });
         loop {
-            let received = match recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
-                Err(Errno::EINTR) => continue,
+            buffer.clear();
+            match self.socket.recv(&mut buffer, 0) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 received => received?,
             };
-            for answer in Answers(&buffer[..received]) {
+            for answer in Answers(&buffer) {
                 match answer {
                     // Of a request before, which was given up.
                     (number, _) if number != sequence => {}
@@ -146,17 +67,10 @@ impl Netlink {
 
 /// A message that answers.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Message<'a> {
-    pub(super) kind: u16,
-    /// All of it, with its header.
-    pub(super) bytes: &'a [u8],
-}
-
-impl<'a> Message<'a> {
+struct Message<'a> {
+    kind: u16,
     /// What follows the header.
-    pub(super) fn body(&self) -> &'a [u8] {
-        self.bytes.get(HEADER_BYTES..).unwrap_or_default()
-    }
+    body: &'a [u8],
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -173,81 +87,71 @@ impl<'a> Iterator for Answers<'a> {
     type Item = (u32, Answer<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let length = u32::from_ne_bytes(*self.0.first_chunk()?);
-        let length = usize::try_from(length).ok().filter(|length| *length >= HEADER_BYTES)?;
-        let (message, _) = self.0.split_at_checked(length)?;
-        self.0 = self.0.get(length.next_multiple_of(ALIGNMENT)..).unwrap_or_default();
-        let kind = u16::from_ne_bytes(*message.get(4..)?.first_chunk()?);
-        let sequence = u32::from_ne_bytes(*message.get(8..)?.first_chunk()?);
-        let answer = match i32::from(kind) {
-            libc::NLMSG_DONE => Answer::Last(0),
-            libc::NLMSG_ERROR => {
-                Answer::Last(i32::from_ne_bytes(*message.get(HEADER_BYTES..)?.first_chunk()?))
+        if self.0.is_empty() {
+            return None;
+        }
+        let message = NetlinkBuffer::new_checked(self.0).ok()?;
+        let length = usize::try_from(message.length()).ok()?;
+        let aligned = length.next_multiple_of(usize::from(NLMSG_ALIGNTO));
+        self.0 = self.0.get(aligned..).unwrap_or_default();
+        let answer = match message.message_type() {
+            NLMSG_DONE => Answer::Last(0),
+            NLMSG_ERROR => {
+                let error = ErrorBuffer::new_checked(message.payload()).ok()?;
+                Answer::Last(error.code().map_or(0, i32::from))
             }
-            _ => Answer::Message(Message { kind, bytes: message }),
+            kind => Answer::Message(Message { kind, body: message.payload() }),
         };
-        Some((sequence, answer))
+        Some((message.sequence_number(), answer))
     }
 }
 
-/// The attributes in a payload, each with its kind.
-pub(super) struct Attributes<'a>(pub(super) &'a [u8]);
-
-impl<'a> Iterator for Attributes<'a> {
-    type Item = (u16, &'a [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let length = usize::from(u16::from_ne_bytes(*self.0.first_chunk()?));
-        let kind = u16::from_ne_bytes(*self.0.get(2..)?.first_chunk()?) & KIND_MASK;
-        let payload = self.0.get(4..length)?;
-        self.0 = self.0.get(length.next_multiple_of(ALIGNMENT)..).unwrap_or_default();
-        Some((kind, payload))
-    }
+/// The attributes in a payload, each with its kind; one that is not whole ends them.
+fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    NlasIterator::new(bytes).map_while(|attribute| {
+        let attribute = attribute.ok()?;
+        let payload = NLA_HEADER_SIZE..usize::from(attribute.length());
+        Some((attribute.kind(), attribute.into_inner().get(payload)?))
+    })
 }
 
 /// The payload of the first attribute of a kind.
-pub(super) fn attribute(bytes: &[u8], wanted: u16) -> Option<&[u8]> {
-    Attributes(bytes).find(|(kind, _)| *kind == wanted).map(|(_, payload)| payload)
+fn attribute(bytes: &[u8], wanted: u16) -> Option<&[u8]> {
+    attributes(bytes).find(|(kind, _)| *kind == wanted).map(|(_, payload)| payload)
 }
 
 /// A word of a payload.
-pub(super) fn word(bytes: &[u8], at: usize) -> Option<u32> {
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
 /// Text that ends with a zero.
-pub(super) fn text(bytes: &[u8]) -> &[u8] {
+fn text(bytes: &[u8]) -> &[u8] {
     bytes.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    fn answer(kind: u16, payload: &[u8]) -> Vec<u8> {
-        let length = u32::try_from(HEADER_BYTES + payload.len()).unwrap();
-        let mut bytes = length.to_ne_bytes().to_vec();
-        bytes.extend(kind.to_ne_bytes());
-        bytes.resize(HEADER_BYTES, 0);
-        bytes.extend(payload);
-        bytes.resize(bytes.len().next_multiple_of(ALIGNMENT), 0);
-        bytes
-    }
+    use super::{
+        request::{attribute_bytes, message_bytes},
+        *,
+    };
 
     #[test]
     fn answers_are_read_one_by_one_up_to_the_last() {
         let refused = -libc::ENOENT;
-        let error = u16::try_from(libc::NLMSG_ERROR).unwrap();
         let kind = libc::RTM_NEWTFILTER;
-        let bytes = [answer(kind, &[1; 5]), answer(error, &refused.to_ne_bytes())].concat();
+        let bytes =
+            [message_bytes(kind, &[1; 5]), message_bytes(NLMSG_ERROR, &refused.to_ne_bytes())]
+                .concat();
         let answers: Vec<Answer<'_>> = Answers(&bytes).map(|(_, answer)| answer).collect();
-        let message = Message { kind, bytes: &bytes[..HEADER_BYTES + 5] };
+        let message = Message { kind, body: &[1; 5] };
         assert_eq!(answers, [Answer::Message(message), Answer::Last(refused)]);
     }
 
     #[test]
     fn an_answer_that_is_cut_or_lies_about_its_length_ends_them() {
-        let whole = answer(libc::RTM_NEWTFILTER, &[0; 20]);
+        let whole = message_bytes(libc::RTM_NEWTFILTER, &[0; 20]);
         for length in 0..whole.len() {
             assert_eq!(Answers(&whole[..length]).next(), None, "{length}");
         }
@@ -259,9 +163,7 @@ mod tests {
     fn attributes_that_lie_about_their_length_end_them() {
         assert_eq!(attribute(&[0; 64], 1), None);
         assert_eq!(attribute(&[0xff; 64], 1), None);
-        let two =
-            [Request::attribute_bytes(7, b"one\0"), Request::attribute_bytes(9 | 0x8000, b"two")]
-                .concat();
+        let two = [attribute_bytes(7, b"one\0"), attribute_bytes(9 | 0x8000, b"two")].concat();
         assert_eq!(attribute(&two, 9), Some(&b"two"[..]));
         assert_eq!(attribute(&two[..two.len() - 2], 9), None);
     }

@@ -17,7 +17,7 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
     let links = match interface::list() {
         Ok(links) => links,
         Err(error) => {
-            let remedy = "allow AF_NETLINK and AF_INET sockets";
+            let remedy = "allow AF_NETLINK sockets";
             return vec![Finding::failed("interfaces", error.to_string(), remedy)];
         }
     };

@@ -5,9 +5,13 @@
 //! sits in the same place and has one hook only: a filter that is hung from its egress hook sees what
 //! arrives.
 
-use std::io;
+use std::{io, mem::offset_of};
 
-use super::netlink::{Message, Netlink, Request, attribute, text, word};
+use aya_obj::generated::{
+    TC_H_CLSACT, TC_H_MAJ_MASK, TC_H_MIN_EGRESS, TC_H_MIN_INGRESS, tcmsg as TcMessage,
+};
+
+use super::{Message, Netlink, Request, attribute, text, word};
 
 /// The discipline that filters of an interface hang from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -20,9 +24,9 @@ pub enum Discipline {
 }
 
 /// Adds one to an interface; false if it has one already.
-pub(super) fn add(kernel: &Netlink, kernel_index: u32) -> io::Result<bool> {
+pub(in crate::capture) fn add(kernel: &Netlink, kernel_index: u32) -> io::Result<bool> {
     let request = Request::create(libc::RTM_NEWQDISC)
-        .words(&tcmsg(kernel_index, CLSACT_HANDLE, CLSACT))
+        .words(&tcmsg(kernel_index, HANDLE, TC_H_CLSACT))
         .attribute(libc::TCA_KIND, b"clsact\0");
     match kernel.ask(request, |_| {}) {
         Ok(()) => Ok(true),
@@ -32,7 +36,10 @@ pub(super) fn add(kernel: &Netlink, kernel_index: u32) -> io::Result<bool> {
 }
 
 /// The discipline that an interface has.
-pub(super) fn discipline(kernel: &Netlink, kernel_index: u32) -> io::Result<Option<Discipline>> {
+pub(in crate::capture) fn discipline(
+    kernel: &Netlink,
+    kernel_index: u32,
+) -> io::Result<Option<Discipline>> {
     let mut found = None;
     // The kernel lists those of all interfaces.
     kernel.ask(Request::dump(libc::RTM_GETQDISC).words(&tcmsg(kernel_index, 0, 0)), |message| {
@@ -41,10 +48,12 @@ pub(super) fn discipline(kernel: &Netlink, kernel_index: u32) -> io::Result<Opti
     Ok(found)
 }
 
-/// From a message that answers: `nlmsghdr`, `tcmsg` and its attributes.
+/// From a message that answers: `tcmsg` and its attributes.
 fn parse(kernel_index: u32, message: &Message<'_>) -> Option<Discipline> {
-    let body = message.body();
-    if message.kind != libc::RTM_NEWQDISC || word(body, 4)? != kernel_index {
+    let body = message.body;
+    if message.kind != libc::RTM_NEWQDISC
+        || word(body, offset_of!(TcMessage, tcm_ifindex))? != kernel_index
+    {
         return None;
     }
     match text(attribute(body.get(TCMSG_BYTES..)?, libc::TCA_KIND)?) {
@@ -67,18 +76,17 @@ pub fn remove_unless_used(kernel_index: u32) -> io::Result<()> {
     }
     // With its kind, so that an `ingress` discipline which somebody put in its place stays.
     let request = Request::change(libc::RTM_DELQDISC)
-        .words(&tcmsg(kernel_index, CLSACT_HANDLE, CLSACT))
+        .words(&tcmsg(kernel_index, HANDLE, TC_H_CLSACT))
         .attribute(libc::TCA_KIND, b"clsact\0");
     kernel.ask(request, |_| {})
 }
 
-// linux/pkt_sched.h, which libc lacks.
-const CLSACT: u32 = 0xffff_fff1;
-const CLSACT_HANDLE: u32 = 0xffff_0000;
-pub(super) const INGRESS: u32 = 0xffff_fff2;
-pub(super) const EGRESS: u32 = 0xffff_fff3;
+/// The discipline's own number, of which the hooks are parts.
+const HANDLE: u32 = TC_H_CLSACT & TC_H_MAJ_MASK;
+pub(super) const INGRESS: u32 = HANDLE | TC_H_MIN_INGRESS;
+pub(super) const EGRESS: u32 = HANDLE | TC_H_MIN_EGRESS;
 
-pub(super) const TCMSG_BYTES: usize = 20;
+pub(super) const TCMSG_BYTES: usize = size_of::<TcMessage>();
 
 fn has_filter(kernel: &Netlink, kernel_index: u32, hook: u32) -> io::Result<bool> {
     let mut has_filter = false;

@@ -2,15 +2,14 @@
 
 mod name;
 
-use std::io;
+use std::{io, mem::offset_of};
 
-use super::{
-    Error,
-    netlink::{Attributes, Message, Netlink, Request, attribute, text},
-};
-use crate::record::epoch::Counters;
+use aya_obj::generated::ifinfomsg as InterfaceMessage;
 
-pub(super) use name::{bytes as name_bytes, text as name_text};
+use super::{Message, Netlink, Request, attribute, attributes, text, word};
+use crate::{capture::Error, record::epoch::Counters};
+
+pub(in crate::capture) use name::{bytes as name_bytes, text as name_text};
 
 /// A network interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -96,26 +95,37 @@ const IFLA_INFO_KIND: u16 = 1;
 const IFLA_PROP_LIST: u16 = 52;
 const IFLA_ALT_IFNAME: u16 = 53;
 const IFLA_EXT_MASK: u16 = 29;
-/// Without counters, which are not asked for here and cost the most.
-const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
 
-/// Words of an `ifinfomsg`.
-const IFINFOMSG_WORDS: usize = 4;
+/// Bytes of an `ifinfomsg`.
+const IFINFOMSG_BYTES: usize = size_of::<InterfaceMessage>();
+/// One that asks for any interface.
+const ANY: [u32; IFINFOMSG_BYTES / 4] = [0; _];
 
 /// The interfaces of this network namespace.
 pub fn list() -> io::Result<Vec<Link>> {
     let request = Request::dump(libc::RTM_GETLINK)
-        .words(&[0; IFINFOMSG_WORDS])
-        .attribute(IFLA_EXT_MASK, &RTEXT_FILTER_SKIP_STATS.to_ne_bytes());
+        .words(&ANY)
+        // Without counters, which are not asked for here and cost the most.
+        .attribute(IFLA_EXT_MASK, &libc::RTEXT_FILTER_SKIP_STATS.to_ne_bytes());
     let mut links = vec![];
     Netlink::open()?.ask(request, |message| links.extend(parse(&message)))?;
     Ok(links)
 }
 
 /// The kernel's index of an interface, if there is one of this name or alternative name.
+///
+/// Netlink has it too, without a socket of IP, which the service manager may have forbidden.
 #[must_use]
 pub fn kernel_index(name: &str) -> Option<u32> {
-    nix::net::if_::if_nametoindex(name_bytes(name).as_slice()).ok()
+    let name = [name_bytes(name).as_slice(), &[0]].concat();
+    // The kernel looks for the other names among the alternative ones too.
+    let request = Request::get(libc::RTM_GETLINK)
+        .words(&ANY)
+        .attribute(IFLA_EXT_MASK, &libc::RTEXT_FILTER_SKIP_STATS.to_ne_bytes())
+        .attribute(IFLA_ALT_IFNAME, &name);
+    let mut found = None;
+    Netlink::open().ok()?.ask(request, |message| found = index(message.body)).ok()?;
+    found
 }
 
 /// The name of the interface that has this one as an alternative name.
@@ -125,31 +135,42 @@ pub fn real_name(alternative: &str, links: &[Link]) -> Option<String> {
     links.iter().find(has_it).map(|link| link.name.clone())
 }
 
-/// From a message that answers: `nlmsghdr`, `ifinfomsg` and its attributes.
+/// From a message that answers: `ifinfomsg` and its attributes.
 fn parse(message: &Message<'_>) -> Option<Link> {
     if message.kind != libc::RTM_NEWLINK {
         return None;
     }
-    let body = message.body();
-    let attributes = body.get(IFINFOMSG_WORDS * 4..)?;
-    let properties = attribute(attributes, IFLA_PROP_LIST).unwrap_or_default();
-    let maker = attribute(attributes, libc::IFLA_LINKINFO)
-        .and_then(|information| attribute(information, IFLA_INFO_KIND));
-    Some(Link {
-        name: name_text(text(attribute(attributes, libc::IFLA_IFNAME)?)),
-        alternative_names: Attributes(properties)
-            .filter(|(kind, _)| *kind == IFLA_ALT_IFNAME)
-            .map(|(_, name)| name_text(text(name)))
-            .collect(),
-        kernel_index: u32::from_ne_bytes(*body.get(4..)?.first_chunk()?),
-        kind: u16::from_ne_bytes(*body.get(2..)?.first_chunk()?),
-        maker: maker.map(|kind| String::from_utf8_lossy(text(kind)).into_owned()),
-    })
+    let body = message.body;
+    let kind = *body.get(offset_of!(InterfaceMessage, ifi_type)..)?.first_chunk()?;
+    let (kernel_index, kind) = (index(body)?, u16::from_ne_bytes(kind));
+    let (mut name, mut alternative_names, mut maker) = (None, vec![], None);
+    // One walk: an interface has dozens of attributes.
+    for (kind, payload) in attributes(body.get(IFINFOMSG_BYTES..)?) {
+        match kind {
+            libc::IFLA_IFNAME => name = Some(name_text(text(payload))),
+            libc::IFLA_LINKINFO => {
+                maker = attribute(payload, IFLA_INFO_KIND)
+                    .map(|kind| String::from_utf8_lossy(text(kind)).into_owned());
+            }
+            IFLA_PROP_LIST => alternative_names.extend(
+                attributes(payload)
+                    .filter(|(kind, _)| *kind == IFLA_ALT_IFNAME)
+                    .map(|(_, name)| name_text(text(name))),
+            ),
+            _ => {}
+        }
+    }
+    Some(Link { name: name?, alternative_names, kernel_index, kind, maker })
+}
+
+fn index(body: &[u8]) -> Option<u32> {
+    word(body, offset_of!(InterfaceMessage, ifi_index))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::netlink::request::attribute_bytes;
 
     #[test]
     fn the_real_name_behind_an_alternative_one_is_found() {
@@ -169,6 +190,11 @@ mod tests {
         assert_eq!(loopback.layer().unwrap(), Layer::Ethernet);
         assert_eq!(loopback.counters(), Counters::Same);
         assert_eq!(nix::net::if_::if_nametoindex("lo").unwrap(), loopback.kernel_index);
+        assert_eq!(kernel_index("lo"), Some(loopback.kernel_index));
+        for none in ["", "no-such", "wg*", "a-name-that-is-longer-than-one-of-an-interface"] {
+            assert_eq!(kernel_index(none), None, "{none:?}");
+        }
+        assert_eq!(kernel_index(&"x".repeat(200)), None);
     }
 
     #[test]
@@ -180,14 +206,11 @@ mod tests {
     #[test]
     fn a_message_that_is_cut_is_no_interface_or_one_with_less() {
         let attributes = [
-            Request::attribute_bytes(libc::IFLA_IFNAME, b"wg0\0"),
-            Request::attribute_bytes(
-                IFLA_PROP_LIST,
-                &Request::attribute_bytes(IFLA_ALT_IFNAME, b"members\0"),
-            ),
+            attribute_bytes(libc::IFLA_IFNAME, b"wg0\0"),
+            attribute_bytes(IFLA_PROP_LIST, &attribute_bytes(IFLA_ALT_IFNAME, b"members\0")),
         ];
-        let whole = [vec![0; 32], attributes.concat()].concat();
-        let parsed = |bytes: &[u8]| parse(&Message { kind: libc::RTM_NEWLINK, bytes });
+        let whole = [vec![0; IFINFOMSG_BYTES], attributes.concat()].concat();
+        let parsed = |bytes: &[u8]| parse(&Message { kind: libc::RTM_NEWLINK, body: bytes });
         let link = parsed(&whole).unwrap();
         assert_eq!(
             (link.name.as_str(), &link.alternative_names[..]),

@@ -4,7 +4,7 @@ use std::io;
 
 use flowlog_common::total::Count;
 
-use super::netlink::{Netlink, Request, attribute};
+use super::{Netlink, Request, attribute};
 use crate::record::epoch::Reading;
 
 /// Reads the counters of interfaces, in the network namespace of the thread that opened it.
@@ -36,26 +36,25 @@ impl Witness {
     }
 }
 
-// linux/if_link.h, which libc lacks.
+// linux/if_link.h, of which libc has no statistics.
 const IFLA_STATS_LINK_64: u16 = 1;
+/// Bytes of an `if_stats_msg`.
+const IF_STATS_MSG_BYTES: usize = 12;
 
 fn read(kernel: &Netlink, kernel_index: u32) -> io::Result<Option<Reading>> {
     // `if_stats_msg`: family and padding, index, filter.
     let filter = 1 << (IFLA_STATS_LINK_64 - 1);
-    let request = Request::get(RTM_GETSTATS).words(&[0, kernel_index, filter]);
+    let request = Request::get(libc::RTM_GETSTATS).words(&[0, kernel_index, filter]);
     let mut reading = None;
     kernel.ask(request, |message| {
         reading = message
-            .body()
+            .body
             .get(IF_STATS_MSG_BYTES..)
             .and_then(|attributes| attribute(attributes, IFLA_STATS_LINK_64))
             .and_then(parse);
     })?;
     Ok(reading)
 }
-
-const RTM_GETSTATS: u16 = 94;
-const IF_STATS_MSG_BYTES: usize = 12;
 
 /// From the beginning of `rtnl_link_stats64`: packets received and sent, bytes received and sent.
 fn parse(counters: &[u8]) -> Option<Reading> {

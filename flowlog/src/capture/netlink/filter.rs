@@ -4,38 +4,44 @@
 use std::{
     collections::HashSet,
     io,
+    mem::offset_of,
     os::fd::{AsFd, AsRawFd as _},
 };
 
+use aya_obj::generated::{self, TCA_BPF_FLAG_ACT_DIRECT, tcmsg as TcMessage};
 use flowlog_common::flow::Direction;
 
 use super::{
+    Message, Netlink, Request, attribute,
     clsact::{EGRESS, INGRESS, TCMSG_BYTES, filters_request},
-    netlink::{Message, Netlink, Request, attribute, text, word},
+    text, word,
 };
 
 /// A filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Filter {
-    pub(super) direction: Direction,
-    pub(super) priority: u16,
+pub(in crate::capture) struct Filter {
+    pub(in crate::capture) direction: Direction,
+    pub(in crate::capture) priority: u16,
     handle: u32,
     /// The kernel's number of the program, which no other program gets; `None` where it is no program.
-    pub(super) program: Option<u32>,
+    pub(in crate::capture) program: Option<u32>,
     /// The name that it was given; its kind where it is no program.
-    pub(super) name: String,
+    pub(in crate::capture) name: String,
 }
 
 impl Filter {
     /// Those of an interface whose programs are among these.
-    pub(super) fn list_of(kernel_index: u32, programs: &HashSet<u32>) -> io::Result<Vec<Self>> {
+    pub(in crate::capture) fn list_of(
+        kernel_index: u32,
+        programs: &HashSet<u32>,
+    ) -> io::Result<Vec<Self>> {
         let mut filters = Self::list(kernel_index)?;
         filters.retain(|filter| filter.program.is_some_and(|program| programs.contains(&program)));
         Ok(filters)
     }
 
     /// All of an interface.
-    pub(super) fn list(kernel_index: u32) -> io::Result<Vec<Self>> {
+    pub(in crate::capture) fn list(kernel_index: u32) -> io::Result<Vec<Self>> {
         let kernel = Netlink::open()?;
         let mut filters = vec![];
         for direction in Direction::ALL {
@@ -45,7 +51,7 @@ impl Filter {
     }
 
     /// Those at a hook of an interface, in the order in which they run.
-    pub(super) fn at(
+    pub(in crate::capture) fn at(
         kernel: &Netlink,
         kernel_index: u32,
         direction: Direction,
@@ -68,7 +74,7 @@ impl Filter {
 
     /// Hangs a program from a hook, with a preference of its own or, where it is zero, one before all
     /// others.
-    pub(super) fn attach(
+    pub(in crate::capture) fn attach(
         kernel: &Netlink,
         kernel_index: u32,
         direction: Direction,
@@ -85,7 +91,7 @@ impl Filter {
     }
 
     /// Puts another program in its place.
-    pub(super) fn replace(
+    pub(in crate::capture) fn replace(
         &mut self,
         kernel: &Netlink,
         kernel_index: u32,
@@ -99,7 +105,7 @@ impl Filter {
     }
 
     /// Removes it.
-    pub(super) fn remove(&self, kernel: &Netlink, kernel_index: u32) -> io::Result<()> {
+    pub(in crate::capture) fn remove(&self, kernel: &Netlink, kernel_index: u32) -> io::Result<()> {
         let request = Request::change(libc::RTM_DELTFILTER).words(&self.tcmsg(kernel_index));
         kernel.ask(request.attribute(libc::TCA_KIND, b"bpf\0"), |_| {})
     }
@@ -108,13 +114,15 @@ impl Filter {
         tcmsg(kernel_index, self.direction, self.priority, self.handle)
     }
 
-    /// From a message that answers: `nlmsghdr`, `tcmsg` and its attributes.
+    /// From a message that answers: `tcmsg` and its attributes.
     fn parse(direction: Direction, message: &Message<'_>) -> Option<Self> {
         if message.kind != libc::RTM_NEWTFILTER {
             return None;
         }
-        let body = message.body();
-        let (handle, priority) = (word(body, 8)?, u16::try_from(word(body, 16)? >> 16).ok()?);
+        let body = message.body;
+        let handle = word(body, offset_of!(TcMessage, tcm_handle))?;
+        let information = word(body, offset_of!(TcMessage, tcm_info))?;
+        let priority = u16::try_from(information >> 16).ok()?;
         let attributes = body.get(TCMSG_BYTES..)?;
         // The walk begins with the first chain; what is in another, a filter of this one goes to.
         if attribute(attributes, libc::TCA_CHAIN).and_then(|chain| word(chain, 0)).unwrap_or(0) != 0
@@ -135,21 +143,21 @@ impl Filter {
 }
 
 /// A program to hang from a hook.
-pub(super) struct Program<F> {
-    pub(super) fd: F,
+pub(in crate::capture) struct Program<F> {
+    pub(in crate::capture) fd: F,
     /// The kernel's number of it.
-    pub(super) id: u32,
-    pub(super) name: &'static str,
+    pub(in crate::capture) id: u32,
+    pub(in crate::capture) name: &'static str,
 }
 
 impl<F: AsFd> Program<F> {
     fn describe(&self, request: Request) -> Request {
         let fd = self.fd.as_fd().as_raw_fd().to_ne_bytes();
         let name = [self.name.as_bytes(), &[0]].concat();
-        let options = Request::attributes()
-            .attribute(TCA_BPF_FD, &fd)
-            .attribute(TCA_BPF_NAME, &name)
-            .attribute(TCA_BPF_FLAGS, &TCA_BPF_FLAG_ACT_DIRECT.to_ne_bytes());
+        // The program's verdict is the filter's.
+        let flags = TCA_BPF_FLAG_ACT_DIRECT.to_ne_bytes();
+        let options =
+            [(TCA_BPF_FD, &fd[..]), (TCA_BPF_NAME, &name[..]), (TCA_BPF_FLAGS, &flags[..])];
         request.attribute(libc::TCA_KIND, b"bpf\0").nested(libc::TCA_OPTIONS, &options)
     }
 }
@@ -169,37 +177,38 @@ fn tcmsg(kernel_index: u32, direction: Direction, priority: u16, handle: u32) ->
 
 /// Frames of every protocol.
 const ETH_P_ALL: u16 = 3;
-// linux/pkt_cls.h, which libc lacks.
-const TCA_BPF_FD: u16 = 6;
-const TCA_BPF_NAME: u16 = 7;
-const TCA_BPF_FLAGS: u16 = 8;
-/// The program's verdict is the filter's.
-const TCA_BPF_FLAG_ACT_DIRECT: u32 = 1;
-const TCA_BPF_ID: u16 = 11;
+// linux/pkt_cls.h: attributes have kinds of 16 bits, and the generated constants 32.
+const TCA_BPF_FD: u16 = kind(generated::TCA_BPF_FD);
+const TCA_BPF_NAME: u16 = kind(generated::TCA_BPF_NAME);
+const TCA_BPF_FLAGS: u16 = kind(generated::TCA_BPF_FLAGS);
+const TCA_BPF_ID: u16 = kind(generated::TCA_BPF_ID);
+
+#[expect(clippy::cast_possible_truncation, reason = "the kernel has fewer than a hundred kinds")]
+const fn kind(generated: u32) -> u16 {
+    generated as u16
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::netlink::HEADER_BYTES;
+    use crate::capture::netlink::request::attribute_bytes;
 
     fn message(kind: &[u8], program: &[u8]) -> Vec<u8> {
-        let options = [
-            Request::attribute_bytes(TCA_BPF_NAME, b"up_l3\0"),
-            Request::attribute_bytes(TCA_BPF_ID, program),
-        ]
-        .concat();
-        let mut bytes = vec![0; HEADER_BYTES];
+        let options =
+            [attribute_bytes(TCA_BPF_NAME, b"up_l3\0"), attribute_bytes(TCA_BPF_ID, program)]
+                .concat();
+        let mut bytes = vec![];
         for word in [0, 7, 0x1234_0001, INGRESS, 5 << 16] {
             bytes.extend(u32::to_ne_bytes(word));
         }
-        bytes.extend(Request::attribute_bytes(libc::TCA_KIND, kind));
+        bytes.extend(attribute_bytes(libc::TCA_KIND, kind));
         // As the kernel marks an attribute of attributes.
-        bytes.extend(Request::attribute_bytes(libc::TCA_OPTIONS | 0x8000, &options));
+        bytes.extend(attribute_bytes(libc::TCA_OPTIONS | 0x8000, &options));
         bytes
     }
 
     fn parsed(bytes: &[u8]) -> Option<Filter> {
-        Filter::parse(Direction::Up, &Message { kind: libc::RTM_NEWTFILTER, bytes })
+        Filter::parse(Direction::Up, &Message { kind: libc::RTM_NEWTFILTER, body: bytes })
     }
 
     #[test]

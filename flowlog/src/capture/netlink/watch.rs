@@ -1,39 +1,28 @@
 //! Waking up when network interfaces come and go.
 
-use std::{
-    io,
-    os::fd::{AsRawFd as _, OwnedFd},
-};
+use std::io;
 
-use nix::{
-    errno::Errno,
-    sys::socket::{
-        AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
-    },
-};
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use tokio::io::unix::AsyncFd;
 
-use super::Error;
+use crate::capture::Error;
 
-const RTMGRP_LINK: u32 = 1;
+#[expect(clippy::cast_sign_loss, reason = "a bit")]
+const RTMGRP_LINK: u32 = libc::RTMGRP_LINK as u32;
 
 /// Says when some interface was made, changed or removed.
 ///
 /// It reads no more than that out of the kernel's messages: whoever is woken up lists the
 /// interfaces anew, so that a lost message loses nothing.
-pub struct LinkWatch(AsyncFd<OwnedFd>);
+pub struct LinkWatch(AsyncFd<Socket>);
 
 impl LinkWatch {
     /// Begins to listen, in the network namespace of this thread.
     pub fn new() -> Result<Self, Error> {
         let open = || -> io::Result<_> {
-            let socket = socket(
-                AddressFamily::Netlink,
-                SockType::Raw,
-                SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC,
-                SockProtocol::NetlinkRoute,
-            )?;
-            bind(socket.as_raw_fd(), &NetlinkAddr::new(0, RTMGRP_LINK))?;
+            let mut socket = Socket::new(NETLINK_ROUTE)?;
+            socket.set_non_blocking(true)?;
+            socket.bind(&SocketAddr::new(0, RTMGRP_LINK))?;
             // SAFETY: an open socket that the result owns, and closes after it is deregistered.
             Ok(unsafe { AsyncFd::register(socket) }?)
         };
@@ -46,11 +35,14 @@ impl LinkWatch {
         let mut ready = self.0.readable().await.map_err(watch)?;
         let mut message = [0; 4096];
         loop {
-            match recv(self.0.as_raw_fd(), &mut message, MsgFlags::empty()) {
-                // Messages were lost: something changed.
-                Ok(_) | Err(Errno::ENOBUFS | Errno::EINTR) => {}
-                Err(Errno::EAGAIN) => break,
-                Err(error) => return Err(watch(error.into())),
+            match self.0.get_ref().recv(&mut message.as_mut_slice(), 0) {
+                Ok(_) => {}
+                Err(error) => match error.raw_os_error() {
+                    // Messages were lost: something changed.
+                    Some(libc::ENOBUFS | libc::EINTR) => {}
+                    Some(libc::EAGAIN) => break,
+                    _ => return Err(watch(error)),
+                },
             }
         }
         ready.clear_ready();
