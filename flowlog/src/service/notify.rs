@@ -1,5 +1,8 @@
-//! Telling the service manager how the daemon is (`sd_notify`): `systemd` waits until it is ready, and
-//! starts it again when it has not heard of it for too long.
+//! Reports to the service manager (`sd_notify`): `systemd` waits until the daemon is ready, and starts it again
+//! when it has not heard of it for too long.
+//!
+//! Messages and the manager's patience are those of the crate `sd-notify`. The socket is our own: the crate's
+//! waits for a manager that does not read, and knows no abstract address.
 
 use std::{
     ffi::OsStr,
@@ -13,6 +16,8 @@ use std::{
     },
     time::Duration,
 };
+
+use sd_notify::NotifyState;
 
 /// The service manager, if there is one.
 #[derive(Debug, Default)]
@@ -32,9 +37,7 @@ pub struct Error {
 impl Notifier {
     /// The manager that the environment names.
     pub fn from_environment() -> Result<Self, Error> {
-        let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
-        let is_for_us = number("WATCHDOG_PID").is_none_or(|id| id == u64::from(std::process::id()));
-        let timeout = number("WATCHDOG_USEC").filter(|_| is_for_us).map(Duration::from_micros);
+        let timeout = sd_notify::watchdog_enabled();
         match std::env::var_os("NOTIFY_SOCKET") {
             Some(address) if !address.is_empty() => Self::new(&address, timeout),
             _ => Ok(Self::default()),
@@ -66,27 +69,28 @@ impl Notifier {
 
     /// Packets are counted.
     pub fn ready(&self) {
-        self.tell("READY=1");
+        self.send(&NotifyState::Ready);
     }
 
     /// The daemon is doing what it is there for.
     pub fn alive(&self) {
-        self.tell("WATCHDOG=1");
+        self.send(&NotifyState::Watchdog);
     }
 
     /// The daemon was told to end.
     pub fn stopping(&self) {
-        self.tell("STOPPING=1");
+        self.send(&NotifyState::Stopping);
     }
 
     /// What `systemctl status` shows.
     pub fn status(&self, text: &str) {
         // A second line would be another assignment.
-        self.tell(&format!("STATUS={}", text.replace('\n', " ")));
+        self.send(&NotifyState::Status(&text.replace('\n', " ")));
     }
 
-    fn tell(&self, assignment: &str) {
+    fn send(&self, state: &NotifyState<'_>) {
         let Some((socket, address)) = &self.manager else { return };
+        let assignment = state.to_string();
         if let Err(error) = socket.send_to_addr(assignment.as_bytes(), address) {
             tracing::warn!("the service manager was not told {assignment:?}: {error}");
         }
