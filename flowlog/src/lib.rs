@@ -13,7 +13,7 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | 0 | [`record`] (the things that are recorded, pure), [`telemetry`] (log lines), [`demo`] (a VPN of its own) |
+//! | 0 | [`record`] (the things that are recorded, pure), [`telemetry`] (log lines), `durable` (locks, private directories, durable files), [`demo`] (a VPN of its own) |
 //! | 1 | [`config`], [`store`] (objects in a directory or a cloud) |
 //! | 2 | [`capture`] (kernel program, hooks, drain), [`table`] (columns, Parquet, metadata) |
 //! | 3 | [`spool`] (drained, and not in the store yet), [`ask`] (audit, DuckDB), [`keep`] (retention) |
@@ -21,6 +21,7 @@
 //!
 //! The core of each is pure: times, packets and listings are arguments.
 
+mod durable;
 pub mod record;
 pub mod telemetry;
 

@@ -18,9 +18,9 @@
 //! to be done is decided by pure functions ([`recover`], [`decide`]).
 
 mod aside;
+mod copies;
 pub mod decide;
 pub mod disk;
-mod durable;
 pub mod encode;
 pub mod entry;
 pub mod epochs;
@@ -40,21 +40,21 @@ mod temporary;
 pub mod windows;
 
 use std::{
-    fs::File,
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use nix::fcntl::{Flock, FlockArg};
-
+pub use copies::FORMAT;
 use disk::{Kind, RealDisk, SharedDisk, bytes_under, remove_all};
-pub use durable::FORMAT;
 pub use epochs::Epochs;
 pub use files::{Files, Growing};
 use identity::{Identity, Kept};
 
-use crate::record::clock::Utc;
+use crate::{
+    durable::{self, Lock},
+    record::clock::Utc,
+};
 
 /// Why the spool cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -159,7 +159,7 @@ pub struct Spool {
     directory: PathBuf,
     limit: u64,
     kept: Mutex<Kept>,
-    _lock: Option<Flock<File>>,
+    _lock: Option<Lock>,
     /// Goes with the spool where nobody named a directory.
     temporary: Option<tempfile::TempDir>,
 }
@@ -190,8 +190,7 @@ impl Spool {
     ) -> Result<Self, Error> {
         let disk = RealDisk::open(directory)?;
         let file = disk.descriptor().map_err(Error::io("open", directory))?;
-        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
-            .map_err(|_| Error::InUse { path: directory.to_owned() })?;
+        let lock = Lock::take(file).map_err(|_| Error::InUse { path: directory.to_owned() })?;
         for part in PARTS {
             let path = directory.join(part);
             if let Some(reason) = disk.foreign(part).map_err(Error::io("open", &path))? {
@@ -355,13 +354,7 @@ const IDENTITY: &str = "identity";
 
 /// Makes a directory that only its owner can look into, and its parents.
 fn make_directory(path: &Path) -> Result<(), Error> {
-    use std::os::unix::fs::DirBuilderExt as _;
-
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(Error::io("make", path))
+    durable::make_directories(path).map_err(Error::io("make", path))
 }
 
 /// Makes names in the directory of a path durable.

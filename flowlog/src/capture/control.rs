@@ -21,9 +21,8 @@ use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use super::{
     error::Error,
     interface::{name_bytes, name_text},
-    pins::Lock,
 };
-use crate::record::clock::MonotonicNs;
+use crate::{durable::Lock, record::clock::MonotonicNs};
 
 /// What is mapped; the kernel rounds it up to whole pages.
 const SIZE: NonZeroUsize = NonZeroUsize::new(size_of::<control::Control>()).unwrap();

@@ -11,9 +11,10 @@ use flowlog_common::total::Totals;
 use super::{
     Control,
     error::Error,
-    pins::{self, Lock, MAPS},
+    pins::{self, MAPS},
     presence::Presence,
 };
+use crate::durable::Lock;
 
 /// What was there when the program was loaded.
 #[derive(Default)]

@@ -2,7 +2,7 @@
 //!
 //! This is the only room that has sockets of the kernel, and they are of netlink. The socket is one of
 //! `netlink-sys`; headers and attributes are read and written by `netlink-packet-core`; the bodies are a few
-//! fields each ([ADR 22](../../../../docs/adr/0022-kept-crates.md)).
+//! fields each (`docs/adr/0022-kept-crates.md`).
 
 pub(super) mod clsact;
 pub(super) mod filter;

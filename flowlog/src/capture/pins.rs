@@ -15,21 +15,16 @@ mod numbers;
 mod pinned;
 
 use std::{
-    fs::{self, DirBuilder, File},
+    fs::{self, File},
     io,
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use flowlog_common::LAYOUT;
-use nix::{
-    errno::Errno,
-    fcntl::{Flock, FlockArg, OFlag, open},
-    sys::{
-        stat::Mode,
-        statfs::{BPF_FS_MAGIC, fstatfs},
-    },
+use nix::sys::{
+    stat::stat,
+    statfs::{BPF_FS_MAGIC, fstatfs},
 };
 
 use super::{
@@ -37,6 +32,7 @@ use super::{
     bpffs::is_bpffs,
     error::{Error, failure},
 };
+use crate::durable::{self, Lock, Refusal};
 use numbers::is_number;
 
 pub use kept::{Adoption, Kept, OtherGateway};
@@ -182,17 +178,18 @@ impl Pins {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file.map_err(failed)?,
         };
-        let inode = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
-        let opened = inode(file.metadata().map_err(failed)?);
-        let lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => Lock(lock),
-            Err((_, Errno::EWOULDBLOCK)) => {
+        let lock = match Lock::take(file) {
+            Ok(lock) => lock,
+            Err(Refusal::Held) => {
                 return Err(Error::Running { gateway: self.gateway.clone() });
             }
-            Err((_, error)) => return Err(failed(error.into())),
+            Err(Refusal::Failed(error)) => return Err(failed(error)),
         };
         // Somebody may have removed it in between.
-        let is_there = fs::metadata(&directory).is_ok_and(|now| inode(now) == opened);
+        let is_there = match stat(&directory) {
+            Ok(now) => lock.is_of(&now).map_err(failed)?,
+            Err(_) => false,
+        };
         Ok(is_there.then_some(lock))
     }
 }
@@ -200,13 +197,10 @@ impl Pins {
 /// Instead of a dot.
 const DOT: &str = "%2E";
 
-/// Keeps other daemons away from a gateway until it is dropped, or the process has ended.
-#[derive(Debug)]
-pub(super) struct Lock(#[expect(dead_code, reason = "it is held")] Flock<File>);
-
 /// A gateway's directory, and what is in it.
 pub(super) struct Claim {
     pub(super) pins: Pins,
+    /// Keeps other daemons away from the gateway.
     pub(super) lock: Arc<Lock>,
     pub(super) directory: PathBuf,
     /// Where the maps of the wanted sizes are.
@@ -277,9 +271,7 @@ fn has_only_ours(folder: &Path) -> Result<bool, Error> {
 
 /// Whether a path is a directory of a BPF file system itself, and no link to one.
 fn is_directory_of_bpffs(path: &Path) -> bool {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let opened = open(path, flags, Mode::empty());
-    opened.is_ok_and(|directory| {
+    durable::open_directory(path).is_ok_and(|directory| {
         fstatfs(directory).is_ok_and(|system| system.filesystem_type() == BPF_FS_MAGIC)
     })
 }
@@ -295,8 +287,7 @@ pub(super) fn require_bpffs(base: &Path) -> Result<(), Error> {
 
 /// For their owner alone: who can open a map can read and change what was counted.
 fn make(directory: &Path) -> Result<(), Error> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
-    made.map_err(|source| failure("make", directory, source))
+    durable::make_directories(directory).map_err(|source| failure("make", directory, source))
 }
 
 fn directories(directory: &Path) -> Result<Vec<String>, Error> {

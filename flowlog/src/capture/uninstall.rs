@@ -22,9 +22,9 @@ use super::{
     found::{Contents, Counts, Previous},
     hook::{self, AttachmentLocation, ENTRY_POINTS},
     interface::{self, Link},
-    pins::{self, LinkPin, Lock, MAPS, Pins},
+    pins::{self, LinkPin, MAPS, Pins},
 };
-use crate::record::gateway::GatewayName;
+use crate::{durable::Lock, record::gateway::GatewayName};
 
 /// What is to be removed.
 #[derive(Serialize)]

@@ -6,20 +6,17 @@ use std::{
     fs::File,
     io::{self, Write as _},
     os::{
-        fd::{AsFd as _, AsRawFd as _, OwnedFd},
-        unix::fs::MetadataExt as _,
+        fd::OwnedFd,
+        unix::{ffi::OsStringExt as _, fs::MetadataExt as _},
     },
     path::{Component, Path, PathBuf},
     sync::Arc,
 };
 
-use nix::{
-    fcntl::{AtFlags, OFlag, openat, renameat},
-    sys::stat::{Mode, SFlag, fstat, fstatat, mkdirat},
-    unistd::{UnlinkatFlags, geteuid, unlinkat},
-};
+use nix::{fcntl::OFlag, sys::stat::SFlag, unistd::geteuid};
 
 use super::Error;
+use crate::durable::{self, Opened};
 
 /// What a name in a directory stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,11 +112,10 @@ impl RealDisk {
             let reason = format!("it is a link of another user ({})", link.uid());
             return Err(Error::Foreign { path: root.to_owned(), reason });
         }
-        let file = std::fs::canonicalize(root)
-            .and_then(|path| File::options().read(true).custom_flags_of_directory().open(path))
+        let directory = std::fs::canonicalize(root)
+            .and_then(|path| durable::open_directory(&path))
             .map_err(Error::io("open", root))?;
-        let directory = OwnedFd::from(file);
-        let reason = foreign(&directory).map_err(Error::io("look at", root))?;
+        let reason = durable::foreign(&directory).map_err(Error::io("look at", root))?;
         match reason {
             Some(reason) => Err(Error::Foreign { path: root.to_owned(), reason }),
             None => Ok(Self { root: root.to_owned(), directory }),
@@ -128,13 +124,13 @@ impl RealDisk {
 
     /// Why a directory within it is not one that only we can write to.
     pub(super) fn foreign(&self, name: &str) -> io::Result<Option<String>> {
-        match openat(&self.directory, name, DIRECTORY, Mode::empty()) {
-            Ok(directory) => foreign(&directory),
+        match durable::enter(&self.directory, name) {
+            Ok(directory) => durable::foreign(&directory),
             // What is none is none of others either.
-            Err(
-                nix::errno::Errno::ENOENT | nix::errno::Errno::ENOTDIR | nix::errno::Errno::ELOOP,
-            ) => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(error) => match error.raw_os_error() {
+                Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP) => Ok(None),
+                _ => Err(error),
+            },
         }
     }
 
@@ -155,9 +151,9 @@ impl RealDisk {
             let Component::Normal(name) = component else {
                 return Err(io::ErrorKind::InvalidInput.into());
             };
-            directory = openat(&directory, name, DIRECTORY, Mode::empty())?;
+            directory = durable::enter(&directory, name)?;
         }
-        match foreign(&directory)? {
+        match durable::foreign(&directory)? {
             Some(reason) => Err(io::Error::new(io::ErrorKind::PermissionDenied, reason)),
             None => Ok(directory),
         }
@@ -170,53 +166,20 @@ impl RealDisk {
     }
 }
 
-trait DirectoryFlags {
-    fn custom_flags_of_directory(&mut self) -> &mut Self;
-}
-
-impl DirectoryFlags for std::fs::OpenOptions {
-    fn custom_flags_of_directory(&mut self) -> &mut Self {
-        use std::os::unix::fs::OpenOptionsExt as _;
-
-        self.custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC)
-    }
-}
-
-/// How a directory is opened: no link is followed.
-const DIRECTORY: OFlag =
-    OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
-
-/// Why a directory is not one that only we can write to.
-fn foreign(directory: &OwnedFd) -> io::Result<Option<String>> {
-    let status = fstat(directory)?;
-    let others = status.st_mode & 0o022;
-    Ok(if status.st_uid != geteuid().as_raw() {
-        Some(format!("it belongs to another user ({})", status.st_uid))
-    } else if others != 0 {
-        Some(format!("others may write to it (mode {:o})", status.st_mode & 0o7777))
-    } else {
-        None
-    })
-}
-
 impl Disk for RealDisk {
     fn list(&self, directory: &Path) -> io::Result<Vec<Listed>> {
         let directory = self.directory(directory)?;
         let mut listed = vec![];
-        for entry in std::fs::read_dir(format!("/proc/self/fd/{}", directory.as_raw_fd()))? {
-            let entry = entry?;
-            let metadata = match entry.metadata() {
-                Ok(metadata) => metadata,
-                // Files come and go.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(error),
-            };
-            let kind = match metadata.file_type() {
-                of if of.is_file() => Kind::File,
-                of if of.is_dir() => Kind::Directory,
+        for name in durable::names(&directory)? {
+            // Files come and go.
+            let Some(found) = durable::look(&directory, name.as_c_str())? else { continue };
+            let kind = match durable::kind(&found) {
+                SFlag::S_IFREG => Kind::File,
+                SFlag::S_IFDIR => Kind::Directory,
                 _ => Kind::Other,
             };
-            listed.push(Listed { name: entry.file_name(), kind, bytes: metadata.len() });
+            let name = OsString::from_vec(name.into_bytes());
+            listed.push(Listed { name, kind, bytes: u64::try_from(found.st_size).unwrap_or(0) });
         }
         listed.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         Ok(listed)
@@ -224,54 +187,48 @@ impl Disk for RealDisk {
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn ReadAt>> {
         let (directory, name) = self.place(path)?;
-        // Not even opened: a device may do something then.
-        let status = fstatat(&directory, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
-        if SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+        match durable::open_file(directory, name, OFlag::O_RDONLY)? {
+            Opened::File(file, _) => Ok(Arc::new(file)),
+            Opened::Other(_) => {
+                Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"))
+            }
         }
-        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        Ok(Arc::new(File::from(openat(directory, name, flags, Mode::empty())?)))
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn Output>> {
         let (directory, name) = self.place(path)?;
-        if let Err(error) = unlinkat(&directory, name, UnlinkatFlags::NoRemoveDir)
-            && error != nix::errno::Errno::ENOENT
-        {
-            return Err(error.into());
-        }
-        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
-        let mode = Mode::from_bits_truncate(0o600);
-        Ok(Box::new(File::from(openat(directory, name, flags, mode)?)))
+        durable::remove_file(&directory, name)?;
+        Ok(Box::new(durable::create_file(directory, name)?))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let (from, name) = self.place(from)?;
         let (to, new_name) = self.place(to)?;
-        Ok(renameat(from.as_fd(), name, to.as_fd(), new_name)?)
+        durable::rename(from, name, to, new_name)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let (directory, name) = self.place(path)?;
-        Ok(unlinkat(directory, name, UnlinkatFlags::NoRemoveDir)?)
+        if_there(durable::remove_file(directory, name)?)
     }
 
     fn remove_directory(&self, path: &Path) -> io::Result<()> {
         let (directory, name) = self.place(path)?;
-        Ok(unlinkat(directory, name, UnlinkatFlags::RemoveDir)?)
+        if_there(durable::remove_directory(directory, name)?)
     }
 
     fn make_directory(&self, path: &Path) -> io::Result<()> {
         let (directory, name) = self.place(path)?;
-        match mkdirat(directory, name, Mode::S_IRWXU) {
-            Err(error) if error != nix::errno::Errno::EEXIST => Err(error.into()),
-            _ => Ok(()),
-        }
+        durable::make_directory(directory, name)
     }
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
-        File::from(self.directory(path)?).sync_all()
+        durable::sync_directory(self.directory(path)?)
     }
+}
+
+fn if_there(was_there: bool) -> io::Result<()> {
+    if was_there { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::ENOENT)) }
 }
 
 impl ReadAt for File {

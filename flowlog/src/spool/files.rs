@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     Error, IDENTITY, RUN, Spool,
     aside::Reason,
+    copies,
     disk::remove_all,
-    durable,
     header::Header,
     name::RunName,
     planted::{Bug, planted},
@@ -449,7 +449,7 @@ impl Growing {
     pub(super) fn write(&mut self, spool: &Spool, about: About) -> Result<(), Error> {
         let about = About { revision: self.about.revision + 1, ..about };
         let path = self.directory.join(IDENTITY);
-        durable::write(&*spool.disk, &path, about.revision, &about)?;
+        copies::write(&*spool.disk, &path, about.revision, &about)?;
         self.about = about;
         Ok(())
     }

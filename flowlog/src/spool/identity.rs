@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Error,
+    copies::{self, Small},
     disk::SharedDisk,
-    durable::{self, Small},
     planted::{Bug, planted},
 };
 use crate::record::{
@@ -285,11 +285,11 @@ pub(super) struct Kept {
 
 impl Kept {
     pub(super) fn read(disk: &SharedDisk, path: PathBuf) -> Result<Self, Error> {
-        let (read, serial) = durable::read::<Identity>(&**disk, &path)?;
+        let (read, serial) = copies::read::<Identity>(&**disk, &path)?;
         let was_damaged = matches!(read, Small::Damaged);
         let written = if let Small::Sound(identity) = read { Some(identity) } else { None };
         let identity = written.clone().unwrap_or_default();
-        let may_be_old = !durable::agree(&**disk, &path);
+        let may_be_old = !copies::agree(&**disk, &path);
         Ok(Self { identity, written, serial, path, was_damaged, may_be_old })
     }
 
@@ -301,7 +301,7 @@ impl Kept {
         // Whatever comes of it, what is on the disk is not known any more.
         self.written = None;
         self.serial += 1;
-        durable::write(&**disk, &self.path, self.serial, &self.identity)?;
+        copies::write(&**disk, &self.path, self.serial, &self.identity)?;
         self.written = Some(self.identity.clone());
         Ok(())
     }

@@ -7,13 +7,11 @@ use std::{
     time::Duration,
 };
 
-use nix::{
-    fcntl::{Flock, FlockArg},
-    unistd::geteuid,
-};
+use nix::unistd::geteuid;
 use tempfile::TempDir;
 
 use super::Error;
+use crate::durable::Lock;
 
 /// What the name of one begins with.
 const NAME: &str = "flowlog-spool-";
@@ -51,7 +49,7 @@ pub(super) fn remove_abandoned(parent: &Path) -> Result<(), Error> {
             continue;
         }
         let Ok(file) = File::open(&path) else { continue };
-        if let Ok(_lock) = Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        if let Ok(_lock) = Lock::take(file) {
             if let Err(error) = std::fs::remove_dir_all(&path) {
                 tracing::error!("delete {} by hand, it may have flows: {error}", path.display());
             } else {

@@ -16,18 +16,15 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io,
-    os::{
-        fd::{AsFd as _, BorrowedFd, OwnedFd},
-        unix::fs::DirBuilderExt as _,
-    },
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     path::{Path as FilePath, PathBuf},
 };
 
 use bytes::Bytes;
 use nix::{
     errno::Errno,
-    fcntl::{OFlag, open},
-    sys::stat::{FileStat, Mode, fstat, stat},
+    fcntl::OFlag,
+    sys::stat::{FileStat, Mode, SFlag, fstat, stat},
 };
 use object_store::path::Path;
 
@@ -35,7 +32,10 @@ use super::{
     Oddity,
     request::{Action, Answer, Failure, Request, Response},
 };
-use crate::record::gateway::GatewayName;
+use crate::{
+    durable::{self, Opened},
+    record::gateway::GatewayName,
+};
 use lock::LockFile;
 
 /// A local directory that is a store.
@@ -52,13 +52,13 @@ pub(super) struct Directory {
 impl Directory {
     /// Opens a directory that is there.
     pub(super) fn open(path: &FilePath) -> io::Result<Self> {
-        let root = open_root(path)?;
+        let root = durable::open_root(path)?;
         Ok(Self { path: path.to_owned(), is_made: false, root, locks: BTreeMap::new() })
     }
 
     /// Opens a directory, and makes it where there is none: for its owner only.
     pub(super) fn create(path: &FilePath) -> io::Result<Self> {
-        make(path)?;
+        durable::make_directories(path)?;
         Ok(Self { is_made: true, ..Self::open(path)? })
     }
 
@@ -115,12 +115,14 @@ impl Directory {
         let failed = Failure::of(Action::Open, path);
         let old = fstat(&self.root).map_err(|error| failed(error.into()))?;
         match stat(&self.path) {
-            Ok(now) if is_same(&now, &old) => return Ok(()),
-            Err(Errno::ENOENT) if self.is_made => make(&self.path).map_err(&failed)?,
+            Ok(now) if durable::is_same(&now, &old) => return Ok(()),
+            Err(Errno::ENOENT) if self.is_made => {
+                durable::make_directories(&self.path).map_err(&failed)?
+            }
             Ok(_) => {}
             Err(error) => return Err(failed(error.into())),
         }
-        self.root = open_root(&self.path).map_err(&failed)?;
+        self.root = durable::open_root(&self.path).map_err(&failed)?;
         for gateway in std::mem::take(&mut self.locks).into_keys() {
             self.lock(gateway)?;
         }
@@ -156,19 +158,6 @@ impl Directory {
     }
 }
 
-/// What a folder is opened with: the last part of its path may be no link.
-const FOLDER: OFlag =
-    OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
-
-/// The root may be a link: whoever configures it says where it leads.
-fn open_root(path: &FilePath) -> io::Result<OwnedFd> {
-    Ok(open(path, FOLDER.difference(OFlag::O_NOFOLLOW), Mode::empty())?)
-}
-
-fn make(path: &FilePath) -> io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
 /// An object's path, of which no part leads anywhere else.
 fn parse(object: &str) -> Result<Path, Failure> {
     let wrong = |error: object_store::path::Error| {
@@ -177,40 +166,28 @@ fn parse(object: &str) -> Result<Path, Failure> {
     Path::parse(object).map_err(wrong)
 }
 
-/// Whether two looks are at one file or folder.
-const fn is_same(one: &FileStat, other: &FileStat) -> bool {
-    one.st_dev == other.st_dev && one.st_ino == other.st_ino
-}
-
 fn is_file(found: &FileStat) -> bool {
-    found.st_mode & libc::S_IFMT == libc::S_IFREG
+    durable::kind(found) == SFlag::S_IFREG
 }
 
 /// What somebody calls a thing that is not a file.
 fn kind_of(found: &FileStat) -> &'static str {
-    match found.st_mode & libc::S_IFMT {
-        libc::S_IFLNK => "a symbolic link, which is not followed",
-        libc::S_IFDIR => "a directory",
-        libc::S_IFIFO => "a FIFO",
-        libc::S_IFSOCK => "a socket",
-        libc::S_IFBLK | libc::S_IFCHR => "a device",
+    match durable::kind(found) {
+        SFlag::S_IFLNK => "a symbolic link, which is not followed",
+        SFlag::S_IFDIR => "a directory",
+        SFlag::S_IFIFO => "a FIFO",
+        SFlag::S_IFSOCK => "a socket",
+        SFlag::S_IFBLK | SFlag::S_IFCHR => "a device",
         _ => "not a file",
     }
 }
 
 /// Opens a file of a folder, and nothing else than a file.
 fn open_file(folder: BorrowedFd<'_>, name: &str, flags: OFlag) -> io::Result<(File, FileStat)> {
-    // Without O_NONBLOCK, opening a FIFO waits for somebody to write to it.
-    let safe = OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    let mode = Mode::S_IRUSR | Mode::S_IWUSR;
-    let file = match nix::fcntl::openat(folder, name, flags | safe, mode) {
-        Ok(file) => File::from(file),
-        Err(Errno::ELOOP) => return Err(odd("a symbolic link, which is not followed")),
-        Err(Errno::ENXIO) => return Err(odd("not a file")),
-        Err(error) => return Err(error.into()),
-    };
-    let found = fstat(&file)?;
-    if is_file(&found) { Ok((file, found)) } else { Err(odd(kind_of(&found))) }
+    match durable::open_file(folder, name, flags)? {
+        Opened::File(file, found) => Ok((file, found)),
+        Opened::Other(found) => Err(odd(kind_of(&found))),
+    }
 }
 
 /// Something is in the way that is no file of a store.

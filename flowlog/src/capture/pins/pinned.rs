@@ -8,12 +8,15 @@ use std::{
 };
 
 use super::{
-    Claim, LinkPin, Lock, MAPS, Pins, make, programs, remember_clsact, remember_program, remove,
+    Claim, LinkPin, MAPS, Pins, make, programs, remember_clsact, remember_program, remove,
     require_bpffs,
 };
-use crate::capture::{
-    error::{Error, failure},
-    tcx,
+use crate::{
+    capture::{
+        error::{Error, failure},
+        tcx,
+    },
+    durable::Lock,
 };
 
 /// Where the links are pinned, and what is left of the daemon before.

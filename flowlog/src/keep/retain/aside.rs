@@ -5,27 +5,26 @@
 //! Nothing is followed: directories are opened by descriptor, and a link is reported and kept.
 
 use std::{
-    fs::File,
+    ffi::OsString,
     io,
     os::{
-        fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
-        unix::ffi::OsStrExt as _,
+        fd::{AsFd as _, BorrowedFd, OwnedFd},
+        unix::ffi::{OsStrExt as _, OsStringExt as _},
     },
     path::{Path, PathBuf},
 };
 
 use nix::{
     errno::Errno,
-    fcntl::{AtFlags, OFlag, openat},
     sys::{
-        stat::{FileStat, Mode, UtimensatFlags, fstatat, utimensat},
+        stat::{FileStat, UtimensatFlags, utimensat},
         time::TimeSpec,
     },
-    unistd::{UnlinkatFlags, unlinkat},
 };
 
 use super::{Rule, guard};
 use crate::{
+    durable,
     record::clock::{EARLIEST, Utc},
     store::Oddity,
 };
@@ -100,18 +99,19 @@ fn look_into(
     rule: &Rule<'_>,
     aside: &mut Aside,
 ) -> io::Result<()> {
-    for name in names(folder)? {
+    for name in durable::names(folder)? {
+        let name = OsString::from_vec(name.into_bytes());
         let path = above.join(&name);
         let mut odd = |reason: &str| {
             let path = path.as_os_str().as_bytes().escape_ascii().to_string();
             aside.odd.push(Oddity { path, reason: reason.to_owned() });
         };
         let is_aside = path.starts_with(ASIDE);
-        let found = match fstatat(folder, name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
-            Ok(found) => found,
-            Err(Errno::ENOENT) => continue,
+        let found = match durable::look(folder, name.as_os_str()) {
+            Ok(Some(found)) => found,
+            Ok(None) => continue,
             Err(error) => {
-                odd(error.desc());
+                odd(Errno::from_raw(error.raw_os_error().unwrap_or(0)).desc());
                 continue;
             }
         };
@@ -149,26 +149,18 @@ impl Aside {
     }
 }
 
-const FOLDER: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
-
 /// The spool itself may be reached by a link: whoever names it means what is behind it.
 fn open_root(spool: &Path) -> io::Result<OwnedFd> {
     let spool = spool.canonicalize()?;
-    Ok(nix::fcntl::open(&spool, FOLDER, Mode::empty())?)
+    durable::open_directory(&spool)
 }
 
 fn open_below(folder: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
     let mut below = folder.try_clone_to_owned()?;
     for name in path {
-        below = openat(&below, name, FOLDER, Mode::empty())?;
+        below = durable::enter(&below, name)?;
     }
     Ok(below)
-}
-
-/// The names in an open folder: of this very one, whatever has its path meanwhile.
-fn names(folder: BorrowedFd<'_>) -> io::Result<Vec<std::ffi::OsString>> {
-    let entries = std::fs::read_dir(format!("/proc/self/fd/{}", folder.as_raw_fd()))?;
-    entries.map(|entry| Ok(entry?.file_name())).collect()
 }
 
 fn delete(root: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
@@ -177,12 +169,9 @@ fn delete(root: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         folder => folder?,
     };
-    match unlinkat(&folder, name, UnlinkatFlags::NoRemoveDir) {
-        Ok(()) | Err(Errno::ENOENT) => {}
-        Err(error) => return Err(error.into()),
-    }
+    durable::remove_file(&folder, name)?;
     // Durable before anybody is told.
-    File::from(folder).sync_all()
+    durable::sync_directory(folder)
 }
 
 fn date_now(root: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
@@ -199,7 +188,10 @@ fn parts(path: &Path) -> io::Result<(&Path, &std::ffi::OsStr)> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, SystemTime};
+    use std::{
+        fs::File,
+        time::{Duration, SystemTime},
+    };
 
     use flowlog_common::flow::Direction;
 

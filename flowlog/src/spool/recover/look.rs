@@ -8,8 +8,8 @@ use std::{
 use super::super::{
     Error, IDENTITY, RUN, Spool, UNFINISHED,
     aside::DAMAGED_1,
+    copies::{self, Small},
     disk::{Kind, SharedDisk, read_small},
-    durable::{self, Small},
     files::About,
     name::RunName,
     run::Run,
@@ -139,7 +139,7 @@ fn is_passing(error: &Error) -> bool {
 
 fn look_at_file(spool: &Spool, path: PathBuf) -> Directory {
     let by_name = path.file_name().and_then(|name| parse_name(name.to_str()?));
-    let about = match durable::read::<About>(&*spool.disk, &path.join(IDENTITY)) {
+    let about = match copies::read::<About>(&*spool.disk, &path.join(IDENTITY)) {
         Ok((Small::Sound(about), _)) => Some(about),
         Ok((Small::Absent, _)) => about_1(&spool.disk, &path, by_name.as_ref()),
         Ok((Small::Damaged, _)) | Err(_) => None,

@@ -5,14 +5,10 @@ use std::{
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
 };
 
-use nix::{
-    errno::Errno,
-    fcntl::{AtFlags, openat},
-    sys::stat::{FileStat, Mode, fstatat, mkdirat},
-    unistd::{UnlinkatFlags, fsync, unlinkat},
-};
+use nix::sys::stat::SFlag;
 
-use super::{FOLDER, odd};
+use super::odd;
+use crate::durable;
 
 /// The folders from the root to one below it.
 #[derive(Debug)]
@@ -54,10 +50,12 @@ impl<'a> Folders<'a> {
     ) -> io::Result<Self> {
         let mut folders = Self::at(root);
         for name in names {
-            match mkdirat(folders.last(), name, Mode::S_IRWXU) {
+            match durable::make_directory(folders.last(), name) {
+                Ok(()) => {}
                 // Where nothing can be made, what is there may do.
-                Ok(()) | Err(Errno::EEXIST | Errno::EROFS | Errno::EACCES) => {}
-                Err(error) => return Err(error.into()),
+                Err(error)
+                    if [Some(libc::EROFS), Some(libc::EACCES)].contains(&error.raw_os_error()) => {}
+                Err(error) => return Err(error),
             }
             folders.enter(name)?;
         }
@@ -83,9 +81,8 @@ impl<'a> Folders<'a> {
     /// Removes those that are empty, from the innermost on, and makes durable what is left.
     pub(super) fn prune(mut self) -> io::Result<()> {
         while let Some((name, folder)) = self.below.pop() {
-            match unlinkat(self.last(), name.as_str(), UnlinkatFlags::RemoveDir) {
-                Ok(()) | Err(Errno::ENOENT) => {}
-                Err(_) => return sync_folder(folder.as_fd()),
+            if durable::remove_directory(self.last(), name.as_str()).is_err() {
+                return sync_folder(folder.as_fd());
             }
         }
         sync_folder(self.root)
@@ -93,22 +90,18 @@ impl<'a> Folders<'a> {
 }
 
 fn open_folder(above: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
-    match openat(above, name, FOLDER, Mode::empty()) {
-        Ok(folder) => Ok(folder),
-        Err(error @ (Errno::ENOTDIR | Errno::ELOOP)) => Err(match kind(above, name) {
-            Some(reason) => odd(reason),
-            None => error.into(),
-        }),
-        Err(error) => Err(error.into()),
-    }
+    durable::enter(above, name).map_err(|error| match error.raw_os_error() {
+        Some(libc::ENOTDIR | libc::ELOOP) => kind(above, name).map_or(error, odd),
+        _ => error,
+    })
 }
 
 /// What is there instead of a folder.
 fn kind(above: BorrowedFd<'_>, name: &str) -> Option<&'static str> {
-    let found = look(above, name).ok()??;
+    let found = durable::look(above, name).ok()??;
     Some(if super::is_file(&found) {
         "in a folder that is a file"
-    } else if found.st_mode & libc::S_IFMT == libc::S_IFLNK {
+    } else if durable::kind(&found) == SFlag::S_IFLNK {
         "in a folder that is a symbolic link, which is not followed"
     } else {
         "in a folder that is none"
@@ -116,18 +109,9 @@ fn kind(above: BorrowedFd<'_>, name: &str) -> Option<&'static str> {
 }
 
 pub(super) fn sync_folder(folder: BorrowedFd<'_>) -> io::Result<()> {
-    match fsync(folder) {
+    durable::sync_directory(folder).or_else(|error| match error.raw_os_error() {
         // Some network file systems cannot; their folders are durable when they answer.
-        Ok(()) | Err(Errno::EINVAL | Errno::ENOTSUP) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// What is there by a name; a link is looked at itself.
-pub(super) fn look(folder: BorrowedFd<'_>, name: &str) -> io::Result<Option<FileStat>> {
-    match fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
-        Ok(found) => Ok(Some(found)),
-        Err(Errno::ENOENT) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+        Some(libc::EINVAL | libc::ENOTSUP) => Ok(()),
+        _ => Err(error),
+    })
 }

@@ -6,15 +6,12 @@ use std::{
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
 };
 
-use nix::{dir::Dir, errno::Errno, sys::stat::FileStat};
+use nix::sys::stat::{FileStat, SFlag};
 use object_store::path::Path;
 
-use super::{
-    Directory,
-    folders::{Folders, look},
-    is_file, kind_of,
-};
+use super::{Directory, folders::Folders, is_file, kind_of};
 use crate::{
+    durable,
     record::gateway::GatewayName,
     store::{
         Oddity,
@@ -64,7 +61,7 @@ impl Directory {
         for dataset in Dataset::ALL.map(Dataset::name) {
             let failed = Failure::of(Action::List, dataset);
             let Ok(folders) = Folders::open(self.root(), [dataset]) else { continue };
-            for name in entries(folders.last()).map_err(&failed)? {
+            for name in durable::names(folders.last()).map_err(&failed)? {
                 let name = name.to_str().ok().and_then(|name| name.strip_prefix("gateway="));
                 gateways.extend(name.and_then(|name| name.parse::<GatewayName>().ok()));
             }
@@ -93,7 +90,7 @@ impl Directory {
                 return Ok(());
             }
         };
-        let names = entries(folders.last()).map_err(failed)?;
+        let names = durable::names(folders.last()).map_err(failed)?;
         walk_folder(folders.last(), under, &names, DEEPEST, seen);
         Ok(())
     }
@@ -121,7 +118,7 @@ fn walk_folder(
             odd("its name has characters that no object has");
             continue;
         }
-        let found = match look(folder, text) {
+        let found = match durable::look(folder, text) {
             Ok(Some(found)) => found,
             // It went meanwhile.
             Ok(None) => continue,
@@ -130,12 +127,12 @@ fn walk_folder(
                 continue;
             }
         };
-        match found.st_mode & libc::S_IFMT {
-            libc::S_IFREG => seen(Sight::File { folder, path: &path, found: &found }),
+        match durable::kind(&found) {
+            SFlag::S_IFREG => seen(Sight::File { folder, path: &path, found: &found }),
             // That of a file system, for its own repairs.
-            libc::S_IFDIR if path == "lost+found" => {}
-            libc::S_IFDIR if deepest == 0 => odd("a directory within too many others"),
-            libc::S_IFDIR => match open_and_list(folder, text) {
+            SFlag::S_IFDIR if path == "lost+found" => {}
+            SFlag::S_IFDIR if deepest == 0 => odd("a directory within too many others"),
+            SFlag::S_IFDIR => match open_and_list(folder, text) {
                 Ok((below, names)) => walk_folder(below.as_fd(), &path, &names, deepest - 1, seen),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => odd(&format!("cannot be looked into: {error}")),
@@ -146,28 +143,9 @@ fn walk_folder(
 }
 
 fn open_and_list(above: BorrowedFd<'_>, name: &str) -> io::Result<(OwnedFd, Vec<CString>)> {
-    let folder = nix::fcntl::openat(above, name, super::FOLDER, nix::sys::stat::Mode::empty())?;
-    let names = entries(folder.as_fd())?;
+    let folder = durable::enter(above, name)?;
+    let names = durable::names(&folder)?;
     Ok((folder, names))
-}
-
-/// The names in a folder, without itself and the one above.
-pub(super) fn entries(folder: BorrowedFd<'_>) -> io::Result<Vec<CString>> {
-    // An open folder of its own: reading moves on in it.
-    let mut directory = Dir::openat(folder, ".", super::FOLDER, nix::sys::stat::Mode::empty())?;
-    let mut names = vec![];
-    for entry in directory.iter() {
-        let entry = match entry {
-            Ok(entry) => entry,
-            // The folder went meanwhile.
-            Err(Errno::ENOENT) => break,
-            Err(error) => return Err(error.into()),
-        };
-        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
-            names.push(entry.file_name().to_owned());
-        }
-    }
-    Ok(names)
 }
 
 fn join(above: &str, name: &str) -> String {
@@ -183,5 +161,5 @@ fn escape_bytes(name: &[u8]) -> String {
 
 /// Whether something is a file whose name may be given to somebody else.
 pub(super) fn is_plain_file(folder: BorrowedFd<'_>, name: &str) -> io::Result<bool> {
-    Ok(look(folder, name)?.is_some_and(|found| is_file(&found)))
+    Ok(durable::look(folder, name)?.is_some_and(|found| is_file(&found)))
 }

@@ -1,14 +1,12 @@
 //! The lock of a gateway: two daemons cannot share its name in a directory.
 
-use std::{
-    fs::{File, TryLockError},
-    os::fd::BorrowedFd,
-};
+use std::os::fd::BorrowedFd;
 
 use nix::fcntl::OFlag;
 
-use super::{Directory, folders::look, is_same, open_file, write::remove};
+use super::{Directory, open_file};
 use crate::{
+    durable::{self, Lock, Refusal},
     record::gateway::GatewayName,
     store::own::OWN_PREFIX,
     store::request::{Action, Failure},
@@ -17,8 +15,7 @@ use crate::{
 /// The right to write for a gateway. The kernel gives it back when the process ends, however it does.
 #[derive(Debug)]
 pub(super) struct LockFile {
-    /// Kept open: the lock goes with it.
-    file: File,
+    lock: Lock,
 }
 
 impl Directory {
@@ -45,27 +42,29 @@ impl LockFile {
         let failed = Failure::of(Action::Lock, &name);
         loop {
             let flags = OFlag::O_RDWR | OFlag::O_CREAT;
-            let (file, opened) = open_file(root, &name, flags).map_err(&failed)?;
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => {
-                    return Err(Failure::Locked { gateway: gateway.clone() });
-                }
-                Err(TryLockError::Error(error)) => return Err(failed(error)),
-            }
+            let (file, _) = open_file(root, &name, flags).map_err(&failed)?;
+            let lock = match Lock::take(file) {
+                Ok(lock) => lock,
+                Err(Refusal::Held) => return Err(Failure::Locked { gateway: gateway.clone() }),
+                Err(Refusal::Failed(error)) => return Err(failed(error)),
+            };
             // Whoever had it may have deleted it meanwhile, and somebody else have made another.
-            if look(root, &name).map_err(&failed)?.is_some_and(|found| is_same(&found, &opened)) {
-                return Ok(Self { file });
+            let is_ours = match durable::look(root, name.as_str()).map_err(&failed)? {
+                Some(found) => lock.is_of(&found).map_err(&failed)?,
+                None => false,
+            };
+            if is_ours {
+                return Ok(Self { lock });
             }
         }
     }
 
     /// Gives it back.
     pub(super) fn release(self, root: BorrowedFd<'_>, gateway: &GatewayName) {
-        let Self { file } = self;
+        let Self { lock } = self;
         // What stays is found unlocked.
-        remove(root, &name_of(gateway)).unwrap_or_default();
-        drop(file);
+        durable::remove_file(root, name_of(gateway).as_str()).unwrap_or_default();
+        drop(lock);
     }
 }
 

@@ -6,14 +6,13 @@ use nix::{errno::Errno, fcntl::OFlag};
 use object_store::path::Path;
 use sha2::{Digest as _, Sha256};
 
-use super::{
-    Directory,
-    folders::{Folders, look},
-    is_file, kind_of, odd, open_file,
-};
-use crate::store::{
-    Found,
-    request::{Action, Entry, Failure},
+use super::{Directory, folders::Folders, is_file, kind_of, odd, open_file};
+use crate::{
+    durable,
+    store::{
+        Found,
+        request::{Action, Entry, Failure},
+    },
 };
 
 impl Directory {
@@ -21,7 +20,7 @@ impl Directory {
     pub(super) fn head(&self, object: &Path) -> Result<Option<Entry>, Failure> {
         let failed = Failure::of(Action::Read, object);
         let Some((folders, name)) = self.folders_of(object, Action::Read)? else { return Ok(None) };
-        match look(folders.last(), name).map_err(&failed)? {
+        match durable::look(folders.last(), name).map_err(&failed)? {
             None => Ok(None),
             Some(found) if is_file(&found) => Ok(Some(Entry::new(object.to_string(), &found))),
             Some(found) => Err(failed(odd(kind_of(&found)))),

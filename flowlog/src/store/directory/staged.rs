@@ -9,9 +9,9 @@ use super::{
     folders::sync_folder,
     list::{Sight, is_plain_file},
     lock::LockFile,
-    write::remove,
 };
 use crate::{
+    durable,
     record::gateway::GatewayName,
     store::{
         own::{is_staged, owner},
@@ -72,7 +72,7 @@ impl Directory {
         };
         let own = format!("gateway={gateway}");
         // The root itself, for probes; then the folders of the gateway, and nobody else's.
-        for name in super::list::entries(self.root()).map_err(Failure::of(Action::Sweep, "/"))? {
+        for name in durable::names(self.root()).map_err(Failure::of(Action::Sweep, "/"))? {
             let Ok(name) = name.to_str() else { continue };
             if Path::parse(name).is_err() {
                 continue;
@@ -98,7 +98,7 @@ fn remove_one(folder: BorrowedFd<'_>, name: &str) -> io::Result<bool> {
     if !is_plain_file(folder, name)? {
         return Ok(false);
     }
-    remove(folder, name)?;
+    durable::remove_file(folder, name)?;
     sync_folder(folder)?;
     Ok(true)
 }

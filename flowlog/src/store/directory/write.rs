@@ -1,26 +1,21 @@
 //! Putting and deleting: whole or not at all, and durable before anybody is told.
 
-use std::{
-    io::{self, Write as _},
-    os::fd::BorrowedFd,
-};
+use std::{io, os::fd::BorrowedFd};
 
 use nix::{
     errno::Errno,
-    fcntl::{AtFlags, OFlag, RenameFlags, renameat, renameat2},
-    unistd::{UnlinkatFlags, linkat, unlinkat},
+    fcntl::{AtFlags, RenameFlags, renameat2},
+    unistd::linkat,
 };
 use object_store::path::Path;
 
-use super::{
-    Directory,
-    folders::{Folders, look},
-    is_file, kind_of, odd, open_file,
-    read::split,
-};
-use crate::store::{
-    Created,
-    request::{Action, Failure},
+use super::{Directory, folders::Folders, is_file, kind_of, odd, read::split};
+use crate::{
+    durable,
+    store::{
+        Created,
+        request::{Action, Failure},
+    },
 };
 
 /// How often folders are made that somebody who deletes takes away at once.
@@ -31,9 +26,9 @@ impl Directory {
     pub(super) fn put_new(&self, object: &Path, file: &[u8]) -> Result<Created, Failure> {
         // What is there need not be written to find out.
         let is_there = match self.folders_of(object, Action::Write)? {
-            Some((folders, name)) => {
-                look(folders.last(), name).map_err(Failure::of(Action::Write, object))?.is_some()
-            }
+            Some((folders, name)) => durable::look(folders.last(), name)
+                .map_err(Failure::of(Action::Write, object))?
+                .is_some(),
             None => false,
         };
         if !is_there {
@@ -73,9 +68,9 @@ impl Directory {
                 Err(error) => return Err(failed(error)),
             }
         }
-        match look(folders.last(), name).map_err(&failed)? {
+        match durable::look(folders.last(), name).map_err(&failed)? {
             Some(found) if !is_file(&found) => return Err(failed(odd(kind_of(&found)))),
-            Some(_) => remove(folders.last(), name).map_err(&failed)?,
+            Some(_) => drop(durable::remove_file(folders.last(), name).map_err(&failed)?),
             None => {}
         }
         folders.prune().map_err(Failure::of(Action::Sync, object))
@@ -121,18 +116,10 @@ impl Directory {
 fn stage(folder: BorrowedFd<'_>, name: &str, file: &[u8]) -> io::Result<String> {
     for number in 1_u32.. {
         let staged = format!("{name}#{number}");
-        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL;
-        let mut opened = match open_file(folder, &staged, flags) {
-            Ok((opened, _)) => opened,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
-            Err(error) => return Err(error),
-        };
-        match opened.write_all(file).and_then(|()| opened.sync_all()) {
+        match durable::write_file(folder, staged.as_str(), file) {
             Ok(()) => return Ok(staged),
-            Err(error) => {
-                discard(folder, &staged);
-                return Err(error);
-            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
         }
     }
     Err(io::ErrorKind::AlreadyExists.into())
@@ -144,7 +131,7 @@ fn give_name(folder: BorrowedFd<'_>, staged: &str, name: &str) -> io::Result<()>
         // Not every file system can; those have links.
         Err(Errno::EINVAL | Errno::ENOSYS | Errno::ENOTSUP) => {
             linkat(folder, staged, folder, name, AtFlags::empty())?;
-            remove(folder, staged)
+            durable::remove_file(folder, staged).map(drop)
         }
         named => Ok(named?),
     }
@@ -152,24 +139,16 @@ fn give_name(folder: BorrowedFd<'_>, staged: &str, name: &str) -> io::Result<()>
 
 /// Gives a file its name, in the place of the file that had it.
 fn take_name(folder: BorrowedFd<'_>, staged: &str, name: &str) -> io::Result<()> {
-    match look(folder, name)? {
+    match durable::look(folder, name)? {
         Some(found) if !is_file(&found) => Err(odd(kind_of(&found))),
-        _ => Ok(renameat(folder, staged, folder, name)?),
-    }
-}
-
-/// Removes a file; one that is gone counts as removed.
-pub(super) fn remove(folder: BorrowedFd<'_>, name: &str) -> io::Result<()> {
-    match unlinkat(folder, name, UnlinkatFlags::NoRemoveDir) {
-        Ok(()) | Err(Errno::ENOENT) => Ok(()),
-        Err(error) => Err(error.into()),
+        _ => durable::rename(folder, staged, folder, name),
     }
 }
 
 /// Removes what cannot be used. The failure that counts is the one before; the next sweep tries
 /// again.
 fn discard(folder: BorrowedFd<'_>, staged: &str) {
-    if let Err(error) = remove(folder, staged) {
+    if let Err(error) = durable::remove_file(folder, staged) {
         tracing::debug!("cannot remove {staged}: {error}");
     }
 }
