@@ -25,10 +25,8 @@ use flowlog::{
         merge::Same,
         recover::{Recording, Recovered, recover},
     },
-    store::{
-        Created, Store,
-        layout::{Dataset, ObjectName},
-    },
+    store::{Created, Store},
+    table::{FLOWS, LEDGER, ObjectName},
 };
 use flowlog_common::flow::{Direction, FlowCounters, FlowKey, marks};
 
@@ -96,9 +94,7 @@ fn put(encoded: encode::Encoded, hour: Utc) -> anyhow::Result<()> {
     let directory = tempfile::tempdir()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let store = Store::create(&directory.path().display().to_string())?;
-    for (dataset, bytes) in
-        [(Dataset::Flows, encoded.flows), (Dataset::Ledger, Some(encoded.ledger))]
-    {
+    for (dataset, bytes) in [(&FLOWS, encoded.flows), (&LEDGER, Some(encoded.ledger))] {
         let Some(bytes) = bytes else { continue };
         let path = ObjectName::new(dataset, GATEWAY, hour, HOUR).path();
         let created = runtime.block_on(store.create_object(&path, &bytes))?;

@@ -18,7 +18,6 @@ mod cloud;
 mod directory;
 mod error;
 mod frame;
-pub mod layout;
 mod line;
 mod listing;
 mod lock;
@@ -41,7 +40,6 @@ use crate::record::gateway::GatewayName;
 use child::Child;
 use cloud::Cloud;
 use directory::Directory;
-use layout::{Dataset, Partition};
 use line::{Line, unexpected};
 use request::{Request, Response};
 
@@ -204,33 +202,27 @@ impl Store {
         Ok(self.list_under(None).await?.reported())
     }
 
-    /// The files of one table, in the order of the paths. What is odd is logged.
-    pub async fn list_dataset(&self, dataset: Dataset) -> Result<Vec<ObjectMeta>, Error> {
-        Ok(self.list_under(Some(dataset.name())).await?.reported())
-    }
-
     /// Everything in the store, with what is odd there. Nothing odd hides the rest.
     pub async fn survey(&self) -> Result<Listing, Error> {
         self.list_under(None).await
     }
 
-    /// The files of one table and gateway, with what is odd there.
-    pub async fn list_gateway(
-        &self,
-        dataset: Dataset,
-        gateway: &GatewayName,
-    ) -> Result<Listing, Error> {
-        self.list_under(Some(&format!("{}/gateway={gateway}", dataset.name()))).await
+    /// The files below a folder, such as that of a table or of a partition, with what is odd there.
+    pub async fn list_folder(&self, folder: &str) -> Result<Listing, Error> {
+        self.list_under(Some(folder)).await
     }
 
-    /// The gateways that have folders in the store, in the order of their names.
-    pub async fn gateways(&self) -> Result<Vec<GatewayName>, Error> {
+    /// The gateways that have folders in these, which are those of tables, in the order of their names.
+    pub async fn gateways(&self, tables: &[&str]) -> Result<Vec<GatewayName>, Error> {
         match &self.backend {
-            Backend::Cloud(cloud) => cloud.gateways().await,
-            Backend::Directory(line) => match line.ask(Request::Gateways, Bytes::new()).await? {
-                (Response::Gateways(gateways), _) => Ok(gateways),
-                (other, _) => Err(unexpected(&other)),
-            },
+            Backend::Cloud(cloud) => cloud.gateways(tables).await,
+            Backend::Directory(line) => {
+                let folders = tables.iter().map(|folder| (*folder).to_owned()).collect();
+                match line.ask(Request::Gateways { folders }, Bytes::new()).await? {
+                    (Response::Gateways(gateways), _) => Ok(gateways),
+                    (other, _) => Err(unexpected(&other)),
+                }
+            }
         }
     }
 
@@ -262,12 +254,6 @@ impl Store {
             (Response::Inspected(oddities), _) => Ok(oddities),
             (other, _) => Err(unexpected(&other)),
         }
-    }
-
-    /// The files of an hour of a table, in the order of the paths. A [survey](Self::survey) names
-    /// what is odd there.
-    pub async fn list_partition(&self, partition: &Partition) -> Result<Vec<ObjectMeta>, Error> {
-        Ok(self.list_under(Some(&partition.folder())).await?.objects)
     }
 
     /// A store of any kind of objects.

@@ -1,23 +1,37 @@
-//! The tables: their columns, and windows to Arrow to Parquet.
+//! The tables: their descriptions, and windows to Arrow to Parquet and back.
 //!
-//! The columns are described once, in [`schema`], from which the Arrow schema and the
-//! documentation follow. Files are deterministic: the same window gives the same bytes, so that a
+//! A table is one [description](Table): its name, version, columns, order, the time of a partition, its retention.
+//! The Arrow schema, the paths in a store, the audit, the SQL, the documentation and retention follow from it, so
+//! that another table is one file (its description, and how its rows are written) and one line in [`TABLES`].
+//!
+//! Files are deterministic: the same window gives the same bytes, so that a
 //! second put of a window is recognised as such.
 
+pub mod description;
 pub mod digest;
 mod flows;
-pub mod layout;
 pub mod ledger;
 pub mod metadata;
 mod page;
+mod partition;
 mod reference;
-pub mod schema;
 pub mod seal;
 mod writer;
 
-pub use flows::FlowsWriter;
-pub use layout::Layout;
+pub use description::{HOUR, Span, Table};
+pub use flows::{FLOWS, FlowsWriter, layout, layout::Layout};
+pub use ledger::LEDGER;
+pub use partition::{ObjectName, Partition};
 pub use reference::reference;
+
+/// Every table. The order is that in which partitions of one time go: what proves the rest goes last.
+pub static TABLES: &[&Table] = &[&FLOWS, &LEDGER];
+
+/// The folders of all tables.
+#[must_use]
+pub fn folders() -> Vec<&'static str> {
+    TABLES.iter().map(|table| table.name).collect()
+}
 
 /// Why a file cannot be encoded.
 #[derive(Debug, thiserror::Error)]

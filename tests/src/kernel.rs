@@ -15,7 +15,7 @@ use flowlog::{
         merge::Same,
         recover::{Recording, Recovered, recover},
     },
-    store::layout::{Dataset, ObjectName},
+    table::{FLOWS, LEDGER, ObjectName},
 };
 use flowlog_common::interface::Interface;
 
@@ -113,9 +113,9 @@ pub fn store_epoch(epoch: &Epoch, store: &Path) {
     files.add(merge(&[epoch], path, Same::Combine).unwrap());
     let file = files.growing().pop().unwrap();
     let encoded = encode::encode(&file).unwrap();
-    let both = [(Dataset::Flows, encoded.flows), (Dataset::Ledger, Some(encoded.ledger))];
-    for (dataset, bytes) in both {
-        let name = ObjectName::new(dataset, GATEWAY, file.hour(), Duration::from_hours(1));
+    let both = [(&FLOWS, encoded.flows), (&LEDGER, Some(encoded.ledger))];
+    for (table, bytes) in both {
+        let name = ObjectName::new(table, GATEWAY, file.hour(), Duration::from_hours(1));
         let path = store.join(name.path().as_ref());
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         if let Some(bytes) = bytes {

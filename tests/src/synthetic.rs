@@ -15,7 +15,7 @@ use flowlog::{
         merge::Same,
         recover::{Recording, Recovered, recover},
     },
-    store::layout::{Dataset, ObjectName},
+    table::{FLOWS, LEDGER, ObjectName},
 };
 use flowlog_common::{
     flow::{Direction, FlowCounters, FlowKeyV4, FlowKeyV6, detail, marks},
@@ -42,9 +42,9 @@ pub fn write_hours(store: &Path, gateway: &str, first: Utc, hours: u64, rows: u1
         run.remove().unwrap();
         let file = files.growing().pop().unwrap();
         let encoded = encode::encode(&file).unwrap();
-        let both = [(Dataset::Flows, encoded.flows), (Dataset::Ledger, Some(encoded.ledger))];
-        for (dataset, bytes) in both {
-            let name = ObjectName::new(dataset, gateway, file.hour(), HOUR);
+        let both = [(&FLOWS, encoded.flows), (&LEDGER, Some(encoded.ledger))];
+        for (table, bytes) in both {
+            let name = ObjectName::new(table, gateway, file.hour(), HOUR);
             let path = store.join(name.path().as_ref());
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, bytes.unwrap()).unwrap();

@@ -13,8 +13,7 @@ use flowlog::{
         clock::Utc,
         flow::{Activity, FlowRecord},
     },
-    store::layout::{Dataset, ObjectName},
-    table::FlowsWriter,
+    table::{FLOWS, FlowsWriter, ObjectName},
 };
 use flowlog_common::flow::Direction;
 use flowlog_tests::{Bpffs, Daemon, duckdb, flowlog, quiet_tun, root, wait_for};
@@ -195,7 +194,7 @@ fn write_the_greatest_counters(store: &Path, instant: Utc) {
     };
     let mut file = FlowsWriter::new(vec![]).unwrap();
     file.push(&row).unwrap();
-    let name = ObjectName::new(Dataset::Flows, "001", Utc::from_ms(0), Duration::from_mins(5));
+    let name = ObjectName::new(&FLOWS, "001", Utc::from_ms(0), Duration::from_mins(5));
     let path = store.join(name.path().as_ref());
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, file.finish(vec![]).unwrap()).unwrap();

@@ -8,8 +8,7 @@ use flowlog::{
         flow::{Activity, FlowRecord},
         order,
     },
-    store::layout::{Dataset, ObjectName},
-    table::{self, FlowsWriter},
+    table::{self, FLOWS, FlowsWriter, ObjectName},
 };
 use flowlog_common::flow::Direction;
 
@@ -22,7 +21,7 @@ const ICMP: [u8; 2] = [1, 58];
 /// Writes an hour into the store, and returns how many rows that were.
 pub fn write(store: &Path, hour: &Hour) -> anyhow::Result<usize> {
     let rows = hour.rows()?;
-    let name = ObjectName::new(Dataset::Flows, GATEWAY, Utc::from_ms(hour.begins_ms), HOUR);
+    let name = ObjectName::new(&FLOWS, GATEWAY, Utc::from_ms(hour.begins_ms), HOUR);
     let path = store.join(name.path().as_ref());
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;

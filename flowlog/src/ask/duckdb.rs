@@ -4,11 +4,11 @@ mod access;
 pub mod rows;
 
 use crate::{
-    store::{self, Store, layout::Dataset},
-    table::schema::{self, Column},
+    store::{self, Store},
+    table::{TABLES, Table},
 };
 
-/// SQL that makes the views `flows` and `ledger` and the macros of [`MACROS`], with the endpoint and the
+/// SQL that makes a view of each table, and the macros of [`MACROS`], with the endpoint and the
 /// region of S3 that these variables of the environment name.
 ///
 /// Of a table that has no file yet, the SQL looks for files when it is read.
@@ -17,15 +17,16 @@ pub async fn duckdb(
     variables: impl IntoIterator<Item = (String, String)>,
 ) -> Result<String, store::Error> {
     let mut parts = vec![HEAD.to_owned(), access::statements(store.url(), variables)];
-    for dataset in Dataset::ALL {
-        let is_empty = store.list_dataset(dataset).await?.is_empty();
-        let table = Table { store, dataset, is_empty };
-        let name = dataset.name();
-        parts.extend(is_empty.then(|| table.choice("'*/*'")));
-        parts.push(format!("CREATE OR REPLACE VIEW {name} AS {};\n", table.rows("'*/*'")));
-        if dataset == Dataset::Flows {
-            // What the view reads of some folders of each gateway: a date and an hour.
-            let some = table.rows_of("folders");
+    for table in TABLES {
+        let is_empty = store.list_folder(table.name).await?.reported().is_empty();
+        let (name, view) = (table.name, View { store, table, is_empty });
+        let all = view.all_folders();
+        parts.extend(is_empty.then(|| view.choice(&all)));
+        parts.push(format!("CREATE OR REPLACE VIEW {name} AS {};\n", view.rows(&all)));
+        if !table.sorted_by.is_empty() {
+            // What the view reads of some folders of each gateway, such as a date and an hour: of a table that has
+            // an order, few rows are asked for.
+            let some = view.rows("folders");
             parts.push(format!("CREATE OR REPLACE MACRO {name}_in(folders) AS TABLE {some};\n"));
         }
     }
@@ -48,22 +49,27 @@ SET parquet_metadata_cache = true;
 pub const MACROS: &str = include_str!("duckdb/macros.sql");
 
 /// A table of a store, in SQL.
-struct Table<'a> {
+struct View<'a> {
     store: &'a Store,
-    dataset: Dataset,
+    table: &'a Table,
     /// Whether it has no file yet.
     is_empty: bool,
 }
 
-impl Table<'_> {
+impl View<'_> {
     /// All of its rows, of any version of the table.
     fn rows(&self, folders: &str) -> String {
         let rows = self.rows_of(folders);
-        match self.dataset {
-            Dataset::Flows => rows,
-            // Files of version 1 lack columns: where there are no others, those are there too.
-            Dataset::Ledger => format!("{} UNION ALL BY NAME {rows}", self.none()),
+        if self.table.version == 1 {
+            return rows;
         }
+        // Files of version 1 lack columns: where there are no others, those are there too.
+        format!("{} UNION ALL BY NAME {rows}", self.none())
+    }
+
+    /// The folders of every partition of a gateway, an expression of SQL.
+    fn all_folders(&self) -> String {
+        format!("'{}'", vec!["*"; self.table.span.folders().len()].join("/"))
     }
 
     /// The rows of the files in some folders, an expression of SQL.
@@ -82,7 +88,7 @@ impl Table<'_> {
     fn choice(&self, folders: &str) -> String {
         let (variable, none) = (self.variable(), self.none().replace('\'', "''"));
         let files = self.files(&format!("'{FOLDERS}'")).replace('\'', "''");
-        let (name, pattern) = (self.dataset.name(), self.pattern(folders));
+        let (name, pattern) = (self.table.name, self.pattern(folders));
         format!(
             "-- There was no file of {name} when this was written: read it again in a session that began\n\
              -- before the first one, and write it again when there is one.\n\
@@ -92,51 +98,40 @@ impl Table<'_> {
     }
 
     fn variable(&self) -> String {
-        format!("flowlog_{}", self.dataset.name())
+        format!("flowlog_{}", self.table.name)
     }
 
     fn files(&self, folders: &str) -> String {
         // DuckDB takes the columns from the first file, which is right while there is one version of the
         // table. With a second one, `union_by_name = true` takes them from all files, and reads the
         // footer of each before it answers anything: three to six times as slow.
-        let union = match self.dataset {
-            Dataset::Flows => {
-                const {
-                    assert!(matches!(schema::FLOWS_VERSION.as_bytes(), b"1"), "a second version");
-                };
-                ""
-            }
-            Dataset::Ledger => "union_by_name = true, ",
-        };
+        let union = if self.table.version == 1 { "" } else { "union_by_name = true, " };
+        let types: Vec<String> =
+            self.folders().map(|(name, sql)| format!("'{name}': {sql}")).collect();
         format!(
-            "SELECT * FROM read_parquet({}, {union}hive_partitioning = true, \
-             hive_types = {{'gateway': VARCHAR, 'date': DATE, 'hour': UTINYINT}})",
-            self.pattern(folders)
+            "SELECT * FROM read_parquet({}, {union}hive_partitioning = true, hive_types = {{{}}})",
+            self.pattern(folders),
+            types.join(", ")
         )
+    }
+
+    /// The columns that folders add, with their types.
+    fn folders(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        [("gateway", "VARCHAR")].into_iter().chain(self.table.span.folders().iter().copied())
     }
 
     /// Its files in some folders, an expression of SQL.
     fn pattern(&self, folders: &str) -> String {
         let base = access::base(self.store.url());
-        let tables = format!("{}/{}/*/", base.trim_end_matches('/'), self.dataset.name());
+        let tables = format!("{}/{}/*/", base.trim_end_matches('/'), self.table.name);
         format!("'{}' || {folders} || '/*.parquet'", tables.replace('\'', "''"))
     }
 
     /// No row, with all of its columns.
     fn none(&self) -> String {
-        let columns: &[Column] = match self.dataset {
-            Dataset::Flows => &schema::FLOWS,
-            Dataset::Ledger => &schema::LEDGER,
-        };
-        let null = |name: &str, sql: &str| format!("CAST(NULL AS {sql}) AS {name}");
-        let columns: Vec<String> = columns
-            .iter()
-            .map(|column| null(column.name, column.kind.sql()))
-            .chain(
-                [("gateway", "VARCHAR"), ("date", "DATE"), ("hour", "UTINYINT")]
-                    .map(|(n, t)| null(n, t)),
-            )
-            .collect();
+        let null = |(name, sql): (&str, &str)| format!("CAST(NULL AS {sql}) AS {name}");
+        let columns = self.table.columns.iter().map(|column| (column.name, column.kind.sql()));
+        let columns: Vec<String> = columns.chain(self.folders()).map(null).collect();
         format!("SELECT {} WHERE false", columns.join(", "))
     }
 }

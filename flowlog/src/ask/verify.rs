@@ -30,10 +30,8 @@ pub use self::{
 };
 use crate::{
     record::clock,
-    store::{
-        self, Oddity, Store,
-        layout::{Dataset, ObjectName, Partition},
-    },
+    store::{self, Oddity, Store},
+    table::{ObjectName, Table},
 };
 
 /// How much of the files is read.
@@ -108,8 +106,7 @@ impl Listing {
 
     fn add(&mut self, object: &ObjectMeta) {
         let path = object.location.as_ref();
-        let is_in_a_table =
-            Dataset::ALL.iter().any(|dataset| path.split('/').next() == Some(dataset.name()));
+        let is_in_a_table = path.split('/').next().is_some_and(|name| Table::named(name).is_some());
         match ObjectName::parse(&object.location) {
             Some(name) => {
                 self.hours.entry(HourName::of(&name)).or_default().push(Listed::new(name, object));
@@ -205,9 +202,8 @@ impl<'a, P: FnMut(usize, usize)> Verification<'a, P> {
 
     async fn list_hour(&self, name: &HourName) -> Result<Vec<Listed>, store::Error> {
         let mut listed = vec![];
-        for dataset in Dataset::ALL {
-            let HourName { gateway, hour } = name.clone();
-            for object in self.store.list_partition(&Partition { gateway, hour, dataset }).await? {
+        for partition in name.partitions() {
+            for object in self.store.list_folder(&partition.folder()).await?.objects {
                 listed.extend(
                     ObjectName::parse(&object.location).map(|name| Listed::new(name, &object)),
                 );
@@ -258,16 +254,16 @@ impl<'a, P: FnMut(usize, usize)> Verification<'a, P> {
 
     /// Files that are what another one is.
     fn copies(&self) -> Vec<Foreign> {
-        let mut first: BTreeMap<(Dataset, &str), &Path> = BTreeMap::new();
+        let mut first: BTreeMap<(&Table, &str), &Path> = BTreeMap::new();
         let mut copies = vec![];
-        for (dataset, lineage, path) in self.hours.values().flat_map(|hour| &hour.lineages) {
-            match first.get(&(*dataset, lineage.as_str())) {
+        for (table, lineage, path) in self.hours.values().flat_map(|hour| &hour.lineages) {
+            match first.get(&(*table, lineage.as_str())) {
                 Some(original) => copies.push(Foreign {
                     object: path.clone(),
                     reason: ForeignReason::Copy((*original).clone()),
                 }),
                 None => {
-                    first.insert((*dataset, lineage), path);
+                    first.insert((*table, lineage), path);
                 }
             }
         }

@@ -10,7 +10,7 @@ use std::{
 use clap::{Args, Subcommand};
 use flowlog::{
     config::{DEFAULT_STORE, File},
-    keep::retain::{self, Inventory, Rule, Scope, aside::Aside, guard},
+    keep::retain::{self, Inventory, Keep, Rule, Scope, aside::Aside, guard},
     record::{
         clock::{self, Utc},
         gateway::GatewayName,
@@ -130,7 +130,8 @@ async fn retain(
     }
     let gateways = arguments.gateway.clone().map(|gateway| [Scope::from(gateway)]);
     let gateways = gateways.as_ref().map(|gateways| &gateways[..]);
-    let rule = Rule { keep: &settings.keep, at, now: now.max(at), gateways };
+    let keep = Keep::flows(settings.keep);
+    let rule = Rule { keep: &keep, at, now: now.max(at), gateways };
     let inventory = Inventory::of(store).await?;
     let plan = retain::plan(&inventory, &rule);
     let spool = settings.spool.as_deref();
@@ -176,7 +177,7 @@ async fn remember(
 }
 
 async fn expect_gateway(store: &Store, gateway: &GatewayName) -> Result<(), Failure> {
-    let names = store.gateways().await?;
+    let names = store.gateways(&flowlog::table::folders()).await?;
     if names.contains(gateway) {
         return Ok(());
     }

@@ -10,6 +10,7 @@ pub mod guard;
 mod inventory;
 mod memory;
 mod odd;
+mod rule;
 mod scope;
 
 use object_store::path::Path;
@@ -18,43 +19,16 @@ use crate::{
     record::{
         clock::{self, Utc},
         gateway::GatewayName,
-        period::Period,
     },
-    store::{
-        self, Kind, Oddity, Staged, Store,
-        layout::{ObjectName, Partition},
-    },
+    store::{self, Kind, Oddity, Staged, Store},
+    table::{FLOWS, ObjectName, Partition},
 };
 pub use dated::Date;
 use guard::Verdict;
 pub use inventory::Inventory;
 pub use memory::Memory;
+pub use rule::{Keep, Rule};
 pub use scope::Scope;
-
-/// What is to be deleted.
-#[derive(Clone, Copy, Debug)]
-pub struct Rule<'a> {
-    /// How long data are kept after their hour has ended.
-    pub keep: &'a Period,
-    /// The instant to judge by.
-    pub at: Utc,
-    /// What the clock reads, or a later instant to judge by: nothing can have been recorded after it.
-    pub now: Utc,
-    /// Only these files; `None`: those of all gateways.
-    pub gateways: Option<&'a [Scope]>,
-}
-
-impl Rule<'_> {
-    /// Whether what ended then is to be kept no longer.
-    #[must_use]
-    pub fn is_over(&self, end: Utc) -> bool {
-        is_over(self.keep, end, self.at)
-    }
-
-    fn is_of(&self, gateway: &str, hour: Utc) -> bool {
-        self.gateways.is_none_or(|scopes| scopes.iter().any(|scope| scope.has(gateway, hour)))
-    }
-}
 
 /// What is deleted at an instant, and what is not understood.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -103,7 +77,7 @@ pub fn plan(inventory: &Inventory, rule: &Rule<'_>) -> RetentionPlan {
     let mut files = vec![];
     for object in &inventory.listing.objects {
         match ObjectName::parse(&object.location) {
-            Some(name) if rule.is_of(&name.partition.gateway, name.partition.hour) => {
+            Some(name) if rule.is_of(&name.partition.gateway, name.partition.start) => {
                 files.push((name, object));
             }
             Some(_) => {}
@@ -118,7 +92,7 @@ pub fn plan(inventory: &Inventory, rule: &Rule<'_>) -> RetentionPlan {
         if !matches!(date, Date::Named(_)) {
             plan.misdated.push(Misdated { path: path.clone(), date });
         }
-        if !date.end().is_some_and(|end| rule.is_over(end)) {
+        if !date.end().is_some_and(|end| rule.is_over(name.partition.table, end)) {
             plan.kept_files += 1;
             continue;
         }
@@ -148,21 +122,15 @@ pub async fn judge_clock(store: &Store) -> Result<Verdict, store::Error> {
     Ok(guard::clock_guard(now, clock::quality(), newest))
 }
 
-/// Whether what ended then is to be kept no longer at an instant.
-#[must_use]
-pub fn is_over(keep: &Period, end: Utc, at: Utc) -> bool {
-    // A period that ends after the calendar never does.
-    keep.after(end).is_some_and(|expiry| expiry <= at)
-}
-
-/// It goes with its hour; what is to have no hour, when it was last written to so long ago.
+/// It goes with its partition; what is to have none, when it was last written to so long ago.
 fn is_staged_over(staged: &Staged, rule: &Rule<'_>) -> bool {
     let target = staged.path.rsplit_once('#').map_or("", |(target, _)| target);
     let name = Path::parse(target).ok().as_ref().and_then(ObjectName::parse);
     let gateway = staged.gateway.as_ref().map_or("", GatewayName::as_str);
-    let hour = name.as_ref().map_or(staged.modified, |name| name.partition.hour);
-    rule.is_of(gateway, hour)
-        && rule.is_over(name.map_or(staged.modified, |name| name.partition.end()))
+    let (table, start, end) = name.map_or((&FLOWS, staged.modified, staged.modified), |name| {
+        (name.partition.table, name.partition.start, name.partition.end())
+    });
+    rule.is_of(gateway, start) && rule.is_over(table, end)
 }
 
 /// What was deleted, and what was not.
@@ -188,7 +156,8 @@ const PATIENCE: usize = 3;
 /// Deletes what a plan names, and calls `deleted` for each partition that is gone.
 ///
 /// It can be stopped at any step and run again: what is gone already counts as deleted. What cannot
-/// be deleted keeps nothing else, but the ledger of the same hour, which proves what is left.
+/// be deleted keeps nothing else, but what is kept with it and goes later: the ledger of the same hour proves what
+/// is left.
 pub async fn run(
     store: &Store,
     plan: &RetentionPlan,
@@ -199,7 +168,8 @@ pub async fn run(
     let mut left: Option<&Partition> = None;
     for expired in &plan.expired {
         let is_same = |left: &&Partition| {
-            (left.hour, &left.gateway) == (expired.partition.hour, &expired.partition.gateway)
+            let of = |partition: &Partition| (partition.start, partition.table.retention);
+            (of(left), &left.gateway) == (of(&expired.partition), &expired.partition.gateway)
         };
         if away >= PATIENCE || left.as_ref().is_some_and(is_same) {
             done.untried += expired.files.len();

@@ -10,7 +10,7 @@ use super::windows::Shared;
 use crate::{
     config::{Config, Retention},
     keep::retain::{
-        self, Inventory, RetentionPlan, Rule, Scope,
+        self, Inventory, Keep, RetentionPlan, Rule, Scope,
         aside::Aside,
         guard::{self, Verdict},
     },
@@ -77,7 +77,7 @@ impl Expiry {
         let newest = unpublished::newest(&self.shared, self.wall.proven(since_boot), now);
         let verdict = guard::clock_guard(now, clock::quality(), newest);
         if !verdict.is_refusal() {
-            let keep = self.retention.keep;
+            let keep = Keep::flows(self.retention.keep);
             let rule = Rule { keep: &keep, at: now, now, gateways: None };
             unpublished::delete(&self.shared, &rule);
         }
@@ -94,7 +94,7 @@ impl Expiry {
         let newest = inventory.newest(proven, now);
         let verdict = guard::clock_guard(now, clock::quality(), newest);
         self.report_clock(verdict);
-        let (keep, gateways) = (self.retention.keep, self.gateways.clone());
+        let (keep, gateways) = (Keep::flows(self.retention.keep), self.gateways.clone());
         let rule = Rule { keep: &keep, at: now, now, gateways: Some(&gateways) };
         let plan = retain::plan(&inventory, &rule);
         if !verdict.is_refusal() {

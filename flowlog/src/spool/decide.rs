@@ -1,7 +1,7 @@
 //! What becomes of a file of the spool, given what the store has of its hour: pure.
 
 use super::planted::{Bug, planted};
-use crate::{record::epoch_set::EpochSet, store::layout::Dataset};
+use crate::record::epoch_set::EpochSet;
 
 /// A file of the store, as far as it matters to one of the spool.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -135,14 +135,6 @@ impl Stored {
     fn fits(&self, ours: &Ours<'_>) -> bool {
         let has_epochs = |facts: &Facts| facts.epochs.is_some();
         self.flows.as_ref().is_none_or(|flows| has_epochs(flows) || flows.rows <= ours.rows)
-    }
-
-    /// The file of a table.
-    pub fn of(&mut self, dataset: Dataset) -> &mut Option<Facts> {
-        match dataset {
-            Dataset::Flows => &mut self.flows,
-            Dataset::Ledger => &mut self.ledger,
-        }
     }
 }
 

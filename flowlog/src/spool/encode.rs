@@ -10,9 +10,8 @@ use super::{
 };
 use crate::{
     record::clock::Utc,
-    store::layout::Dataset,
     table::{
-        self, FlowsWriter, ledger,
+        self, FLOWS, FlowsWriter, LEDGER, ledger,
         metadata::{self, Description, Facts},
     },
 };
@@ -46,12 +45,12 @@ pub fn encode(file: &Growing) -> Result<Encoded, Error> {
     while rows.next_row(|row| writer.push(row).map_err(Error::Table))? {}
     let count = writer.rows();
     let description = description(&file.about, &header);
-    let mut pairs = description.pairs(Dataset::Flows, count);
+    let mut pairs = description.pairs(&FLOWS, count);
     pairs.push(metadata::ledger_pair(&header.windows));
     let flows = Bytes::from(writer.finish(pairs)?);
     let flows = (count > 0).then_some(flows);
     let ledger = ledger::encode(&header.windows, |rows| {
-        let mut pairs = description.pairs(Dataset::Ledger, rows as u64);
+        let mut pairs = description.pairs(&LEDGER, rows as u64);
         pairs.extend(metadata::flows_pairs(count, flows.as_ref()));
         pairs
     })?;
@@ -77,7 +76,7 @@ pub fn complete(file: &Growing, flows: &Bytes, ledger: &Bytes) -> Result<Option<
     let start = stored.window_start.unwrap_or(these.start);
     let whole = Description { start, epochs: all, ..these };
     let completed = ledger::complete(ledger, &header.windows, &held, |rows| {
-        let mut pairs = whole.pairs(Dataset::Ledger, rows as u64);
+        let mut pairs = whole.pairs(&LEDGER, rows as u64);
         pairs.extend(metadata::flows_pairs(stored.rows.unwrap_or(0), Some(flows)));
         pairs
     });

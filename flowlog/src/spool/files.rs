@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     record::{clock::Utc, epoch_set::EpochSet, window::WindowLedger},
-    store::layout::HOUR,
+    table::HOUR,
     telemetry::with_causes,
 };
 

@@ -84,7 +84,7 @@ impl Directory {
                 Response::Done
             }
             Request::List { under } => Response::Listed(self.list(under.as_deref())?),
-            Request::Gateways => Response::Gateways(self.gateways()?),
+            Request::Gateways { folders } => Response::Gateways(self.gateways(&folders)?),
             Request::Staged => Response::Staged(self.staged()?),
             Request::RemoveStaged { path } => Response::Removed(self.remove_staged(&path)?),
             Request::Sweep { gateway } => Response::Swept(self.sweep(&gateway)?),

@@ -182,9 +182,10 @@ fn unlock(worker: &mut impl Worker, gateway: GatewayName) {
 fn patience(request: &Request, bytes: usize) -> Duration {
     let seconds = u64::try_from(bytes).unwrap_or(u64::MAX) / SLOWEST;
     match request {
-        Request::List { .. } | Request::Staged | Request::Sweep { .. } | Request::Gateways => {
-            LIST_PATIENCE
-        }
+        Request::List { .. }
+        | Request::Staged
+        | Request::Sweep { .. }
+        | Request::Gateways { .. } => LIST_PATIENCE,
         // Read back from the disk, where it is compared.
         Request::Compare { size, .. } => PATIENCE + Duration::from_secs(size / SLOWEST),
         _ => PATIENCE + Duration::from_secs(seconds),

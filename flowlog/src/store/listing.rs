@@ -19,7 +19,8 @@ pub struct Listing {
 
 impl Listing {
     /// The objects, after everything odd was logged.
-    pub(super) fn reported(self) -> Vec<ObjectMeta> {
+    #[must_use]
+    pub fn reported(self) -> Vec<ObjectMeta> {
         for oddity in &self.oddities {
             tracing::warn!("left alone in the store: {oddity}");
         }

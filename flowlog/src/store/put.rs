@@ -40,10 +40,11 @@ impl Store {
     }
 
     /// Finds out whether the store can be listed, and whether it puts on conditions, without
-    /// putting anything: it is asked for a put that a store that does has to refuse.
-    pub async fn examine(&self, gateway: &str) -> Result<(), Error> {
+    /// putting anything: the folders of these tables are listed, and it is asked for a put that a store
+    /// that does has to refuse.
+    pub async fn examine(&self, gateway: &str, tables: &[&str]) -> Result<(), Error> {
         let object = probe_of(gateway)?;
-        self.gateways().await?;
+        self.gateways(tables).await?;
         match &self.backend {
             Backend::Cloud(cloud) => cloud.refuse(&object).await,
             Backend::Directory(_) => Ok(()),

@@ -28,8 +28,8 @@ pub(super) enum Request {
     Delete { object: String },
     /// List what is below a folder, or everything.
     List { under: Option<String> },
-    /// List the gateways.
-    Gateways,
+    /// List the gateways that have folders in these.
+    Gateways { folders: Vec<String> },
     /// List files that were being written.
     Staged,
     /// Remove one of these.

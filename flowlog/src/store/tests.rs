@@ -1,10 +1,13 @@
 use std::time::Duration;
 
 use super::*;
-use crate::{record::clock::Utc, store::layout::ObjectName};
+use crate::{
+    record::clock::Utc,
+    table::{FLOWS, ObjectName},
+};
 
 fn window() -> ObjectName {
-    ObjectName::new(Dataset::Flows, "gw1", Utc::from_ms(0), Duration::from_mins(5))
+    ObjectName::new(&FLOWS, "gw1", Utc::from_ms(0), Duration::from_mins(5))
 }
 
 #[tokio::test]
@@ -17,7 +20,7 @@ async fn a_file_that_is_put_again_is_recognised() {
     assert_eq!(store.create_object(&path, &file).await.unwrap(), Created::Again);
     let other = Bytes::from_static(b"rows of a second run");
     assert_eq!(store.create_object(&path, &other).await.unwrap(), Created::Taken);
-    assert_eq!(store.list_dataset(Dataset::Flows).await.unwrap().len(), 1);
+    assert_eq!(store.list_folder("flows").await.unwrap().objects.len(), 1);
     assert_eq!(store.read(&path).await.unwrap(), file);
 }
 

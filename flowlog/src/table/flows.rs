@@ -1,8 +1,10 @@
-//! The `flows` table, written row by row.
+//! The `flows` table: its description, and how it is written row by row.
 
 mod chunk;
 mod columns;
+mod description;
 mod hybrid;
+pub mod layout;
 
 use std::{io::Write, sync::Arc};
 
@@ -14,12 +16,14 @@ use parquet::{
 };
 use zstd::bulk::Compressor;
 
-use self::{chunk::Columns, columns::Column};
-use super::{Error, layout::Layout, schema};
+use self::{chunk::Columns, columns::Column, layout::Layout};
+use super::Error;
 use crate::record::{
     address::{Key, Text},
     flow::{Activity, FlowRecord},
 };
+
+pub use description::FLOWS;
 
 /// Writes the `flows` table row by row, with bounded memory, into anything.
 pub struct FlowsWriter<W: Write + Send> {
@@ -41,7 +45,7 @@ impl<W: Write + Send> FlowsWriter<W> {
     pub fn with_layout(to: W, layout: &Layout) -> Result<Self, Error> {
         let begin = || {
             let schema =
-                ArrowSchemaConverter::new().schema_root("flows").convert(&schema::flows())?;
+                ArrowSchemaConverter::new().schema_root(FLOWS.name).convert(&FLOWS.schema())?;
             let properties = Arc::new(layout.properties()?);
             SerializedFileWriter::new(to, schema.root_schema_ptr(), properties)
         };
@@ -94,7 +98,7 @@ impl<W: Write + Send> FlowsWriter<W> {
 }
 
 fn parquet(source: ParquetError) -> Error {
-    Error::Parquet { dataset: "flows", source }
+    Error::Parquet { dataset: FLOWS.name, source }
 }
 
 /// The rows of a row group, by column.

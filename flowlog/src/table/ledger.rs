@@ -1,4 +1,6 @@
-//! The `ledger` table of a window.
+//! The `ledger` table: its description, and how the ledgers of windows are written.
+
+mod description;
 
 use std::sync::Arc;
 
@@ -13,10 +15,9 @@ use arrow::{
 };
 use bytes::Bytes;
 use flowlog_common::{flow::Direction, total::Count};
-
 use parquet::{arrow::arrow_reader::ParquetRecordBatchReaderBuilder, file::metadata::KeyValue};
 
-use super::{Error, metadata::direction_name, schema, seal, writer};
+use super::{Error, metadata::direction_name, writer};
 use crate::record::{
     clock::Utc,
     epoch_set::EpochSet,
@@ -24,7 +25,7 @@ use crate::record::{
     window::WindowLedger,
 };
 
-const DATASET: &str = "ledger";
+pub use description::LEDGER;
 
 /// Encodes the ledger of some windows.
 pub fn encode(
@@ -32,19 +33,11 @@ pub fn encode(
     metadata: impl FnOnce(usize) -> Vec<KeyValue>,
 ) -> Result<Bytes, Error> {
     let rows: Vec<Row<'_>> = windows.iter().flat_map(rows_of_window).collect();
-    sealed(&columns(&rows).map_err(unbuilt)?, metadata)
-}
-
-fn sealed(
-    batch: &RecordBatch,
-    metadata: impl FnOnce(usize) -> Vec<KeyValue>,
-) -> Result<Bytes, Error> {
-    let file = writer::write(DATASET, batch, seal::pairs(metadata(batch.num_rows())));
-    Ok(seal::seal(file.map_err(|source| Error::Parquet { dataset: DATASET, source })?))
+    writer::encode(&LEDGER, &columns(&rows).map_err(unbuilt)?, metadata)
 }
 
 const fn unbuilt(source: ArrowError) -> Error {
-    Error::Columns { dataset: DATASET, source }
+    Error::Columns { dataset: LEDGER.name, source }
 }
 
 /// Encodes the ledger of some windows, and of others that a ledger accounts for already, or for a part of them;
@@ -55,7 +48,7 @@ pub fn complete(
     held: &EpochSet,
     metadata: impl FnOnce(usize) -> Vec<KeyValue>,
 ) -> Result<Option<Bytes>, Error> {
-    let ledger = schema::ledger();
+    let ledger = LEDGER.schema();
     let read = || {
         let file = ParquetRecordBatchReaderBuilder::try_new(before.clone())?;
         let names = |schema: &Schema| -> Vec<String> {
@@ -83,7 +76,7 @@ pub fn complete(
     let both = [filter_record_batch(&before, &others), columns(&rows)];
     let [before, these] = both.map(|batch| batch.map_err(unbuilt));
     let all = concat_batches(&ledger, &[before?, these?]).map_err(unbuilt)?;
-    sealed(&all, metadata).map(Some)
+    writer::encode(&LEDGER, &all, metadata).map(Some)
 }
 
 fn rows_of_window(window: &WindowLedger) -> impl Iterator<Item = Row<'_>> {
@@ -183,5 +176,5 @@ fn columns(rows: &[Row<'_>]) -> Result<RecordBatch, ArrowError> {
             columns.push(Arc::new(UInt64Array::from_iter_values(values)));
         }
     }
-    RecordBatch::try_new(schema::ledger(), columns)
+    RecordBatch::try_new(LEDGER.schema(), columns)
 }

@@ -9,11 +9,8 @@ use parquet::file::{
     reader::{FileReader as _, SerializedFileReader},
 };
 
-use super::{digest::sha256, schema, seal};
-use crate::{
-    record::{clock::Utc, epoch_set::EpochSet, ledger::Account, window::WindowLedger},
-    store::layout::Dataset,
-};
+use super::{Table, digest::sha256, seal};
+use crate::record::{clock::Utc, epoch_set::EpochSet, ledger::Account, window::WindowLedger};
 
 const SCHEMA_VERSION: &str = "flowlog.schema_version";
 const GATEWAY: &str = "flowlog.gateway";
@@ -81,14 +78,10 @@ pub struct Description<'a> {
 impl Description<'_> {
     /// The pairs of the file of a table that has so many rows.
     #[must_use]
-    pub fn pairs(&self, dataset: Dataset, rows: u64) -> Vec<KeyValue> {
+    pub fn pairs(&self, table: &Table, rows: u64) -> Vec<KeyValue> {
         let Self { lineage, gateway, policy, start, window_ms, epochs, numbering } = self;
-        let version = match dataset {
-            Dataset::Flows => schema::FLOWS_VERSION,
-            Dataset::Ledger => schema::LEDGER_VERSION,
-        };
         vec![
-            pair(SCHEMA_VERSION, version.to_owned()),
+            pair(SCHEMA_VERSION, table.version.to_string()),
             pair(GATEWAY, (*gateway).to_owned()),
             pair(WINDOW_START, start.to_string()),
             pair(WINDOW_LENGTH_MS, window_ms.to_string()),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use arrow::{
     array::{Array, ArrayRef, AsArray as _, RecordBatch},
     datatypes::{
-        ArrowPrimitiveType, DataType, Int64Type as SignedType, TimestampMillisecondType,
-        UInt32Type, UInt64Type,
+        ArrowPrimitiveType, DataType, Int64Type as SignedType, TimestampMillisecondType, UInt8Type,
+        UInt16Type, UInt32Type, UInt64Type,
     },
 };
 use bytes::Bytes;
@@ -17,31 +17,49 @@ use parquet::{
     data_type::{ByteArray, DataType as ParquetType},
     errors::ParquetError,
     file::{
-        metadata::KeyValue,
+        metadata::{KeyValue, SortingColumn},
         properties::{EnabledStatistics, WriterProperties},
         writer::SerializedFileWriter,
     },
 };
 
-use super::page::Pages;
+use super::{Error, Table, page::Pages, seal};
 
-/// Writes one table as a Parquet file in memory.
-pub(super) fn write(
-    table: &str,
-    batch: &RecordBatch,
-    metadata: Vec<KeyValue>,
-) -> Result<Bytes, ParquetError> {
+/// Rows of a row group, in a table whose order makes it worth while: a reader passes over those it does not need.
+const GROUP_ROWS: usize = 65_536;
+
+/// Encodes rows of a table as a file with these key-value pairs, which are made of the number of rows, and with a
+/// digest of itself, where it is to have one.
+pub fn encode(
+    table: &Table,
+    rows: &RecordBatch,
+    metadata: impl FnOnce(usize) -> Vec<KeyValue>,
+) -> Result<Bytes, Error> {
+    let pairs = metadata(rows.num_rows());
+    let failed = |source| Error::Parquet { dataset: table.name, source };
+    if table.sealed_since.is_some() {
+        write(table, rows, seal::pairs(pairs)).map(seal::seal).map_err(failed)
+    } else {
+        write(table, rows, pairs).map_err(failed)
+    }
+}
+
+fn write(table: &Table, rows: &RecordBatch, pairs: Vec<KeyValue>) -> Result<Bytes, ParquetError> {
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_offset_index_disabled(true)
-        .set_key_value_metadata(Some(metadata));
+        .set_sorting_columns(sorting_columns(table))
+        .set_key_value_metadata(Some(pairs));
     let properties = Arc::new(properties.build());
-    let schema = ArrowSchemaConverter::new().schema_root(table).convert(&batch.schema())?;
+    let schema = ArrowSchemaConverter::new().schema_root(table.name).convert(&rows.schema())?;
     let mut file = SerializedFileWriter::new(vec![], schema.root_schema_ptr(), properties.clone())?;
-    if batch.num_rows() > 0 {
+    let group_rows = if table.sorted_by.is_empty() { usize::MAX } else { GROUP_ROWS };
+    let mut written = 0;
+    while written < rows.num_rows() {
+        let of_group = rows.slice(written, group_rows.min(rows.num_rows() - written));
         let mut group = file.next_row_group()?;
-        for (array, descriptor) in batch.columns().iter().zip(schema.columns()) {
+        for (array, descriptor) in of_group.columns().iter().zip(schema.columns()) {
             let mut bytes = vec![];
             let pages = Box::new(Pages(&mut bytes));
             let column = get_column_writer(descriptor.clone(), properties.clone(), pages);
@@ -49,8 +67,20 @@ pub(super) fn write(
             group.append_column(&Bytes::from(bytes), close)?;
         }
         group.close()?;
+        written += of_group.num_rows();
     }
     file.into_inner().map(Bytes::from)
+}
+
+/// The order of the rows, for the footer of a row group.
+pub(super) fn sorting_columns(table: &Table) -> Option<Vec<SortingColumn>> {
+    let column = |name: &&str| {
+        let place = table.columns.iter().position(|column| column.name == *name)?;
+        let column_idx = i32::try_from(place).ok()?;
+        Some(SortingColumn { column_idx, descending: false, nulls_first: false })
+    };
+    let columns: Vec<_> = table.sorted_by.iter().filter_map(column).collect();
+    (!columns.is_empty()).then_some(columns)
 }
 
 fn write_column(
@@ -75,6 +105,17 @@ fn write_column(
         (ColumnWriter::Int32ColumnWriter(column), DataType::UInt32) => {
             let values = numbers::<UInt32Type>(array).into_iter().map(u32::cast_signed);
             finish(column, &values.collect::<Vec<_>>(), levels)
+        }
+        (ColumnWriter::Int32ColumnWriter(column), DataType::UInt16) => {
+            let values = numbers::<UInt16Type>(array).into_iter().map(i32::from);
+            finish(column, &values.collect::<Vec<_>>(), levels)
+        }
+        (ColumnWriter::Int32ColumnWriter(column), DataType::UInt8) => {
+            let values = numbers::<UInt8Type>(array).into_iter().map(i32::from);
+            finish(column, &values.collect::<Vec<_>>(), levels)
+        }
+        (ColumnWriter::BoolColumnWriter(column), DataType::Boolean) => {
+            finish(column, &array.as_boolean().iter().flatten().collect::<Vec<_>>(), levels)
         }
         (ColumnWriter::ByteArrayColumnWriter(column), DataType::Utf8) => {
             let texts = array.as_string::<i32>().iter().flatten();

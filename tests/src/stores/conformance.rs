@@ -5,10 +5,8 @@ use std::{collections::BTreeSet, time::Duration};
 use bytes::Bytes;
 use flowlog::{
     record::clock::Utc,
-    store::{
-        Created, Error, Found, Kind, Store,
-        layout::{Dataset, ObjectName},
-    },
+    store::{Created, Error, Found, Kind, Store},
+    table::{FLOWS, LEDGER, ObjectName},
 };
 use futures::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
 use object_store::path::Path;
@@ -149,10 +147,10 @@ async fn many_objects_are_listed_in_order(store: &Store, count: u32) {
     let listed = names(store, "listed").await;
     assert_eq!(listed.len(), count as usize);
     assert!(listed.iter().eq(created.iter()));
-    for object in store.list_dataset(Dataset::Flows).await.unwrap() {
+    for object in store.list_folder(FLOWS.name).await.unwrap().objects {
         assert!(ObjectName::parse(&object.location).is_some(), "{}", object.location);
     }
-    assert_eq!(store.list_dataset(Dataset::Ledger).await.unwrap(), []);
+    assert_eq!(store.list_folder(LEDGER.name).await.unwrap().objects, []);
     let deleted: Vec<()> = stream::iter(0..count)
         .map(|part| async move { store.delete(&path("listed", part)).await })
         .buffer_unordered(16)
@@ -177,7 +175,7 @@ async fn names(store: &Store, gateway: &str) -> Vec<String> {
 /// The path of a file of a gateway.
 pub fn path(gateway: &str, part: u32) -> Path {
     let start = Utc::from_ms(1_795_341_300_000);
-    let name = ObjectName::new(Dataset::Flows, gateway, start, Duration::from_mins(5));
+    let name = ObjectName::new(&FLOWS, gateway, start, Duration::from_mins(5));
     ObjectName { part, ..name }.path()
 }
 

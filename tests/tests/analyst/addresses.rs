@@ -4,8 +4,7 @@ use std::{path::Path, time::Duration};
 
 use flowlog::{
     record::clock::Utc,
-    store::layout::{Dataset, ObjectName},
-    table::FlowsWriter,
+    table::{FLOWS, FlowsWriter, ObjectName},
 };
 use flowlog_tests::{ask_duckdb, duckdb, duckdbs, flowlog, try_duckdb};
 use serde_json::json;
@@ -20,7 +19,7 @@ fn write(store: &Path, gateway: &str, member: &str, remote: &str) {
     let mut file = FlowsWriter::new(vec![]).unwrap();
     file.push(&row).unwrap();
     let begins = Utc::from_ms(row.activity.start_ms);
-    let mut name = ObjectName::new(Dataset::Flows, gateway, begins, Duration::from_hours(1));
+    let mut name = ObjectName::new(&FLOWS, gateway, begins, Duration::from_hours(1));
     while store.join(name.path().as_ref()).exists() {
         name.part += 1;
     }

@@ -4,8 +4,7 @@ use std::{path::Path, time::Duration};
 
 use flowlog::{
     record::clock::Utc,
-    store::layout::{Dataset, ObjectName},
-    table::FlowsWriter,
+    table::{FLOWS, FlowsWriter, ObjectName},
 };
 use flowlog_tests::duckdb;
 
@@ -18,7 +17,7 @@ const MIDNIGHT_MS: i64 = 1_767_225_600_000;
 /// Writes the file of an hour, counted from midnight, into a store.
 fn write_hour(store: &Path, hour: i64, file: &[u8]) {
     let begins = Utc::from_ms(MIDNIGHT_MS + hour * HOUR_MS);
-    let name = ObjectName::new(Dataset::Flows, "gw-1", begins, Duration::from_mins(5));
+    let name = ObjectName::new(&FLOWS, "gw-1", begins, Duration::from_mins(5));
     let path = store.join(name.path().as_ref());
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, file).unwrap();

@@ -4,8 +4,7 @@ use std::{path::Path, process::Command, time::Duration};
 
 use flowlog::{
     record::clock::Utc,
-    store::layout::{Dataset, ObjectName},
-    table::FlowsWriter,
+    table::{FLOWS, FlowsWriter, ObjectName},
 };
 use flowlog_tests::{
     ask_duckdb, duckdb_cli, duckdbs, flowlog, flowlog_binary, root, stores::Backend,
@@ -19,7 +18,7 @@ fn file() -> (ObjectName, Vec<u8>) {
     let mut file = FlowsWriter::new(vec![]).unwrap();
     file.push(&row).unwrap();
     let begins = Utc::from_ms(row.activity.start_ms);
-    let name = ObjectName::new(Dataset::Flows, "gw-1", begins, Duration::from_hours(1));
+    let name = ObjectName::new(&FLOWS, "gw-1", begins, Duration::from_hours(1));
     (name, file.finish(vec![]).unwrap())
 }
 

@@ -68,7 +68,7 @@ async fn a_server_without_conditional_puts_is_named_with_the_remedy() {
     assert!(error.remedy().unwrap().contains("conditional puts"));
     assert!(!error.is_passing());
     // It also shows without a put.
-    let error = rig.store().examine("gw-1").await.unwrap_err();
+    let error = rig.store().examine("gw-1", &flowlog::table::folders()).await.unwrap_err();
     assert!(matches!(error, Error::NotConditional { .. }), "{error:?}");
 }
 
@@ -76,12 +76,12 @@ async fn a_server_without_conditional_puts_is_named_with_the_remedy() {
 async fn a_store_is_examined_without_putting_anything() {
     for backend in [Backend::moto(), Backend::azurite(), Backend::seaweedfs()] {
         let store = backend.open();
-        store.examine("gw-1").await.unwrap();
+        store.examine("gw-1", &flowlog::table::folders()).await.unwrap();
         assert_eq!(store.list().await.unwrap(), []);
     }
     let rig = Rig::new().await;
     rig.proxy.inject("PUT", 0, usize::MAX, Fault::Without("if-match"));
-    let careless = rig.store().examine("gw-1").await.unwrap_err();
+    let careless = rig.store().examine("gw-1", &flowlog::table::folders()).await.unwrap_err();
     assert!(matches!(careless, Error::Unconditional), "{careless:?}");
     assert_eq!(rig.store().list().await.unwrap(), []);
 }
@@ -122,10 +122,9 @@ async fn one_gateway_is_listed_by_itself() {
     for gateway in ["gw-1", "gw-10", "gw-2"] {
         store.replace(&path(gateway, 0), &Bytes::from_static(b"file")).await.unwrap();
     }
-    let names = store.gateways().await.unwrap();
+    let names = store.gateways(&flowlog::table::folders()).await.unwrap();
     assert_eq!(names, ["gw-1", "gw-10", "gw-2"]);
-    let dataset = flowlog::store::layout::Dataset::Flows;
-    let listing = store.list_gateway(dataset, &names[0]).await.unwrap();
+    let listing = store.list_folder(&format!("flows/gateway={}", names[0])).await.unwrap();
     let objects: Vec<_> = listing.objects.into_iter().map(|object| object.location).collect();
     assert_eq!(objects, [path("gw-1", 0)]);
 }

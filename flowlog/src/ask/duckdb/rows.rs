@@ -7,9 +7,9 @@ use arrow::{
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::Serialize;
 
-use crate::store::{
-    self, Store,
-    layout::{Dataset, ObjectName},
+use crate::{
+    store::{self, Store},
+    table::{FLOWS, ObjectName},
 };
 
 /// Why rows cannot be read back.
@@ -62,7 +62,7 @@ impl Row {
 /// Reads the flow rows of a small store.
 pub async fn read(store: &Store) -> Result<Vec<Row>, Error> {
     let mut rows = vec![];
-    for object in store.list_dataset(Dataset::Flows).await? {
+    for object in store.list_folder(FLOWS.name).await?.reported() {
         if ObjectName::parse(&object.location).is_none() {
             continue;
         }

@@ -1,4 +1,5 @@
-//! An hour of a gateway: its files of flows and of the ledger, read together.
+//! An hour of a gateway: its files of flows and of the ledger, read together. So are the files of other tables that
+//! are kept together, of an hour or a day.
 
 mod contents;
 
@@ -9,32 +10,37 @@ use object_store::{ObjectMeta, path::Path};
 use super::{
     Depth,
     continuity::Stored,
-    isolated,
-    read::{self},
+    isolated, read,
     report::{
         Difference, Foreign, ForeignReason, InterfaceGap, PairDifference, PairFault, Warning,
     },
 };
 use crate::{
     record::clock::Utc,
-    store::{
-        Store,
-        layout::{Dataset, HOUR, ObjectName},
-    },
-    table::metadata::Facts,
+    store::Store,
+    table::{ObjectName, Partition, Span, TABLES, Table, metadata::Facts},
 };
 use contents::{Content, Contents};
 
-/// Which hour.
+/// Which hour, or day.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct HourName {
     pub gateway: String,
-    pub hour: Utc,
+    pub start: Utc,
+    /// The retention of its tables, which are held against each other.
+    pub retention: &'static str,
 }
 
 impl HourName {
     pub(super) fn of(name: &ObjectName) -> Self {
-        Self { gateway: name.partition.gateway.clone(), hour: name.partition.hour }
+        let Partition { gateway, start, table } = name.partition.clone();
+        Self { gateway, start, retention: table.retention }
+    }
+
+    /// The partitions that are read together.
+    pub(super) fn partitions(&self) -> impl Iterator<Item = Partition> {
+        let of_hour = TABLES.iter().filter(|table| table.retention == self.retention);
+        of_hour.map(|table| Partition::of(table, &self.gateway, self.start))
     }
 }
 
@@ -86,7 +92,7 @@ pub(super) struct Hour {
     pub unreadable: Vec<(Path, read::Error)>,
     pub stored: Vec<Stored>,
     /// Its files by table and lineage.
-    pub lineages: Vec<(Dataset, String, Path)>,
+    pub lineages: Vec<(&'static Table, String, Path)>,
 }
 
 impl Hour {
@@ -139,14 +145,11 @@ pub(super) async fn read(
             }
         };
         outcome.files += 1;
-        let dataset = file.name.partition.dataset;
-        let decoded = isolated::run(move || match dataset {
-            Dataset::Flows => Ok(read::flows(&bytes, depth)?.map(Content::Flows)),
-            Dataset::Ledger => Ok(read::ledger(&bytes)?.map(Content::Ledger)),
-        });
+        let table = file.name.partition.table;
+        let decoded = isolated::run(move || Content::read(table, &bytes, depth));
         match decoded.await.unwrap_or(Err(read::Error::Panicked)) {
-            Ok(Some(content)) => match misplaced(content.facts(), hour) {
-                None => contents.add(path, content),
+            Ok(Some(content)) => match misplaced(content.facts(), &file.name.partition) {
+                None => contents.add(path, table, content),
                 Some(reason) => outcome.foreign.push(Foreign { object: path, reason }),
             },
             Ok(None) => {
@@ -160,10 +163,14 @@ pub(super) async fn read(
 }
 
 /// Why a file does not belong where it is.
-fn misplaced(facts: &Facts, hour: &HourName) -> Option<ForeignReason> {
-    if let Some(gateway) = facts.gateway.as_ref().filter(|gateway| **gateway != hour.gateway) {
+fn misplaced(facts: &Facts, place: &Partition) -> Option<ForeignReason> {
+    if let Some(gateway) = facts.gateway.as_ref().filter(|gateway| **gateway != place.gateway) {
         return Some(ForeignReason::Gateway(gateway.clone()));
     }
-    let begins = facts.window_start?.floor(HOUR);
-    (begins != hour.hour).then_some(ForeignReason::Hour(begins))
+    let Partition { start, .. } = Partition::of(place.table, &place.gateway, facts.window_start?);
+    let reason = match place.table.span {
+        Span::Hour => ForeignReason::Hour(start),
+        Span::Day => ForeignReason::Day(start),
+    };
+    (start != place.start).then_some(reason)
 }

@@ -5,10 +5,8 @@ mod columns;
 use std::collections::BTreeMap;
 
 use arrow::{
-    array::{
-        Array as _, AsArray as _, RecordBatch, StringArray, TimestampMillisecondArray, UInt64Array,
-    },
-    datatypes::{Int64Type, TimestampMillisecondType, UInt64Type},
+    array::{Array as _, AsArray as _, RecordBatch, TimestampMillisecondArray, UInt64Array},
+    datatypes::{Int64Type, UInt64Type},
 };
 use bytes::Bytes;
 use flowlog_common::{flow::Direction, total::Count};
@@ -23,8 +21,9 @@ use crate::{
         clock::Utc,
         ledger::{Account, Gap, GapReason},
     },
-    store::{self, layout::Dataset},
+    store,
     table::{
+        FLOWS, LEDGER, Table,
         metadata::{Facts, direction_name},
         seal::{self, Seal},
     },
@@ -122,7 +121,7 @@ pub(super) struct Window {
 /// Reads a file of flows.
 pub(super) fn flows(file: &Bytes, depth: Depth) -> Result<Option<Flows>, Error> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(file.clone()).map_err(Error::Parquet)?;
-    let Some(facts) = facts(builder.metadata(), Dataset::Flows)? else { return Ok(None) };
+    let Some(facts) = facts(builder.metadata(), &FLOWS)? else { return Ok(None) };
     let mut flows = Flows {
         facts,
         sha256: crate::table::digest::sha256(file),
@@ -147,7 +146,7 @@ pub(super) fn ledger(file: &Bytes) -> Result<Option<Ledger>, Error> {
         return Err(Error::Changed);
     }
     let builder = ParquetRecordBatchReaderBuilder::try_new(file.clone()).map_err(Error::Parquet)?;
-    let Some(facts) = facts(builder.metadata(), Dataset::Ledger)? else { return Ok(None) };
+    let Some(facts) = facts(builder.metadata(), &LEDGER)? else { return Ok(None) };
     if seal == Seal::None && facts.schema_version.as_deref() != Some("1") {
         return Err(Error::Changed);
     }
@@ -162,15 +161,11 @@ pub(super) fn ledger(file: &Bytes) -> Result<Option<Ledger>, Error> {
 }
 
 /// What a file says of itself; `None` where it is none of flowlog's.
-fn facts(metadata: &ParquetMetaData, dataset: Dataset) -> Result<Option<Facts>, Error> {
+fn facts(metadata: &ParquetMetaData, table: &Table) -> Result<Option<Facts>, Error> {
     let facts = Facts::of_pairs(metadata.file_metadata().key_value_metadata());
-    let known: &[&str] = match dataset {
-        Dataset::Flows => &["1"],
-        Dataset::Ledger => &["1", "2"],
-    };
     match &facts.schema_version {
         None => Ok(None),
-        Some(version) if known.contains(&version.as_str()) => Ok(Some(facts)),
+        Some(version) if table.known_version(version).is_some() => Ok(Some(facts)),
         Some(version) => Err(Error::Version(version.clone())),
     }
 }

@@ -261,6 +261,8 @@ pub enum ForeignReason {
     Gateway(String),
     /// It is of another hour.
     Hour(Utc),
+    /// It is of another day.
+    Day(Utc),
     /// It is a copy of another file.
     Copy(Path),
 }
@@ -273,6 +275,7 @@ impl fmt::Display for Foreign {
             ForeignReason::Format => write!(f, "{object}: flowlog did not write this file"),
             ForeignReason::Gateway(gateway) => write!(f, "{object}: it is of gateway {gateway}"),
             ForeignReason::Hour(hour) => write!(f, "{object}: it is of the hour {hour}"),
+            ForeignReason::Day(day) => write!(f, "{object}: it is of the day {day}"),
             ForeignReason::Copy(other) => write!(f, "{object}: it is a copy of {other}"),
         }
     }

@@ -21,17 +21,15 @@ use crate::{
         merge::Same,
         tests::{epoch, key, spool},
     },
-    table,
+    table::{self, FLOWS, HOUR, LEDGER},
 };
 
 mod made;
 
 use made::{HOUR_MS, Made, made, put as put_named};
 
-const HOUR: Duration = Duration::from_hours(1);
-
 /// A store with a window in which one flow sent two packets of 100 bytes, and `seen` were seen.
-async fn store_with(seen: u64, datasets: &[Dataset]) -> (tempfile::TempDir, Store) {
+async fn store_with(seen: u64, tables: &[&'static Table]) -> (tempfile::TempDir, Store) {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::create(directory.path().to_str().unwrap()).unwrap();
     let (spool, mut epochs) = spool();
@@ -45,18 +43,16 @@ async fn store_with(seen: u64, datasets: &[Dataset]) -> (tempfile::TempDir, Stor
     let path = files.place(&run.header.windows[0], &run.header).unwrap();
     files.add(merge(&[run], path, Same::Combine).unwrap());
     let encoded = encode::encode(&files.growing()[0]).unwrap();
-    for dataset in datasets {
-        let file = match dataset {
-            Dataset::Flows => encoded.flows.clone().unwrap(),
-            Dataset::Ledger => encoded.ledger.clone(),
-        };
-        put(&store, *dataset, &file).await;
+    for table in tables {
+        let is_flows = **table == FLOWS;
+        let file = if is_flows { encoded.flows.clone().unwrap() } else { encoded.ledger.clone() };
+        put(&store, table, &file).await;
     }
     (directory, store)
 }
 
-async fn put(store: &Store, dataset: Dataset, file: &Bytes) {
-    let name = ObjectName::new(dataset, "gw1", Utc::from_ms(0), HOUR);
+async fn put(store: &Store, table: &'static Table, file: &Bytes) {
+    let name = ObjectName::new(table, "gw1", Utc::from_ms(0), HOUR);
     assert!(store.create_object(&name.path(), file).await.is_ok());
 }
 
@@ -73,7 +69,7 @@ fn sums(report: &Report) -> Vec<&SumDifference> {
 
 #[tokio::test]
 async fn a_store_that_holds_every_packet_balances() {
-    let (_directory, store) = store_with(2, &Dataset::ALL).await;
+    let (_directory, store) = store_with(2, &[&FLOWS, &LEDGER]).await;
     let report = verify_patiently(&store, Depth::Sums, &[1], |_, _| ()).await.unwrap();
     assert_eq!(report.differences, []);
     assert_eq!((report.windows, report.files, report.rows, report.packets), (1, 2, 1, 2));
@@ -81,7 +77,7 @@ async fn a_store_that_holds_every_packet_balances() {
 
 #[tokio::test]
 async fn a_packet_that_was_seen_but_is_nowhere_is_named() {
-    let (_directory, store) = store_with(3, &Dataset::ALL).await;
+    let (_directory, store) = store_with(3, &[&FLOWS, &LEDGER]).await;
     let report = verify_patiently(&store, Depth::Sums, &[1], |_, _| ()).await.unwrap();
     let difference = &sums(&report)[0];
     assert_eq!((difference.check, difference.missing), (Check::Ledger, (1, 100)));
@@ -91,18 +87,18 @@ async fn a_packet_that_was_seen_but_is_nowhere_is_named() {
 
 #[tokio::test]
 async fn a_lost_flow_file_and_one_without_a_ledger_are_named() {
-    let (_directory, store) = store_with(2, &[Dataset::Ledger]).await;
+    let (_directory, store) = store_with(2, &[&LEDGER]).await;
     let report = verify_patiently(&store, Depth::Sums, &[1], |_, _| ()).await.unwrap();
     assert_eq!(sums(&report)[0].missing, (2, 200));
-    let (_directory, store) = store_with(2, &[Dataset::Flows]).await;
+    let (_directory, store) = store_with(2, &[&FLOWS]).await;
     let report = verify_patiently(&store, Depth::Sums, &[1], |_, _| ()).await.unwrap();
     assert_eq!(sums(&report)[0].missing, (-2, -200));
 }
 
 #[tokio::test]
 async fn a_damaged_file_is_named() {
-    let (directory, store) = store_with(2, &Dataset::ALL).await;
-    let name = ObjectName::new(Dataset::Flows, "gw1", Utc::from_ms(0), HOUR);
+    let (directory, store) = store_with(2, &[&FLOWS, &LEDGER]).await;
+    let name = ObjectName::new(&FLOWS, "gw1", Utc::from_ms(0), HOUR);
     std::fs::write(directory.path().join(name.path().as_ref()), b"PAR1 but not really").unwrap();
     let report = verify_patiently(&store, Depth::Sums, &[1], |_, _| ()).await.unwrap();
     assert_eq!(report.unreadable[0].0, name.path());
@@ -149,8 +145,8 @@ async fn an_hour_that_is_missing_amid_others_is_named_with_its_time() {
     let report = quick(&store, Depth::Sums).await;
     assert!(report.is_balanced() && report.gaps.len() == 1, "{report:?}");
     // The oldest hours expire.
-    for dataset in Dataset::ALL {
-        store.delete(&made(5, (1, 60)).name(dataset, 0).path()).await.unwrap();
+    for table in [&FLOWS, &LEDGER] {
+        store.delete(&made(5, (1, 60)).name(table, 0).path()).await.unwrap();
     }
     assert!(quick(&store, Depth::Sums).await.is_balanced());
 }
@@ -173,15 +169,15 @@ async fn a_file_in_the_place_of_another_is_foreign_and_no_epoch_of_it_counts() {
     let copy_as = |name: ObjectName| {
         let (store, flows, ledger) = (&store, whole.flows(), whole.ledger());
         async move {
-            for (dataset, file) in [(Dataset::Flows, flows), (Dataset::Ledger, ledger)] {
+            for (table, file) in [(&FLOWS, flows), (&LEDGER, ledger)] {
                 let mut name = name.clone();
-                name.partition.dataset = dataset;
+                name.partition.table = table;
                 put_named(store, &name, &file).await;
             }
         }
     };
-    copy_as(made(6, (1, 60)).name(Dataset::Flows, 0)).await;
-    copy_as(Made { gateway: "gw2", ..made(5, (1, 60)) }.name(Dataset::Flows, 0)).await;
+    copy_as(made(6, (1, 60)).name(&FLOWS, 0)).await;
+    copy_as(Made { gateway: "gw2", ..made(5, (1, 60)) }.name(&FLOWS, 0)).await;
     let stray = Path::from("flows/gateway=gw1/date=1970-01-01/hour=05/copy.parquet");
     store.replace(&stray, &whole.flows()).await.unwrap();
     let report = quick(&store, Depth::Sums).await;
@@ -200,8 +196,8 @@ async fn a_copy_beside_the_original_is_named_as_one() {
     let (_directory, store) = made::store();
     let whole = made(5, (1, 60));
     whole.put(&store).await;
-    put_named(&store, &whole.name(Dataset::Flows, 1), &whole.flows()).await;
-    put_named(&store, &whole.name(Dataset::Ledger, 1), &whole.ledger()).await;
+    put_named(&store, &whole.name(&FLOWS, 1), &whole.flows()).await;
+    put_named(&store, &whole.name(&LEDGER, 1), &whole.ledger()).await;
     let report = quick(&store, Depth::Sums).await;
     let is_copy = |foreign: &Foreign| matches!(foreign.reason, ForeignReason::Copy(_));
     assert_eq!(report.foreign.iter().filter(|foreign| is_copy(foreign)).count(), 2);
@@ -219,9 +215,9 @@ async fn files_that_do_not_belong_together_are_told_by_which_is_older() {
         (None, Some(old.ledger()), PairFault::NoFlows),
     ] {
         let (_directory, store) = made::store();
-        for (dataset, file) in [(Dataset::Flows, flows), (Dataset::Ledger, ledger)] {
+        for (table, file) in [(&FLOWS, flows), (&LEDGER, ledger)] {
             if let Some(file) = file {
-                put_named(&store, &old.name(dataset, 0), &file).await;
+                put_named(&store, &old.name(table, 0), &file).await;
             }
         }
         let report = quick(&store, Depth::Sums).await;
@@ -281,7 +277,7 @@ async fn what_a_later_version_wrote_is_named_and_the_rest_is_read() {
     let version =
         parquet::file::metadata::KeyValue::new("flowlog.schema_version".to_owned(), "2".to_owned());
     let flows = table::FlowsWriter::new(vec![]).unwrap().finish(vec![version]).unwrap();
-    put_named(&store, &later.name(Dataset::Flows, 0), &flows.into()).await;
+    put_named(&store, &later.name(&FLOWS, 0), &flows.into()).await;
     let report = quick(&store, Depth::Sums).await;
     assert!(matches!(&report.unreadable[0].1, ReadError::Version(version) if version == "2"));
     assert_eq!(report.packets, 60);
@@ -361,13 +357,13 @@ async fn write_and_delete(store: &Store, hours: i64, is_over: &AtomicBool) -> i6
             growing = made(growing.hour + 1, (first, first));
         }
         let (flows, ledger) = (growing.flows(), growing.ledger());
-        put_named(store, &growing.name(Dataset::Flows, 0), &flows).await;
+        put_named(store, &growing.name(&FLOWS, 0), &flows).await;
         pause(10).await;
-        put_named(store, &growing.name(Dataset::Ledger, 0), &ledger).await;
+        put_named(store, &growing.name(&LEDGER, 0), &ledger).await;
         pause(20).await;
         if growing.epochs.1 % 4 == 0 && deleted < growing.hour - 2 {
-            for dataset in Dataset::ALL {
-                store.delete(&ten_epochs(deleted).name(dataset, 0).path()).await.unwrap();
+            for table in [&FLOWS, &LEDGER] {
+                store.delete(&ten_epochs(deleted).name(table, 0).path()).await.unwrap();
                 pause(5).await;
             }
             deleted += 1;

@@ -27,6 +27,7 @@ use crate::{
     durable,
     record::clock::{EARLIEST, Utc},
     store::Oddity,
+    table::FLOWS,
 };
 
 /// Where a spool has what it set aside.
@@ -140,7 +141,7 @@ impl Aside {
         if written < EARLIEST || written > rule.now.plus(guard::JUMP) {
             self.misdated.push(path);
             self.kept += 1;
-        } else if rule.is_over(written) {
+        } else if rule.is_over(&FLOWS, written) {
             self.bytes += u64::try_from(found.st_size).unwrap_or(0);
             self.expired.push(path);
         } else {
@@ -197,6 +198,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        keep::retain::Keep,
         record::{clock, period::parse_period},
         spool::tests::{epoch, key, recovered, spool},
     };
@@ -222,7 +224,7 @@ mod tests {
         write(&spool.path().join("aside/from-2050"), now + 8000 * DAY);
         write(&outside.path().join("old"), old);
         std::os::unix::fs::symlink(outside.path(), spool.path().join("aside/link")).unwrap();
-        let keep = parse_period("30d").unwrap();
+        let keep = Keep::flows(parse_period("30d").unwrap());
         let now = clock::now();
         let rule = Rule { keep: &keep, at: now, now, gateways: None };
 
@@ -259,7 +261,7 @@ mod tests {
         let directory = spool.scratch().parent().unwrap().to_owned();
         let now = clock::now();
         for (keep, expired, kept) in [("41d", 0, 2), ("39d", 1, 1)] {
-            let keep = parse_period(keep).unwrap();
+            let keep = Keep::flows(parse_period(keep).unwrap());
             let rule = Rule { keep: &keep, at: now, now, gateways: None };
             let aside = Aside::of(&directory, &rule).unwrap();
             assert_eq!((aside.delete(&directory).unwrap().files, aside.kept), (expired, kept));

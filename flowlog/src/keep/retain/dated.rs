@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     record::clock::{EARLIEST, Utc},
-    store::layout::ObjectName,
+    table::ObjectName,
 };
 
 /// When a file's records ended.
@@ -45,7 +45,7 @@ pub(super) fn date(
     memory: &Memory,
     now: Utc,
 ) -> Date {
-    let (begin, end) = (name.partition.hour, name.partition.end());
+    let (begin, end) = (name.partition.start, name.partition.end());
     let has_been = |instant: &Utc| (EARLIEST..=now.plus(TOLERANCE)).contains(instant);
     let found = memory.found(path).filter(has_been);
     if begin < EARLIEST || begin > now.plus(JUMP) {

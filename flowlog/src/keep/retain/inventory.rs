@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use super::{Date, RetentionPlan, Rule, Scope, guard, memory::Memory};
 use crate::{
     record::clock::Utc,
-    store::{self, Listing, Staged, Store, layout::ObjectName},
+    store::{self, Listing, Staged, Store},
+    table::ObjectName,
 };
 
 /// What there is of a store.
@@ -37,7 +38,7 @@ impl Inventory {
     #[must_use]
     pub fn newest(&self, proven: Option<Utc>, now: Utc) -> Option<Utc> {
         let recorded = self.listing.objects.iter().filter_map(|object| {
-            let begin = ObjectName::parse(&object.location)?.partition.hour;
+            let begin = ObjectName::parse(&object.location)?.partition.start;
             let modified = Utc::from_ms(object.last_modified.timestamp_millis());
             // A file is not older than what is in it: this name is not what its records are of.
             (self.has_own_clock || begin <= modified.plus(guard::JUMP)).then_some(begin)
@@ -53,8 +54,8 @@ impl Inventory {
         for object in &self.listing.objects {
             let Some(name) = ObjectName::parse(&object.location) else { continue };
             let partition = name.partition;
-            let is_of = gateways.iter().any(|scope| scope.has(&partition.gateway, partition.hour));
-            if is_of && partition.end() > from && partition.hour <= until {
+            let is_of = gateways.iter().any(|scope| scope.has(&partition.gateway, partition.start));
+            if is_of && partition.end() > from && partition.start <= until {
                 self.memory.find(object.location.as_ref(), now);
             }
         }

@@ -5,7 +5,7 @@ use object_store::path::Path;
 use super::Rule;
 use crate::{
     record::{clock::EARLIEST, gateway::GatewayName},
-    store::layout::{Dataset, ObjectName, Partition},
+    table::{ObjectName, Partition, Span, Table},
 };
 
 /// Whether there may be expired data of ours behind something that is left alone.
@@ -14,31 +14,36 @@ use crate::{
 /// disk, and a link put in its place, has what retention cannot reach.
 pub(super) fn may_hide_expired(path: &str, rule: &Rule<'_>) -> bool {
     let segments: Vec<&str> = path.split('/').collect();
-    let is_dataset = |name: &str| Dataset::ALL.iter().any(|dataset| dataset.name() == name);
     let is_gateway = |folder: &str| {
         let name = folder.strip_prefix("gateway=");
         let long_ago = EARLIEST;
         name.is_some_and(|name| name.parse::<GatewayName>().is_ok() && rule.is_of(name, long_ago))
     };
-    match segments.as_slice() {
-        [dataset] => is_dataset(dataset),
-        [dataset, gateway] => is_dataset(dataset) && is_gateway(gateway),
-        [dataset, gateway, date] => {
-            let first = Partition::parse([dataset, gateway, date, "hour=00"]);
-            is_gateway(gateway) && first.is_some_and(|hour| rule.is_over(hour.end()))
+    let Some(table) = segments.first().and_then(|name| Table::named(name)) else { return false };
+    match (table.span, segments.as_slice()) {
+        (_, [_]) => true,
+        (_, [_, gateway]) => is_gateway(gateway),
+        (Span::Hour, [table, gateway, date]) => {
+            is_gateway(gateway) && has_expired(&[table, gateway, date, "hour=00"], rule)
         }
-        [dataset, gateway, date, hour] => {
-            let partition = Partition::parse([dataset, gateway, date, hour]);
-            is_gateway(gateway) && partition.is_some_and(|hour| rule.is_over(hour.end()))
+        (Span::Day, [_, gateway, _]) | (Span::Hour, [_, gateway, _, _]) => {
+            is_gateway(gateway) && has_expired(&segments, rule)
         }
         _ => Path::parse(path)
             .ok()
             .as_ref()
             .and_then(ObjectName::parse)
-            .is_some_and(|name| is_of_rule(&name, rule)),
+            .is_some_and(|name| is_of_rule(&name.partition, rule)),
     }
 }
 
-fn is_of_rule(name: &ObjectName, rule: &Rule<'_>) -> bool {
-    rule.is_of(&name.partition.gateway, name.partition.hour) && rule.is_over(name.partition.end())
+/// Whether a folder is that of a partition that has expired.
+fn has_expired(segments: &[&str], rule: &Rule<'_>) -> bool {
+    Partition::parse(segments)
+        .is_some_and(|partition| rule.is_over(partition.table, partition.end()))
+}
+
+fn is_of_rule(partition: &Partition, rule: &Rule<'_>) -> bool {
+    rule.is_of(&partition.gateway, partition.start)
+        && rule.is_over(partition.table, partition.end())
 }

@@ -7,7 +7,8 @@ use object_store::ObjectMeta;
 use super::*;
 use crate::{
     record::{clock::ClockQuality, period::parse_period},
-    store::{Listing, layout::Dataset},
+    store::Listing,
+    table::{LEDGER, Table},
 };
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -26,8 +27,8 @@ fn object(path: &Path) -> ObjectMeta {
     }
 }
 
-fn file(dataset: Dataset, gateway: &str, window: Utc) -> ObjectMeta {
-    object(&ObjectName::new(dataset, gateway, window, Duration::from_mins(5)).path())
+fn file(table: &'static Table, gateway: &str, window: Utc) -> ObjectMeta {
+    object(&ObjectName::new(table, gateway, window, Duration::from_mins(5)).path())
 }
 
 fn inventory(objects: &[ObjectMeta]) -> Inventory {
@@ -46,12 +47,13 @@ fn plan_of(
     gateways: Option<&[Scope]>,
 ) -> RetentionPlan {
     let at = utc(at);
-    plan(inventory, &Rule { keep: &parse_period(keep).unwrap(), at, now: at, gateways })
+    let keep = Keep::flows(parse_period(keep).unwrap());
+    plan(inventory, &Rule { keep: &keep, at, now: at, gateways })
 }
 
 #[test]
 fn a_partition_goes_at_its_end_and_the_period_and_not_a_moment_earlier() {
-    let objects = [file(Dataset::Flows, "gw1", utc("2026-01-01T00:55:00Z"))];
+    let objects = [file(&FLOWS, "gw1", utc("2026-01-01T00:55:00Z"))];
     assert_eq!(plan_at(&objects, "2026-04-01T00:59:59.999Z").expired.len(), 0);
     assert_eq!(plan_at(&objects, "2026-04-01T01:00:00Z").expired.len(), 1);
 }
@@ -63,15 +65,15 @@ fn exactly_the_expired_hours_of_a_hundred_days_are_planned() {
     let objects: Vec<_> = (0..hours)
         .flat_map(|hour| {
             let window = begin.plus(HOUR * hour);
-            Dataset::ALL.map(|dataset| file(dataset, "gw1", window))
+            [&FLOWS, &LEDGER].map(|table| file(table, "gw1", window))
         })
         .collect();
     // Ninety days and twelve hours after the beginning: eleven hours ended ninety days ago.
     let plan = plan_at(&objects, "2026-04-01T11:30:00Z");
     let planned: Vec<_> =
-        plan.expired.iter().map(|e| (e.partition.hour, e.partition.dataset)).collect();
+        plan.expired.iter().map(|e| (e.partition.start, e.partition.table)).collect();
     let expected: Vec<_> = (0..11)
-        .flat_map(|hour| Dataset::ALL.map(|dataset| (begin.plus(HOUR * hour), dataset)))
+        .flat_map(|hour| [&FLOWS, &LEDGER].map(|table| (begin.plus(HOUR * hour), table)))
         .collect();
     assert_eq!(planned, expected);
     assert_eq!(plan.kept_files, objects.len() - 22);
@@ -79,7 +81,7 @@ fn exactly_the_expired_hours_of_a_hundred_days_are_planned() {
 
 #[test]
 fn what_has_no_readable_time_is_reported_and_kept() {
-    let ours = file(Dataset::Flows, "gw1", utc("2020-01-01T00:00:00Z"));
+    let ours = file(&FLOWS, "gw1", utc("2020-01-01T00:00:00Z"));
     let foreign = Path::from(ours.location.as_ref().replace("-0.parquet", "-0.parquet.bak"));
     let plan = plan_at(&[ours.clone(), object(&foreign)], "2026-01-01T00:00:00Z");
     assert_eq!(plan.foreign, [foreign]);
@@ -88,7 +90,7 @@ fn what_has_no_readable_time_is_reported_and_kept() {
 
 #[test]
 fn another_gateway_is_left_alone_when_one_is_named() {
-    let objects = ["gw1", "gw2"].map(|g| file(Dataset::Flows, g, utc("2020-01-01T00:00:00Z")));
+    let objects = ["gw1", "gw2"].map(|g| file(&FLOWS, g, utc("2020-01-01T00:00:00Z")));
     let only = ["gw2".parse().unwrap()];
     let plan = plan_of(&inventory(&objects), "1y", "2026-01-01T00:00:00Z", Some(&only));
     assert_eq!(plan.expired.len(), 1);
@@ -99,8 +101,8 @@ fn another_gateway_is_left_alone_when_one_is_named() {
 async fn a_second_run_does_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::create(directory.path().to_str().unwrap()).unwrap();
-    let old = ObjectName::new(Dataset::Flows, "gw1", utc("2020-01-01T00:00:00Z"), HOUR);
-    let young = ObjectName::new(Dataset::Flows, "gw1", utc("2026-01-01T00:00:00Z"), HOUR);
+    let old = ObjectName::new(&FLOWS, "gw1", utc("2020-01-01T00:00:00Z"), HOUR);
+    let young = ObjectName::new(&FLOWS, "gw1", utc("2026-01-01T00:00:00Z"), HOUR);
     for name in [&old, &young] {
         store.replace(&name.path(), &Bytes::from_static(b"rows")).await.unwrap();
     }
@@ -125,7 +127,7 @@ fn modified(hour: &str, modified: &str) -> ObjectMeta {
     let modified = utc(modified);
     let time = std::time::SystemTime::UNIX_EPOCH
         + Duration::from_millis(u64::try_from(modified.ms()).unwrap());
-    ObjectMeta { last_modified: time.into(), ..file(Dataset::Flows, "gw1", utc(hour)) }
+    ObjectMeta { last_modified: time.into(), ..file(&FLOWS, "gw1", utc(hour)) }
 }
 
 #[test]
@@ -146,7 +148,7 @@ fn what_nothing_is_true_of_goes_a_period_after_it_was_first_seen() {
     let mut inventory = inventory(&[object]);
     let plan = plan_of(&inventory, "90d", NOW, None);
     assert_eq!((plan.expired.len(), plan.misdated[0].date), (0, Date::Unknown));
-    let keep = parse_period("90d").unwrap();
+    let keep = Keep::flows(parse_period("90d").unwrap());
     let rule = Rule { keep: &keep, at: utc(NOW), now: utc(NOW), gateways: None };
     inventory.memory = inventory.remember(&rule, false, None, &plan);
     let expired = |at| plan_of(&inventory, "90d", at, None).expired.len();
@@ -184,7 +186,7 @@ fn what_is_ahead_of_the_clock_is_reported_and_no_reason_to_delete_anything_else(
 #[test]
 fn a_clock_that_jumps_and_records_is_refused_again_and_again() {
     let quality = ClockQuality { synchronised: false, max_error: Duration::from_secs(16) };
-    let keep = parse_period("90d").unwrap();
+    let keep = Keep::flows(parse_period("90d").unwrap());
     let record = |hour| modified(hour, hour);
     let mut inventory = inventory(&[record("2026-11-27T11:00:00Z")]);
     for hour in ["2036-11-27T12:00:00Z", "2036-11-27T13:00:00Z", "2036-11-28T00:00:00Z"] {
@@ -268,7 +270,7 @@ fn what_was_never_finished_goes_with_its_hour() {
 
 #[test]
 fn under_a_former_name_goes_what_was_recorded_before_it_was_given_up() {
-    let record = |hour| file(Dataset::Flows, "gw-old", utc(hour));
+    let record = |hour| file(&FLOWS, "gw-old", utc(hour));
     let own = record("2026-01-01T10:00:00Z");
     let of_another = record("2026-01-01T12:00:00Z");
     let given_up = utc("2026-01-01T11:30:00Z");

@@ -11,6 +11,7 @@ use super::Finding;
 use crate::{
     config::Config,
     store::{self, Store},
+    table,
     telemetry::with_causes,
 };
 
@@ -57,7 +58,7 @@ async fn probed(config: &Config) -> Result<(), store::Error> {
 }
 
 async fn reached(config: &Config) -> Result<(), store::Error> {
-    Store::open(&config.store)?.examine(&config.gateway).await
+    Store::open(&config.store)?.examine(&config.gateway, &table::folders()).await
 }
 
 fn failed(error: &store::Error) -> Finding {

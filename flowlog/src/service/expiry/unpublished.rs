@@ -10,7 +10,7 @@ use crate::{
         dated::Dated,
     },
     spool::Growing,
-    store::layout::HOUR,
+    table::{FLOWS, HOUR},
     telemetry::with_causes,
 };
 
@@ -49,7 +49,7 @@ pub(super) fn delete(shared: &Shared, rule: &Rule<'_>) {
 
 /// An hour that cannot be is published, and its time counts from then on.
 fn has_expired(hour: Utc, rule: &Rule<'_>) -> bool {
-    hour >= EARLIEST && rule.is_over(hour.plus(HOUR))
+    hour >= EARLIEST && rule.is_over(&FLOWS, hour.plus(HOUR))
 }
 
 /// Whether the clock turned out to be far off since it dated something: this is published too.
@@ -66,12 +66,12 @@ fn size(file: &Growing) -> (usize, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::period::parse_period;
+    use crate::{keep::retain::Keep, record::period::parse_period};
 
     #[test]
     fn an_hour_expires_at_its_end_and_the_period_unless_it_cannot_be() {
         let utc = |text: &str| Utc::from(text.parse::<jiff::Timestamp>().unwrap());
-        let keep = parse_period("90d").unwrap();
+        let keep = Keep::flows(parse_period("90d").unwrap());
         let expired = |hour, at| {
             let at = utc(at);
             has_expired(utc(hour), &Rule { keep: &keep, at, now: at, gateways: None })

@@ -11,11 +11,8 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use crate::{
     record::{clock::Utc, epoch_set::EpochSet},
     spool::identity::Lost,
-    store::{
-        self, Store,
-        layout::{Dataset, HOUR, ObjectName, Partition},
-    },
-    table::metadata::Facts,
+    store::{self, Store},
+    table::{HOUR, LEDGER, ObjectName, Partition, metadata::Facts},
 };
 
 /// What was found.
@@ -40,9 +37,8 @@ pub(super) async fn ledgers(store: &Store, lost: &Lost) -> Result<Vec<Ledger>, s
     let first = Utc::from_ns(lost.start_ns).floor(HOUR);
     let hours = std::iter::successors(Some(first), |hour| Some(hour.plus(HOUR)));
     for hour in hours.take_while(|hour| hour.ns() <= lost.end_ns).take(MOST_HOURS) {
-        let gateway = lost.gateway.clone();
-        let partition = Partition { gateway, hour, dataset: Dataset::Ledger };
-        for object in store.list_partition(&partition).await? {
+        let folder = Partition::of(&LEDGER, &lost.gateway, hour).folder();
+        for object in store.list_folder(&folder).await?.objects {
             if ObjectName::parse(&object.location).is_some() {
                 let file = store.read(&object.location).await?;
                 files.extend(Facts::of(&file).map(|facts| (facts, file)));

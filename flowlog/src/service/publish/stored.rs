@@ -8,29 +8,27 @@ use crate::{
         decide::{Facts, Stored},
         files::About,
     },
-    store::{
-        self, Store,
-        layout::{Dataset, HOUR, ObjectName},
-    },
-    table::metadata,
+    store::{self, Store},
+    table::{FLOWS, HOUR, LEDGER, ObjectName, Table, metadata},
 };
 
 /// Reads what the files state that are in the store of a gateway's hour.
 pub(super) async fn of_hour(store: &Store, about: &About) -> Result<Vec<Stored>, store::Error> {
-    let first =
-        |dataset| ObjectName::new(dataset, &about.gateway, Utc::from_ns(about.hour_ns), HOUR);
+    let first = |table: &'static Table| {
+        ObjectName::new(table, &about.gateway, Utc::from_ns(about.hour_ns), HOUR)
+    };
     let mut stored: BTreeMap<u32, Stored> = BTreeMap::new();
     let mut flows = vec![];
-    for dataset in [Dataset::Ledger, Dataset::Flows] {
-        let expected = first(dataset);
-        for object in store.list_partition(&expected.partition).await? {
+    for table in [&LEDGER, &FLOWS] {
+        let expected = first(table);
+        for object in store.list_folder(&expected.partition.folder()).await?.objects {
             let Some(name) = ObjectName::parse(&object.location) else { continue };
             if (ObjectName { part: name.part, ..expected.clone() }) != name {
                 continue;
             }
             let file = stored.entry(name.part).or_default();
             file.part = name.part;
-            if dataset == Dataset::Ledger {
+            if *table == LEDGER {
                 file.ledger = Some(facts(store, &name).await?);
             } else {
                 flows.push(name);

@@ -28,10 +28,8 @@ use crate::{
         files::{About, MOST_AT_ONCE},
         planted::{Bug, planted},
     },
-    store::{
-        self, Created, Retry, Store,
-        layout::{Dataset, HOUR, ObjectName},
-    },
+    store::{self, Created, Retry, Store},
+    table::{FLOWS, HOUR, LEDGER, ObjectName},
     telemetry::with_causes,
 };
 use lost::LOST;
@@ -61,6 +59,7 @@ struct State {
 struct Part {
     number: u32,
     hour_ns: i64,
+    /// Whether the store has its file of flows, and its ledger.
     has: [bool; 2],
     /// Epochs that other files of the store hold: a file that comes to have some of them is decided about again.
     elsewhere: EpochSet,
@@ -226,12 +225,12 @@ impl Worker {
         let encoded = self.encode(shared, file, is_open).await?;
         let Some(encoded) = encoded else { return Ok(Step::Changed) };
         // The ledger goes last: a window that has one is complete.
-        let files = [(Dataset::Flows, encoded.flows), (Dataset::Ledger, Some(encoded.ledger))];
-        for (dataset, bytes) in files {
+        let files = [(&FLOWS, encoded.flows), (&LEDGER, Some(encoded.ledger))];
+        for (place, (table, bytes)) in files.into_iter().enumerate() {
             if let Some(bytes) = bytes {
-                let name = ObjectName::new(dataset, &about.gateway, file.hour(), HOUR);
+                let name = ObjectName::new(table, &about.gateway, file.hour(), HOUR);
                 let name = ObjectName { part: part.number, ..name };
-                if !put(&store, &name, &bytes, part.has[dataset as usize]).await? {
+                if !put(&store, &name, &bytes, part.has[place]).await? {
                     // Somebody else was there first.
                     self.state().parts.remove(&about.lineage);
                     return Ok(Step::Changed);
@@ -243,7 +242,7 @@ impl Worker {
                     self.state().parts.remove(&about.lineage);
                     return Err(error.into());
                 }
-                part.has[dataset as usize] = true;
+                part.has[place] = true;
                 self.state().parts.insert(about.lineage.clone(), part.clone());
             }
         }

@@ -13,7 +13,7 @@ use super::super::{
 };
 use crate::{
     record::{clock::Utc, epoch_set::EpochSet, ledger::GapReason},
-    store::layout::HOUR,
+    table::HOUR,
 };
 
 /// Writes down what is lost.

@@ -11,7 +11,7 @@ use object_store::{
 use super::Cloud;
 use crate::{
     record::gateway::GatewayName,
-    store::{Error, Listing, Oddity, layout::Dataset},
+    store::{Error, Listing, Oddity},
 };
 
 /// So many pages without anything new are the same page again and again.
@@ -39,11 +39,14 @@ impl Cloud {
         })
     }
 
-    /// The gateways that have folders, in the order of their names.
-    pub(in crate::store) async fn gateways(&self) -> Result<Vec<GatewayName>, Error> {
+    /// The gateways that have folders in these, in the order of their names.
+    pub(in crate::store) async fn gateways(
+        &self,
+        tables: &[&str],
+    ) -> Result<Vec<GatewayName>, Error> {
         let mut gateways = BTreeSet::new();
-        for dataset in Dataset::ALL.map(Dataset::name) {
-            self.each_page(Some(dataset), Some("/"), |page| {
+        for table in tables {
+            self.each_page(Some(table), Some("/"), |page| {
                 let before = gateways.len();
                 for folder in page.result.common_prefixes {
                     let name = folder.filename().and_then(|name| name.strip_prefix("gateway="));

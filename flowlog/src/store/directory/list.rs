@@ -15,7 +15,6 @@ use crate::{
     record::gateway::GatewayName,
     store::{
         Oddity,
-        layout::Dataset,
         listing::escape,
         request::{Action, Entry, Failure, List},
     },
@@ -55,12 +54,12 @@ impl Directory {
         Ok(list)
     }
 
-    /// The gateways that have folders, in the order of their names.
-    pub(super) fn gateways(&self) -> Result<Vec<GatewayName>, Failure> {
+    /// The gateways that have folders in these, in the order of their names.
+    pub(super) fn gateways(&self, tables: &[String]) -> Result<Vec<GatewayName>, Failure> {
         let mut gateways = vec![];
-        for dataset in Dataset::ALL.map(Dataset::name) {
-            let failed = Failure::of(Action::List, dataset);
-            let Ok(folders) = Folders::open(self.root(), [dataset]) else { continue };
+        for table in tables {
+            let failed = Failure::of(Action::List, table);
+            let Ok(folders) = Folders::open(self.root(), [table.as_str()]) else { continue };
             for name in durable::names(folders.last()).map_err(&failed)? {
                 let name = name.to_str().ok().and_then(|name| name.strip_prefix("gateway="));
                 gateways.extend(name.and_then(|name| name.parse::<GatewayName>().ok()));

@@ -97,7 +97,7 @@ fn encoded(rows: &[FlowRecord<'_>], layout: &Layout) -> Bytes {
 
 fn batches(file: Bytes) -> Vec<RecordBatch> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
-    assert_eq!(reader.schema().fields(), schema::flows().fields());
+    assert_eq!(reader.schema().fields(), FLOWS.schema().fields());
     reader.build().unwrap().map(Result::unwrap).collect()
 }
 
@@ -172,7 +172,7 @@ fn row_groups_tell_members_apart_and_filter_remotes() {
     let rows = many(4_000);
     let file = encoded(&rows, &Layout { row_group: 1_000, ..Layout::default() });
     let metadata = metadata_of(&file);
-    let column = |name| schema::FLOWS.iter().position(|column| column.name == name).unwrap();
+    let column = |name| FLOWS.columns.iter().position(|column| column.name == name).unwrap();
     let mut last = String::new();
     for group in metadata.row_groups() {
         let member = group.column(column("member_ip")).statistics().unwrap();

@@ -2,33 +2,53 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use flowlog_common::total::Count;
 use object_store::path::Path;
 
 use super::{Hour, HourName};
 use crate::{
     ask::verify::{
+        Depth,
         continuity::{self, Counted, Stored},
-        read::{Flows, Ledger, Sums},
+        read::{self, Flows, Ledger, Sums},
         report::{
             Check, Difference, InterfaceGap, PairDifference, PairFault, SumDifference, Warning,
         },
     },
     record::{clock::Utc, epoch_set::EpochSet, ledger::Account},
-    store::layout::Dataset,
-    table::metadata::Facts,
+    table::{FLOWS, LEDGER, Table, metadata::Facts},
 };
 
 pub(super) enum Content {
     Flows(Flows),
     Ledger(Ledger),
+    /// Of a table that nothing is added up of.
+    Other(Facts),
 }
 
 impl Content {
+    /// Reads a file of a table; `None` where flowlog did not write it. What flows and ledgers prove of each other
+    /// differs from all other tables.
+    pub(super) fn read(
+        table: &Table,
+        file: &Bytes,
+        depth: Depth,
+    ) -> Result<Option<Self>, read::Error> {
+        if *table == FLOWS {
+            Ok(read::flows(file, depth)?.map(Self::Flows))
+        } else if *table == LEDGER {
+            Ok(read::ledger(file)?.map(Self::Ledger))
+        } else {
+            Ok(Facts::of(file).map(Self::Other))
+        }
+    }
+
     pub(super) const fn facts(&self) -> &Facts {
         match self {
             Self::Flows(flows) => &flows.facts,
             Self::Ledger(ledger) => &ledger.facts,
+            Self::Other(facts) => facts,
         }
     }
 }
@@ -38,11 +58,13 @@ impl Content {
 pub(super) struct Contents {
     flows: Vec<(Path, Flows)>,
     ledgers: Vec<(Path, Ledger)>,
+    others: Vec<(Path, &'static Table, Facts)>,
 }
 
 impl Contents {
-    pub(super) fn add(&mut self, path: Path, content: Content) {
+    pub(super) fn add(&mut self, path: Path, table: &'static Table, content: Content) {
         match content {
+            Content::Other(facts) => self.others.push((path, table, facts)),
             Content::Flows(flows) => self.flows.push((path, flows)),
             Content::Ledger(ledger) => self.ledgers.push((path, ledger)),
         }
@@ -54,12 +76,15 @@ impl Contents {
         self.compare_pairs(outcome);
         outcome.has_digests =
             self.ledgers.iter().all(|(_, ledger)| ledger.facts.flows_rows.is_some());
+        for (path, table, facts) in &self.others {
+            outcome.lineages.extend(lineage(table, path, facts));
+        }
         for (path, ledger) in &self.ledgers {
             outcome.stored.push(ledger.stored(path, hour));
-            outcome.lineages.extend(lineage(Dataset::Ledger, path, &ledger.facts));
+            outcome.lineages.extend(lineage(&LEDGER, path, &ledger.facts));
         }
         for (path, flows) in &self.flows {
-            outcome.lineages.extend(lineage(Dataset::Flows, path, &flows.facts));
+            outcome.lineages.extend(lineage(&FLOWS, path, &flows.facts));
             // Where the ledger cannot be read, the flows say which epochs are there.
             if self.ledger_of(&flows.facts).is_none() {
                 outcome.stored.push(flows.stored(path, hour));
@@ -113,7 +138,7 @@ impl Contents {
         for ((interface, direction), (account, rows)) in &sums {
             let missing = missing_rows(account, rows);
             if missing != (0, 0) {
-                let of_hour = difference(hour.hour, interface, *direction, missing, Check::Rows);
+                let of_hour = difference(hour.start, interface, *direction, missing, Check::Rows);
                 outcome.differences.push(of_hour);
             }
         }
@@ -155,11 +180,11 @@ impl Contents {
 }
 
 pub(super) fn lineage(
-    dataset: Dataset,
+    table: &'static Table,
     path: &Path,
     facts: &Facts,
-) -> Option<(Dataset, String, Path)> {
-    Some((dataset, facts.lineage.clone()?, path.clone()))
+) -> Option<(&'static Table, String, Path)> {
+    Some((table, facts.lineage.clone()?, path.clone()))
 }
 
 pub(super) fn missing_rows(account: &Account, rows: &Count) -> (i128, i128) {
@@ -213,7 +238,7 @@ impl Ledger {
             .collect();
         let ends = self.windows.values().map(|window| window.end).max();
         let whole =
-            (self.windows.keys().next().copied().unwrap_or(hour.hour), ends.unwrap_or(hour.hour));
+            (self.windows.keys().next().copied().unwrap_or(hour.start), ends.unwrap_or(hour.start));
         let epochs = self.facts.epochs.clone().unwrap_or_default();
         Stored {
             path: path.clone(),
@@ -243,7 +268,7 @@ impl Ledger {
 
 impl Flows {
     fn stored(&self, path: &Path, hour: &HourName) -> Stored {
-        let whole = self.times.unwrap_or((hour.hour, hour.hour));
+        let whole = self.times.unwrap_or((hour.start, hour.start));
         let epochs = self.facts.epochs.clone().unwrap_or_default();
         Stored {
             path: path.clone(),

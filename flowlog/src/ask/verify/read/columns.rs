@@ -1,6 +1,16 @@
 //! The columns of a batch of rows.
 
-use super::*;
+use arrow::{
+    array::{
+        Array as _, AsArray as _, RecordBatch, StringArray, TimestampMillisecondArray, UInt64Array,
+    },
+    datatypes::{TimestampMillisecondType, UInt64Type},
+};
+use bytes::Bytes;
+use flowlog_common::total::Count;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use super::{Account, Error};
 
 /// The columns of accounts.
 pub(super) struct Accounts<'a>([[&'a UInt64Array; 2]; 8]);

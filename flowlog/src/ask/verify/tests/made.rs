@@ -13,11 +13,8 @@ use crate::{
         ledger::{Gap, LedgerEntry},
         window::WindowLedger,
     },
-    store::{
-        Store,
-        layout::{Dataset, ObjectName},
-    },
-    table::{self, FlowsWriter, digest::sha256},
+    store::Store,
+    table::{self, FLOWS, FlowsWriter, LEDGER, ObjectName, Table, digest::sha256},
 };
 
 pub const HOUR_MS: i64 = 3_600_000;
@@ -118,14 +115,14 @@ impl Made {
         table::ledger_file(&[window], self.pairs(&pairs))
     }
 
-    pub fn name(&self, dataset: Dataset, part: u32) -> ObjectName {
+    pub fn name(&self, table: &'static Table, part: u32) -> ObjectName {
         let length = Duration::from_hours(1);
-        ObjectName { part, ..ObjectName::new(dataset, self.gateway, self.start(), length) }
+        ObjectName { part, ..ObjectName::new(table, self.gateway, self.start(), length) }
     }
 
     pub async fn put(&self, store: &Store) {
-        put(store, &self.name(Dataset::Flows, 0), &self.flows()).await;
-        put(store, &self.name(Dataset::Ledger, 0), &self.ledger()).await;
+        put(store, &self.name(&FLOWS, 0), &self.flows()).await;
+        put(store, &self.name(&LEDGER, 0), &self.ledger()).await;
     }
 }
 

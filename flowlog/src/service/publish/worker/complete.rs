@@ -3,10 +3,8 @@
 use super::{Fault, Worker};
 use crate::{
     spool::{Growing, encode},
-    store::{
-        Store,
-        layout::{Dataset, HOUR, ObjectName},
-    },
+    store::Store,
+    table::{FLOWS, HOUR, LEDGER, ObjectName},
 };
 
 impl Worker {
@@ -21,8 +19,8 @@ impl Worker {
         file: &Growing,
         number: u32,
     ) -> Result<bool, Fault> {
-        let [flows, ledger] = [Dataset::Flows, Dataset::Ledger].map(|dataset| {
-            let name = ObjectName::new(dataset, &file.about.gateway, file.hour(), HOUR);
+        let [flows, ledger] = [&FLOWS, &LEDGER].map(|table| {
+            let name = ObjectName::new(table, &file.about.gateway, file.hour(), HOUR);
             ObjectName { part: number, ..name }.path()
         });
         let (flows, before) = (store.read(&flows).await?, store.read(&ledger).await?);

@@ -5,14 +5,12 @@ pub use parquet::basic::Encoding;
 use parquet::{
     basic::{Compression, ZstdLevel},
     errors::ParquetError,
-    file::{
-        metadata::SortingColumn,
-        properties::{BloomFilterPosition, EnabledStatistics, WriterProperties},
-    },
+    file::properties::{BloomFilterPosition, EnabledStatistics, WriterProperties},
     schema::types::ColumnPath,
 };
 
-use super::schema;
+use super::FLOWS;
+use crate::table::writer;
 
 /// Settings of the file format; the default is what flowlog writes.
 #[derive(Clone, Debug)]
@@ -59,8 +57,6 @@ impl Default for Layout {
     }
 }
 
-/// The columns of the file order that a reader may rely on.
-const SORTED_BY: [&str; 2] = ["member_ip", "protocol"];
 /// Above what a row group of the default size comes to: a page or a dictionary for each.
 const PAGE_BYTES: usize = 8 << 20;
 
@@ -68,15 +64,10 @@ impl Layout {
     pub(super) fn properties(&self) -> Result<WriterProperties, ParquetError> {
         let statistics =
             if self.statistics { EnabledStatistics::Chunk } else { EnabledStatistics::None };
-        let sorting = SORTED_BY.iter().filter_map(|name| {
-            let place = schema::FLOWS.iter().position(|column| column.name == *name)?;
-            let column_idx = i32::try_from(place).ok()?;
-            Some(SortingColumn { column_idx, descending: false, nulls_first: false })
-        });
         let mut properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(self.zstd_level)?))
             .set_statistics_enabled(statistics)
-            .set_sorting_columns(Some(sorting.collect()))
+            .set_sorting_columns(writer::sorting_columns(&FLOWS))
             .set_data_page_size_limit(PAGE_BYTES)
             .set_dictionary_page_size_limit(PAGE_BYTES)
             .set_data_page_row_count_limit(self.page_rows)

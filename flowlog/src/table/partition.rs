@@ -1,78 +1,70 @@
-//! Names of the files: what is in one follows from its path alone.
+//! Where the files of a table are: what is in one follows from its path alone.
+//!
+//! ```text
+//! TABLE/gateway=gw1/date=2026-11-22/hour=09/20261122T090000Z-3600s-0.parquet   a table that is cut by hours
+//! TABLE/gateway=gw1/date=2026-11-22/20261122T000000Z-86400s-0.parquet          a table that is cut by days
+//! ```
 
 use std::time::Duration;
 
 use jiff::{Timestamp, civil, tz::TimeZone};
 use object_store::path::Path;
 
+use super::{Span, Table};
 use crate::record::clock::Utc;
 
-/// A table of the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Dataset {
-    /// A row for each flow and window.
-    Flows,
-    /// What became of every packet.
-    Ledger,
-}
-
-impl Dataset {
-    /// Every table. The order is that in which a partition goes: what proves the rest goes last.
-    pub const ALL: [Self; 2] = [Self::Flows, Self::Ledger];
-
-    /// Its folder.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Flows => "flows",
-            Self::Ledger => "ledger",
-        }
-    }
-
-    fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|dataset| dataset.name() == name)
-    }
-}
-
-/// One hour of a table of a gateway: what retention deletes at once.
+/// An hour or a day of a table of a gateway: what retention deletes at once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Partition {
     /// Name of the gateway.
     pub gateway: String,
-    /// The hour's beginning.
-    pub hour: Utc,
+    /// Its beginning.
+    pub start: Utc,
     /// The table.
-    pub dataset: Dataset,
+    pub table: &'static Table,
 }
 
-/// What a partition spans, and a file of the spool: the windows of an hour.
-pub const HOUR: Duration = Duration::from_hours(1);
-
 impl Partition {
+    /// The partition that has an instant.
+    #[must_use]
+    pub fn of(table: &'static Table, gateway: &str, instant: Utc) -> Self {
+        let start = instant.floor(table.span.length());
+        Self { gateway: gateway.to_owned(), start, table }
+    }
+
     /// When the last of its rows can have ended.
     #[must_use]
     pub fn end(&self) -> Utc {
-        self.hour.plus(HOUR)
+        self.start.plus(self.table.span.length())
     }
 
     /// Its folder.
     #[must_use]
     pub fn folder(&self) -> String {
-        let hour = civil_utc(self.hour).strftime("date=%Y-%m-%d/hour=%H");
-        format!("{}/gateway={}/{hour}", self.dataset.name(), self.gateway)
+        let format = match self.table.span {
+            Span::Hour => "date=%Y-%m-%d/hour=%H",
+            Span::Day => "date=%Y-%m-%d",
+        };
+        let time = civil_utc(self.start).strftime(format);
+        format!("{}/gateway={}/{time}", self.table.name, self.gateway)
     }
 
     /// The partition that a folder stands for.
-    pub(crate) fn parse(segments: [&str; 4]) -> Option<Self> {
-        let [dataset, gateway, date, hour] = segments;
+    pub(crate) fn parse(segments: &[&str]) -> Option<Self> {
+        let [table, gateway, date, hour @ ..] = segments else { return None };
+        let table = Table::named(table)?;
         let date: civil::Date = date.strip_prefix("date=")?.parse().ok()?;
-        let hour: i8 = hour.strip_prefix("hour=")?.parse().ok()?;
+        let hour: i8 = match (table.span, hour) {
+            (Span::Hour, [hour]) => hour.strip_prefix("hour=")?.parse().ok()?,
+            (Span::Day, []) => 0,
+            _ => return None,
+        };
         let begins =
             civil::Time::new(hour, 0, 0, 0).ok()?.on(date.year(), date.month(), date.day());
         let partition = Self {
-            dataset: Dataset::from_name(dataset)?,
+            table,
             gateway: gateway.strip_prefix("gateway=")?.to_owned(),
-            hour: begins.to_zoned(TimeZone::UTC).ok()?.timestamp().into(),
+            start: begins.to_zoned(TimeZone::UTC).ok()?.timestamp().into(),
         };
         // Only what we would write ourselves.
         (partition.folder() == segments.join("/")).then_some(partition)
@@ -96,13 +88,12 @@ impl ObjectName {
     /// The first file of a window.
     #[must_use]
     pub fn new(
-        dataset: Dataset,
+        table: &'static Table,
         gateway: &str,
         window_start: Utc,
         window_length: Duration,
     ) -> Self {
-        let hour = window_start.floor(HOUR);
-        let partition = Partition { dataset, gateway: gateway.to_owned(), hour };
+        let partition = Partition::of(table, gateway, window_start);
         Self { partition, window_start, window_length, part: 0 }
     }
 
@@ -124,8 +115,8 @@ impl ObjectName {
     #[must_use]
     pub fn parse(path: &Path) -> Option<Self> {
         let segments: Vec<&str> = path.as_ref().split('/').collect();
-        let [dataset, gateway, date, hour, file] = segments.try_into().ok()?;
-        let partition = Partition::parse([dataset, gateway, date, hour])?;
+        let (file, folders) = segments.split_last()?;
+        let partition = Partition::parse(folders)?;
         let mut words = file.strip_suffix(".parquet")?.split('-');
         let (start, length, part) = (words.next()?, words.next()?, words.next()?);
         let start: civil::DateTime = start.strip_suffix('Z')?.parse().ok()?;
@@ -139,8 +130,9 @@ impl ObjectName {
             window_length: length,
             part: part.parse().ok()?,
         };
-        // Only what we would write ourselves, in the folder of its hour.
-        let is_ours = name.path() == *path && name.partition.hour == name.window_start.floor(HOUR);
+        // Only what we would write ourselves, in the folder of its time.
+        let start = name.window_start.floor(name.partition.table.span.length());
+        let is_ours = name.path() == *path && name.partition.start == start;
         is_ours.then_some(name)
     }
 }
@@ -152,9 +144,10 @@ fn civil_utc(instant: Utc) -> civil::DateTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table::FLOWS;
 
     fn name(start_ms: i64, length: Duration) -> ObjectName {
-        ObjectName::new(Dataset::Flows, "gw-1", Utc::from_ms(start_ms), length)
+        ObjectName::new(&FLOWS, "gw-1", Utc::from_ms(start_ms), length)
     }
 
     #[test]
