@@ -2,7 +2,8 @@
 //!
 //! A table is one [description](Table): its name, version, columns, order, the time of a partition, its retention.
 //! The Arrow schema, the paths in a store, the audit, the SQL, the documentation and retention follow from it, so
-//! that another table is one file (its description, and how its rows are written) and one line in [`TABLES`].
+//! that another table is one file (its description, and how its rows are written) and one line in [`TABLES`]. One
+//! [reader](Reader) reads them all, each version of them.
 //!
 //! Files are deterministic: the same window gives the same bytes, so that a
 //! second put of a window is recognised as such.
@@ -10,10 +11,12 @@
 pub mod description;
 pub mod digest;
 mod flows;
+pub mod isolated;
 pub mod ledger;
 pub mod metadata;
 mod page;
 mod partition;
+pub mod reader;
 mod reference;
 pub mod seal;
 mod writer;
@@ -22,6 +25,7 @@ pub use description::{HOUR, Span, Table};
 pub use flows::{FLOWS, FlowsWriter, layout, layout::Layout};
 pub use ledger::LEDGER;
 pub use partition::{ObjectName, Partition};
+pub use reader::Reader;
 pub use reference::reference;
 
 /// Every table. The order is that in which partitions of one time go: what proves the rest goes last.
@@ -52,6 +56,14 @@ pub enum Error {
         dataset: &'static str,
         /// Why.
         source: parquet::errors::ParquetError,
+    },
+    /// A file that is to be completed cannot be read.
+    #[error("cannot complete a file of the {dataset} table")]
+    Read {
+        /// The table.
+        dataset: &'static str,
+        /// Why.
+        source: reader::Error,
     },
 }
 

@@ -6,7 +6,6 @@
 
 mod continuity;
 mod hour;
-mod isolated;
 mod read;
 mod report;
 

@@ -1,6 +1,7 @@
 //! The files of the store that belong together: flow rows, and the ledger that proves them.
 
 use bytes::Bytes;
+use object_store::path::Path;
 
 use super::{
     Growing,
@@ -59,7 +60,12 @@ pub fn encode(file: &Growing) -> Result<Encoded, Error> {
 
 /// Encodes the ledger of flows that the store has, of which its ledger does not account for all: the rest is in
 /// runs of the file. `None` where these have more than the rest, or less.
-pub fn complete(file: &Growing, flows: &Bytes, ledger: &Bytes) -> Result<Option<Bytes>, Error> {
+pub fn complete(
+    file: &Growing,
+    flows: &Bytes,
+    object: &Path,
+    ledger: &Bytes,
+) -> Result<Option<Bytes>, Error> {
     let (Some(stored), Some(known)) = (Facts::of(flows), Facts::of(ledger)) else {
         return Ok(None);
     };
@@ -75,7 +81,7 @@ pub fn complete(file: &Growing, flows: &Bytes, ledger: &Bytes) -> Result<Option<
     let these = description(&file.about, &header);
     let start = stored.window_start.unwrap_or(these.start);
     let whole = Description { start, epochs: all, ..these };
-    let completed = ledger::complete(ledger, &header.windows, &held, |rows| {
+    let completed = ledger::complete(object, ledger, &header.windows, &held, |rows| {
         let mut pairs = whole.pairs(&LEDGER, rows as u64);
         pairs.extend(metadata::flows_pairs(stored.rows.unwrap_or(0), Some(flows)));
         pairs
@@ -131,12 +137,13 @@ mod tests {
             ..all.clone()
         };
         let Encoded { flows: Some(flows), ledger } = encode(&all).unwrap() else { panic!() };
+        let object = Path::from("ledger/before.parquet");
         let before = encode(&of(&[0, 1])).unwrap().ledger;
         // The spool has lost the second run since.
-        let completed = complete(&of(&[0, 2, 3]), &flows, &before).unwrap();
+        let completed = complete(&of(&[0, 2, 3]), &flows, &object, &before).unwrap();
         assert_eq!(completed, Some(ledger));
         for too_few in [&[0, 1, 2][..], &[3]] {
-            assert_eq!(complete(&of(too_few), &flows, &before).unwrap(), None);
+            assert_eq!(complete(&of(too_few), &flows, &object, &before).unwrap(), None);
         }
     }
 }

@@ -10,14 +10,15 @@ use arrow::{
         TimestampMillisecondArray, UInt32Array, UInt64Array,
     },
     compute::{concat_batches, filter_record_batch},
-    datatypes::{Schema, UInt64Type},
+    datatypes::UInt64Type,
     error::ArrowError,
 };
 use bytes::Bytes;
 use flowlog_common::{flow::Direction, total::Count};
-use parquet::{arrow::arrow_reader::ParquetRecordBatchReaderBuilder, file::metadata::KeyValue};
+use object_store::path::Path;
+use parquet::file::metadata::KeyValue;
 
-use super::{Error, metadata::direction_name, writer};
+use super::{Error, Reader, metadata::direction_name, reader::Rows, writer};
 use crate::record::{
     clock::Utc,
     epoch_set::EpochSet,
@@ -43,25 +44,13 @@ const fn unbuilt(source: ArrowError) -> Error {
 /// Encodes the ledger of some windows, and of others that a ledger accounts for already, or for a part of them;
 /// `None` where it accounts for epochs of these windows that they do not have.
 pub fn complete(
+    object: &Path,
     before: &Bytes,
     windows: &[WindowLedger],
     held: &EpochSet,
     metadata: impl FnOnce(usize) -> Vec<KeyValue>,
 ) -> Result<Option<Bytes>, Error> {
-    let ledger = LEDGER.schema();
-    let read = || {
-        let file = ParquetRecordBatchReaderBuilder::try_new(before.clone())?;
-        let names = |schema: &Schema| -> Vec<String> {
-            schema.fields().iter().map(|field| field.name().clone()).collect()
-        };
-        if names(file.schema()) != names(&ledger) {
-            // Of another version.
-            return Ok(None);
-        }
-        let rows = file.build()?.collect::<Result<Vec<_>, _>>()?;
-        concat_batches(&ledger, &rows).map(Some)
-    };
-    let Some(before) = read().map_err(unbuilt)? else { return Ok(None) };
+    let Some(before) = rows_of_this_version(object, before)? else { return Ok(None) };
     let number = |name| before.column_by_name(name)?.as_primitive_opt::<UInt64Type>();
     let Some((first, last)) = number("epoch_first").zip(number("epoch_last")) else {
         return Ok(None);
@@ -75,8 +64,22 @@ pub fn complete(
     let rows: Vec<Row<'_>> = windows.iter().flat_map(rows_of_window).collect();
     let both = [filter_record_batch(&before, &others), columns(&rows)];
     let [before, these] = both.map(|batch| batch.map_err(unbuilt));
-    let all = concat_batches(&ledger, &[before?, these?]).map_err(unbuilt)?;
+    let all = concat_batches(&LEDGER.schema(), &[before?, these?]).map_err(unbuilt)?;
     writer::encode(&LEDGER, &all, metadata).map(Some)
+}
+
+/// The rows of a ledger; `None` where it is of another version.
+fn rows_of_this_version(object: &Path, file: &Bytes) -> Result<Option<RecordBatch>, Error> {
+    let read = |source| Error::Read { dataset: LEDGER.name, source };
+    let reader = match Reader::open(&LEDGER, object, file.clone()) {
+        Ok(reader) if reader.version() == LEDGER.version => reader,
+        Ok(_) => return Ok(None),
+        Err(error) if error.fault.is_of_another_schema() => return Ok(None),
+        Err(error) => return Err(read(error)),
+    };
+    let batches = reader.batches().and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let batches = batches.map_err(read)?;
+    concat_batches(&LEDGER.schema(), batches.iter().map(Rows::batch)).map(Some).map_err(unbuilt)
 }
 
 fn rows_of_window(window: &WindowLedger) -> impl Iterator<Item = Row<'_>> {

@@ -9,7 +9,7 @@ use parquet::file::{
     reader::{FileReader as _, SerializedFileReader},
 };
 
-use super::{Table, digest::sha256, seal};
+use super::{Table, digest::sha256, isolated, seal};
 use crate::record::{clock::Utc, epoch_set::EpochSet, ledger::Account, window::WindowLedger};
 
 const SCHEMA_VERSION: &str = "flowlog.schema_version";
@@ -155,7 +155,7 @@ impl Facts {
     /// Reads them from a file; `None` where it is no Parquet file.
     #[must_use]
     pub fn of(file: &Bytes) -> Option<Self> {
-        let reader = SerializedFileReader::new(file.clone()).ok()?;
+        let reader = isolated::catch(|| SerializedFileReader::new(file.clone())).ok()?.ok()?;
         Some(Self::of_pairs(reader.metadata().file_metadata().key_value_metadata()))
     }
 

@@ -1,15 +1,17 @@
 //! Flow rows read back, for showing a few of them.
 
 use arrow::{
-    array::{Array as _, ArrayRef, AsArray as _},
+    array::{Array as _, PrimitiveArray},
     datatypes::{ArrowPrimitiveType, UInt8Type, UInt16Type, UInt64Type},
 };
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::Serialize;
 
 use crate::{
     store::{self, Store},
-    table::{FLOWS, ObjectName},
+    table::{
+        FLOWS, ObjectName, Reader,
+        reader::{self, Rows},
+    },
 };
 
 /// Why rows cannot be read back.
@@ -19,12 +21,9 @@ pub enum Error {
     /// The store.
     #[error(transparent)]
     Store(#[from] store::Error),
-    /// A file is not sound.
-    #[error("a file of the store is not sound Parquet")]
-    Parquet(#[from] parquet::errors::ParquetError),
-    /// Rows cannot be decoded.
-    #[error("rows of a file cannot be decoded")]
-    Decode(#[from] arrow::error::ArrowError),
+    /// A file.
+    #[error(transparent)]
+    File(#[from] reader::Error),
 }
 
 /// A flow row, as far as it is shown.
@@ -63,40 +62,43 @@ impl Row {
 pub async fn read(store: &Store) -> Result<Vec<Row>, Error> {
     let mut rows = vec![];
     for object in store.list_folder(FLOWS.name).await?.reported() {
-        if ObjectName::parse(&object.location).is_none() {
-            continue;
-        }
-        let file = store.read(&object.location).await?;
-        for batch in ParquetRecordBatchReaderBuilder::try_new(file)?.build()? {
-            let batch = batch?;
-            let column = |name: &str| batch.column_by_name(name);
-            for row in 0..batch.num_rows() {
-                rows.push(Row {
-                    member_ip: text(column("member_ip"), row),
-                    member_port: number::<UInt16Type>(column("member_port"), row),
-                    remote_ip: text(column("remote_ip"), row),
-                    remote_port: number::<UInt16Type>(column("remote_port"), row),
-                    protocol: number::<UInt8Type>(column("protocol"), row).unwrap_or_default(),
-                    icmp_type: number::<UInt8Type>(column("icmp_type"), row),
-                    packets_up: number::<UInt64Type>(column("packets_up"), row).unwrap_or_default(),
-                    bytes_up: number::<UInt64Type>(column("bytes_up"), row).unwrap_or_default(),
-                    packets_down: number::<UInt64Type>(column("packets_down"), row)
-                        .unwrap_or_default(),
-                    bytes_down: number::<UInt64Type>(column("bytes_down"), row).unwrap_or_default(),
-                    initiator: text(column("initiator"), row),
-                });
-            }
+        let object = object.location;
+        if ObjectName::parse(&object).is_some() {
+            let reader = Reader::open(&FLOWS, &object, store.read(&object).await?)?;
+            reader.for_each(|of_file| add(of_file, &mut rows))?;
         }
     }
     Ok(rows)
 }
 
-fn text(column: Option<&ArrayRef>, row: usize) -> String {
-    let column = column.and_then(|column| column.as_string_opt::<i32>());
-    column.filter(|c| c.is_valid(row)).map_or("", |c| c.value(row)).to_owned()
+fn add(of_file: &Rows, rows: &mut Vec<Row>) -> Result<(), Error> {
+    let text = |name| of_file.texts(name);
+    let [member_ip, remote_ip, initiator] =
+        [text("member_ip")?, text("remote_ip")?, text("initiator")?];
+    let port = |name| of_file.numbers::<UInt16Type>(name);
+    let [member_port, remote_port] = [port("member_port")?, port("remote_port")?];
+    let byte = |name| of_file.numbers::<UInt8Type>(name);
+    let [protocol, icmp_type] = [byte("protocol")?, byte("icmp_type")?];
+    let count = |name| of_file.numbers::<UInt64Type>(name);
+    let [packets_up, bytes_up] = [count("packets_up")?, count("bytes_up")?];
+    let [packets_down, bytes_down] = [count("packets_down")?, count("bytes_down")?];
+    rows.extend((0..of_file.count()).map(|row| Row {
+        member_ip: member_ip.value(row).to_owned(),
+        member_port: valid(member_port, row),
+        remote_ip: if remote_ip.is_valid(row) { remote_ip.value(row) } else { "" }.to_owned(),
+        remote_port: valid(remote_port, row),
+        protocol: protocol.value(row),
+        icmp_type: valid(icmp_type, row),
+        packets_up: packets_up.value(row),
+        bytes_up: bytes_up.value(row),
+        packets_down: packets_down.value(row),
+        bytes_down: bytes_down.value(row),
+        initiator: initiator.value(row).to_owned(),
+    }));
+    Ok(())
 }
 
-fn number<T: ArrowPrimitiveType>(column: Option<&ArrayRef>, row: usize) -> Option<T::Native> {
-    let column = column?.as_primitive_opt::<T>()?;
+/// The value of a row that may have none.
+fn valid<T: ArrowPrimitiveType>(column: &PrimitiveArray<T>, row: usize) -> Option<T::Native> {
     column.is_valid(row).then(|| column.value(row))
 }

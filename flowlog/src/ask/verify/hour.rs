@@ -10,7 +10,7 @@ use object_store::{ObjectMeta, path::Path};
 use super::{
     Depth,
     continuity::Stored,
-    isolated, read,
+    read::{self, Content},
     report::{
         Difference, Foreign, ForeignReason, InterfaceGap, PairDifference, PairFault, Warning,
     },
@@ -18,9 +18,9 @@ use super::{
 use crate::{
     record::clock::Utc,
     store::Store,
-    table::{ObjectName, Partition, Span, TABLES, Table, metadata::Facts},
+    table::{ObjectName, Partition, Span, TABLES, Table, isolated, metadata::Facts, reader::Fault},
 };
-use contents::{Content, Contents};
+use contents::Contents;
 
 /// Which hour, or day.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -145,14 +145,14 @@ pub(super) async fn read(
             }
         };
         outcome.files += 1;
-        let table = file.name.partition.table;
-        let decoded = isolated::run(move || Content::read(table, &bytes, depth));
-        match decoded.await.unwrap_or(Err(read::Error::Panicked)) {
-            Ok(Some(content)) => match misplaced(content.facts(), &file.name.partition) {
+        let (table, object) = (file.name.partition.table, path.clone());
+        let decoded = isolated::run(move || Content::read(table, &object, &bytes, depth));
+        match decoded.await.unwrap_or(Err(read::Error::File(Fault::Panicked))) {
+            Ok(content) => match misplaced(content.facts(), &file.name.partition) {
                 None => contents.add(path, table, content),
                 Some(reason) => outcome.foreign.push(Foreign { object: path, reason }),
             },
-            Ok(None) => {
+            Err(read::Error::File(Fault::Foreign)) => {
                 outcome.foreign.push(Foreign { object: path, reason: ForeignReason::Format });
             }
             Err(error) => outcome.unreadable.push((path, error)),

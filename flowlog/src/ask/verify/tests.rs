@@ -9,7 +9,10 @@ use std::{
 use bytes::Bytes;
 use flowlog_common::flow::Direction;
 
-use super::*;
+use super::{
+    read::{Flows, Ledger},
+    *,
+};
 use crate::{
     record::{
         clock::Utc,
@@ -21,7 +24,7 @@ use crate::{
         merge::Same,
         tests::{epoch, key, spool},
     },
-    table::{self, FLOWS, HOUR, LEDGER},
+    table::{self, FLOWS, HOUR, LEDGER, reader::Fault},
 };
 
 mod made;
@@ -234,10 +237,11 @@ async fn files_that_do_not_belong_together_are_told_by_which_is_older() {
 }
 
 /// Every bit of both files is in a digest; what the decoder makes of it is no matter.
-#[tokio::test]
-async fn a_flipped_bit_is_named_and_panics_nobody() {
+#[test]
+fn a_flipped_bit_is_named_and_panics_nobody() {
     let whole = made(5, (1, 3));
     let (flows, ledger) = (whole.flows(), whole.ledger());
+    let object = Path::from("damaged");
     for seed in 0..1_500_usize {
         let flip = |file: &Bytes| {
             let mut file = file.to_vec();
@@ -246,18 +250,16 @@ async fn a_flipped_bit_is_named_and_panics_nobody() {
             (bit, Bytes::from(file))
         };
         let (bit, damaged) = flip(&ledger);
-        let read = isolated::run(move || read::ledger(&damaged).map(|ledger| ledger.is_some()));
-        assert!(!matches!(read.await, Ok(Ok(true))), "bit {bit} of the ledger");
+        assert!(Ledger::read(&object, &damaged).is_err(), "bit {bit} of the ledger");
         let (bit, damaged) = flip(&flows);
-        let read = isolated::run(move || read::flows(&damaged, Depth::Pages));
-        if let Ok(Ok(Some(read))) = read.await {
+        if let Ok(read) = Flows::read(&object, &damaged, Depth::Pages) {
             assert_ne!(read.sha256, table::digest::sha256(&flows), "bit {bit} of the flows");
         }
     }
 }
 
-#[tokio::test]
-async fn a_page_whose_checksum_differs_is_not_sound() {
+#[test]
+fn a_page_whose_checksum_differs_is_not_sound() {
     let whole = made(5, (1, 200));
     let flows = whole.flows();
     // What comes first in a file is the pages of the first column, which is summed, and in the middle
@@ -265,8 +267,9 @@ async fn a_page_whose_checksum_differs_is_not_sound() {
     let mut damaged = flows.to_vec();
     damaged[flows.len() / 4] ^= 0x10;
     let damaged = Bytes::from(damaged);
-    assert!(read::flows(&flows, Depth::Pages).is_ok());
-    assert!(read::flows(&damaged, Depth::Pages).is_err());
+    let object = Path::from("flows");
+    assert!(Flows::read(&object, &flows, Depth::Pages).is_ok());
+    assert!(Flows::read(&object, &damaged, Depth::Pages).is_err());
 }
 
 #[tokio::test]
@@ -279,7 +282,9 @@ async fn what_a_later_version_wrote_is_named_and_the_rest_is_read() {
     let flows = table::FlowsWriter::new(vec![]).unwrap().finish(vec![version]).unwrap();
     put_named(&store, &later.name(&FLOWS, 0), &flows.into()).await;
     let report = quick(&store, Depth::Sums).await;
-    assert!(matches!(&report.unreadable[0].1, ReadError::Version(version) if version == "2"));
+    assert!(
+        matches!(&report.unreadable[0].1, ReadError::File(Fault::Version(version)) if version == "2")
+    );
     assert_eq!(report.packets, 60);
 }
 

@@ -1,18 +1,18 @@
 //! What the ledgers in the store state to have been counted within a time.
 
-use arrow::{
-    array::AsArray as _,
-    datatypes::{TimestampMillisecondType, UInt64Type},
-    record_batch::RecordBatch,
-};
+use arrow::datatypes::UInt64Type;
 use bytes::Bytes;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use object_store::path::Path;
 
 use crate::{
     record::{clock::Utc, epoch_set::EpochSet},
     spool::identity::Lost,
     store::{self, Store},
-    table::{HOUR, LEDGER, ObjectName, Partition, metadata::Facts},
+    table::{
+        HOUR, LEDGER, ObjectName, Partition, Reader,
+        metadata::Facts,
+        reader::{self, Rows},
+    },
 };
 
 /// What was found.
@@ -29,7 +29,11 @@ const MOST_HOURS: usize = 24 * 62;
 const MILLISECOND: i64 = 1_000_000;
 
 /// A ledger, and what it states of itself.
-pub(super) type Ledger = (Facts, Bytes);
+pub(super) struct Ledger {
+    object: Path,
+    facts: Facts,
+    file: Bytes,
+}
 
 /// The ledgers of the hours in which something was lost.
 pub(super) async fn ledgers(store: &Store, lost: &Lost) -> Result<Vec<Ledger>, store::Error> {
@@ -41,7 +45,9 @@ pub(super) async fn ledgers(store: &Store, lost: &Lost) -> Result<Vec<Ledger>, s
         for object in store.list_folder(&folder).await?.objects {
             if ObjectName::parse(&object.location).is_some() {
                 let file = store.read(&object.location).await?;
-                files.extend(Facts::of(&file).map(|facts| (facts, file)));
+                let facts = Facts::of(&file);
+                let object = object.location;
+                files.extend(facts.map(|facts| Ledger { object, facts, file }));
             }
         }
     }
@@ -52,37 +58,37 @@ impl Counted {
     /// What ledgers state of something that is lost.
     pub(super) fn of(ledgers: &[Ledger], lost: &Lost) -> Self {
         let mut counted = Self::default();
-        for (facts, _) in ledgers {
+        for Ledger { facts, .. } in ledgers {
             if facts.numbering.as_ref() == Some(&lost.numbering) {
                 counted.epochs = counted.epochs.union(&facts.epochs.clone().unwrap_or_default());
             }
         }
         let missing = lost.epochs.minus(&counted.epochs);
-        for (facts, file) in ledgers {
+        for Ledger { object, facts, file } in ledgers {
             if lost.epochs.is_empty() || facts.numbering.as_ref() == Some(&lost.numbering) {
-                counted.add_times(file, &missing);
+                counted.add_times(object, file, &missing);
             }
         }
         counted
     }
 
-    /// Adds the times of the windows of a ledger of which no epoch is missing. A ledger that cannot be read
-    /// states nothing.
-    fn add_times(&mut self, file: &Bytes, missing: &EpochSet) {
-        let Ok(builder) = ParquetRecordBatchReaderBuilder::try_new(file.clone()) else { return };
-        let Ok(batches) = builder.build() else { return };
-        for batch in batches.map_while(Result::ok) {
-            self.add_rows(&batch, missing).unwrap_or_default();
+    /// Adds the times of the windows of a ledger of which no epoch is missing. What cannot be read of a ledger
+    /// states nothing, nor does one of version 1, which has no numbers.
+    fn add_times(&mut self, object: &Path, file: &Bytes, missing: &EpochSet) {
+        let opened = Reader::open(&LEDGER, object, file.clone());
+        let Some(reader) = opened.ok().filter(|reader| reader.version() > 1) else { return };
+        let columns = ["observed_start", "observed_end", "epoch_first", "epoch_last"];
+        let batches = reader.select(&columns).and_then(Reader::batches);
+        for rows in batches.into_iter().flat_map(|batches| batches.map_while(Result::ok)) {
+            self.add_rows(&rows, missing).unwrap_or_default();
         }
     }
 
-    fn add_rows(&mut self, batch: &RecordBatch, missing: &EpochSet) -> Option<()> {
-        let time =
-            |name| batch.column_by_name(name)?.as_primitive_opt::<TimestampMillisecondType>();
-        let number = |name| batch.column_by_name(name)?.as_primitive_opt::<UInt64Type>();
-        let (start, end) = (time("observed_start")?, time("observed_end")?);
+    fn add_rows(&mut self, rows: &Rows, missing: &EpochSet) -> Result<(), reader::Error> {
+        let (start, end) = (rows.times("observed_start")?, rows.times("observed_end")?);
+        let number = |name| rows.numbers::<UInt64Type>(name);
         let (first, last) = (number("epoch_first")?, number("epoch_last")?);
-        for row in 0..batch.num_rows() {
+        for row in 0..rows.count() {
             let epochs = EpochSet::range(first.value(row), last.value(row));
             let (start, end) = (start.value(row), end.value(row));
             if start < end && !epochs.meets(missing) {
@@ -91,6 +97,6 @@ impl Counted {
                 self.times.push((start, end.saturating_add(MILLISECOND - 1)));
             }
         }
-        Some(())
+        Ok(())
     }
 }

@@ -2,16 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
 use flowlog_common::total::Count;
 use object_store::path::Path;
 
 use super::{Hour, HourName};
 use crate::{
     ask::verify::{
-        Depth,
         continuity::{self, Counted, Stored},
-        read::{self, Flows, Ledger, Sums},
+        read::{Content, Flows, Ledger, Sums},
         report::{
             Check, Difference, InterfaceGap, PairDifference, PairFault, SumDifference, Warning,
         },
@@ -19,39 +17,6 @@ use crate::{
     record::{clock::Utc, epoch_set::EpochSet, ledger::Account},
     table::{FLOWS, LEDGER, Table, metadata::Facts},
 };
-
-pub(super) enum Content {
-    Flows(Flows),
-    Ledger(Ledger),
-    /// Of a table that nothing is added up of.
-    Other(Facts),
-}
-
-impl Content {
-    /// Reads a file of a table; `None` where flowlog did not write it. What flows and ledgers prove of each other
-    /// differs from all other tables.
-    pub(super) fn read(
-        table: &Table,
-        file: &Bytes,
-        depth: Depth,
-    ) -> Result<Option<Self>, read::Error> {
-        if *table == FLOWS {
-            Ok(read::flows(file, depth)?.map(Self::Flows))
-        } else if *table == LEDGER {
-            Ok(read::ledger(file)?.map(Self::Ledger))
-        } else {
-            Ok(Facts::of(file).map(Self::Other))
-        }
-    }
-
-    pub(super) const fn facts(&self) -> &Facts {
-        match self {
-            Self::Flows(flows) => &flows.facts,
-            Self::Ledger(ledger) => &ledger.facts,
-            Self::Other(facts) => facts,
-        }
-    }
-}
 
 /// The files of an hour, as they were read.
 #[derive(Default)]

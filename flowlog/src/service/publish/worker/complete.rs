@@ -24,7 +24,7 @@ impl Worker {
             ObjectName { part: number, ..name }.path()
         });
         let (flows, before) = (store.read(&flows).await?, store.read(&ledger).await?);
-        let completed = encode::complete(file, &flows, &before).map_err(Fault::Encode)?;
+        let completed = encode::complete(file, &flows, &ledger, &before).map_err(Fault::Encode)?;
         let Some(completed) = completed else { return Ok(false) };
         tracing::warn!("{ledger} in the store does not account for all of its flows; completed");
         store.replace(&ledger, &completed).await?;
