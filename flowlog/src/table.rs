@@ -21,6 +21,9 @@ mod reference;
 pub mod seal;
 mod writer;
 
+#[cfg(test)]
+mod trial;
+
 pub use description::{HOUR, Span, Table};
 pub use flows::{FLOWS, FlowsWriter, layout, layout::Layout};
 pub use ledger::LEDGER;
@@ -29,7 +32,12 @@ pub use reader::Reader;
 pub use reference::reference;
 
 /// Every table. The order is that in which partitions of one time go: what proves the rest goes last.
-pub static TABLES: &[&Table] = &[&FLOWS, &LEDGER];
+pub static TABLES: &[&Table] = &[
+    &FLOWS,
+    &LEDGER,
+    #[cfg(test)]
+    &trial::TRIAL,
+];
 
 /// The folders of all tables.
 #[must_use]

@@ -187,3 +187,6 @@ fn check_columns(
     let unknown = file.fields().iter().find(|field| !is_known(field.name()));
     Err(Fault::UnknownColumn(unknown.map(|field| field.name().clone()).unwrap_or_default()))
 }
+
+#[cfg(test)]
+mod tests;
