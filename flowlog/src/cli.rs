@@ -2,6 +2,7 @@
 
 #[cfg(feature = "capture")]
 mod check;
+mod config;
 #[cfg(feature = "capture")]
 mod demo;
 mod duckdb;
@@ -71,6 +72,9 @@ enum Command {
     #[cfg(feature = "capture")]
     /// Say whether this machine can do it, and what to do where it cannot.
     Check(check::Arguments),
+    /// Show the configuration.
+    #[command(subcommand)]
+    Config(config::Command),
     /// Add every window up again: is each packet that was seen in the store?
     Verify(verify::Arguments),
     /// Destroy what has expired.
@@ -128,6 +132,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments, &global),
         #[cfg(feature = "capture")]
         Command::Check(arguments) => check::run(&arguments, &global),
+        Command::Config(command) => config::run(&command, &global),
         Command::Verify(arguments) => verify::run(&arguments, &global),
         Command::Retention(command) => retention::run(&command, &global),
         Command::Duckdb(arguments) => duckdb::run(&arguments),

@@ -32,7 +32,7 @@ mod start_line;
 mod whereabouts;
 mod windows;
 
-use std::{future::Future, pin::pin};
+use std::{future::Future, path::PathBuf, pin::pin, time::Duration};
 
 use tokio::{
     sync::mpsc,
@@ -40,11 +40,13 @@ use tokio::{
 };
 
 use crate::{
-    config::Config, record::policy::AttachMode, service::notify::Notifier, telemetry::with_causes,
+    config::Config, record::policy::AttachMode, service::notify::Notifier,
+    spool::recover::Recording, telemetry::with_causes,
 };
-use counting::Counting;
+use counting::{Counting, CountingSettings};
 use drain_loop::DrainLoop;
-use publishing::Publishing;
+use publish::Target;
+use publishing::{PublishSettings, Publishing};
 
 /// What the model test drives.
 #[cfg(test)]
@@ -98,18 +100,29 @@ pub async fn run(
     let mut shutdown = pin!(shutdown);
     let notifier = notifier();
     let (news_in, news) = mpsc::channel(WAITING_EPOCHS);
-    let mut drain = DrainLoop::start(config, news_in)?;
+    let Config { gateway, policy, capture, store, times, spool, retention } = config;
+    let recording =
+        Recording { gateway: gateway.to_string(), policy: policy.hash(), window: times.window };
+    let mut drain = DrainLoop::start(spool.clone(), recording, times.drain_interval, news_in)?;
+    let is_durable = spool.spool.is_some();
+    let target = Target { store: store.clone(), gateway: gateway.to_string(), is_durable };
     let opening = async {
         let look = drain.opened().await?;
-        let early = opening::open(config, look.last > 0).await?;
+        let early = opening::open(&target, look.last > 0).await?;
         Ok::<_, Error>((look, early))
     };
     let (look, early) = tokio::select! {
         opened = opening => opened?,
         () = &mut shutdown => return Ok(Summary::default()),
     };
-    let (mut counting, counted) = Counting::start(config, options, &look)?;
-    options.whereabouts.counting(config);
+    let settings = CountingSettings {
+        capture,
+        policy,
+        interval: times.drain_interval,
+        pinned_as: is_durable.then_some(gateway.as_str()),
+    };
+    let (mut counting, counted) = Counting::start(&settings, options, &look)?;
+    options.whereabouts.counting(spool.spool.clone());
     notifier.ready();
     start_line::report(config, &counting);
     drain.begin(counted);
@@ -117,14 +130,17 @@ pub async fn run(
     let mut recovered = drain.recovered();
     let mut waiting = Some((news, early));
     let mut publishing: Option<Publishing> = None;
+    let whereabouts = &options.whereabouts;
+    let settings =
+        PublishSettings { target, retention: retention.clone(), spool: spool.spool.clone() };
     let publish =
-        |found, (news, early)| Publishing::start(config, &options.whereabouts, found, news, early);
+        |found, (news, early)| Publishing::start(settings.clone(), whereabouts, found, news, early);
     let stopped = loop {
         tokio::select! {
             () = &mut shutdown => break Ok(()),
             () = counting.follow() => {}
             () = drain.ended() => break Ok(()),
-            () = drain.keep_alive(&notifier, config.drain_interval) => {}
+            () = drain.keep_alive(&notifier, times.drain_interval) => {}
             found = &mut recovered, if waiting.is_some() => match found {
                 Ok(found) => publishing = waiting.take().map(|waiting| publish(found, waiting)),
                 // The drain has ended, and tells why.
@@ -133,7 +149,7 @@ pub async fn run(
             ended = ended(&mut publishing) => break ended,
         }
     };
-    let deadline = Instant::now() + config.shutdown_timeout;
+    let deadline = Instant::now() + times.shutdown_timeout;
     notifier.stopping();
     // Detached first, so that the last epoch has everything that was ever counted.
     drop(counting);
@@ -155,7 +171,7 @@ pub async fn run(
     };
     options.whereabouts.forget();
     stopped?;
-    conclude(config, drained, published)
+    conclude(times.shutdown_timeout, spool.spool.clone(), drained, published)
 }
 
 /// The service manager, if it can be told anything: counting does not depend on it.
@@ -175,13 +191,13 @@ async fn ended(publishing: &mut Option<Publishing>) -> Result<(), Error> {
 
 /// The whole of what could not be done within the time for shutting down.
 fn conclude(
-    config: &Config,
+    timeout: Duration,
+    spool: Option<PathBuf>,
     drained: Result<(), Error>,
     published: Result<Summary, Error>,
 ) -> Result<Summary, Error> {
     let is_drained = drained.is_ok();
     let unfinished = |unstored, is_gathered, store| {
-        let (timeout, spool) = (config.shutdown_timeout, config.spool.clone());
         let report = ShutdownReport { timeout, unstored, is_gathered, spool, is_drained, store };
         Err(Error::Unfinished(report))
     };

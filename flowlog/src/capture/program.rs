@@ -22,7 +22,7 @@ use super::{
     pins::{self, Claim, LinkPin, MAPS, Pinned},
 };
 use crate::{
-    config::Config,
+    config::CaptureSettings,
     record::policy::{Policy, Profile},
 };
 
@@ -55,13 +55,13 @@ impl MapSizes {
     /// Interface names that can be told apart at most.
     pub const MAX_INTERFACES: u16 = super::control::MAX_SLOTS_U16;
 
-    /// Those that a configuration asks for.
+    /// Those that the settings ask for.
     #[must_use]
-    pub const fn configured(config: &Config) -> Self {
+    pub const fn configured(settings: &CaptureSettings) -> Self {
         Self {
-            flows_v4: config.max_flows_v4,
-            flows_v6: config.max_flows_v6,
-            overflow: config.max_overflow,
+            flows_v4: settings.max_flows_v4,
+            flows_v6: settings.max_flows_v6,
+            overflow: settings.max_overflow,
             interfaces: Self::MAX_INTERFACES,
         }
     }

@@ -14,7 +14,6 @@ use flowlog::{
     },
     config::{Config, File},
     demo::{self, Vpn},
-    record::policy::Profile,
     service::{self, Options, Summary, Whereabouts},
     store::Store,
 };
@@ -73,12 +72,13 @@ async fn demonstrate(
 
 /// Records the traffic of the demonstration within the gateway, which this thread enters.
 async fn record(store: &Path, signals: &Signals) -> anyhow::Result<Summary> {
-    let file = File {
-        interfaces: Some(vec![demo::INTERFACE.to_owned()]),
-        store: Some(store.display().to_string()),
-        drain_interval: Some("1s".to_owned()),
-        ..File::with_profile(Profile::Flows)
-    };
+    // A text is quoted in TOML as it is in JSON.
+    let [interface, store] = [demo::INTERFACE.into(), store.display().to_string().into()]
+        .map(|text: serde_json::Value| text.to_string());
+    let file = format!(
+        "profile = \"flows\"\ninterfaces = [{interface}]\nstore = {store}\ndrain_interval = \"1s\"\n"
+    );
+    let file = File::parse(&file).map_err(anyhow::Error::msg)?;
     let config = Config::from_file(file, "demo")?;
     let vpn = Vpn::new().context("cannot make a VPN of its own; run as root")?;
     vpn.gateway.enter()?;

@@ -12,8 +12,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
-    let (store, _) = arguments.store.read()?;
-    let store = Store::open(&store).map_err(Failure::usage)?;
+    let store = Store::open(&arguments.store.read()?).map_err(Failure::usage)?;
     // Others may have variables that are no text.
     let variables = std::env::vars_os()
         .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));

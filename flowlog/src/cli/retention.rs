@@ -9,7 +9,7 @@ use std::{
 
 use clap::{Args, Subcommand};
 use flowlog::{
-    config::{DEFAULT_STORE, File},
+    config::{File, KeepSettings, SpoolSettings, StoreSettings},
     keep::retain::{self, Inventory, Keep, Rule, Scope, aside::Aside, guard},
     record::{
         clock::{self, Utc},
@@ -79,21 +79,20 @@ struct Settings {
 impl Arguments {
     fn settings(&self) -> Result<Settings, Failure> {
         let file = match &self.config {
-            Some(path) => Some(File::read(path).map_err(Failure::usage)?),
-            None => None,
+            Some(path) => File::read(path).map_err(Failure::usage)?,
+            None => File::default(),
         };
-        let (store, spool, retention) =
-            file.map_or((None, None, None), |file| (file.store, file.spool, file.retention));
-        let configured = retention.map(|retention| parse_period(&retention.keep)).transpose();
-        let configured = configured
-            .map_err(|message| Failure::usage(anyhow::anyhow!("retention.keep: {message}")))?;
+        let StoreSettings { store, .. } = file.settings().map_err(Failure::usage)?;
+        let SpoolSettings { spool, .. } = file.settings().map_err(Failure::usage)?;
+        let KeepSettings { retention } = file.settings().map_err(Failure::usage)?;
+        let configured = retention.map(|retention| retention.keep);
         let keep = self.keep.or(configured).ok_or_else(|| {
             Failure::usage(anyhow::anyhow!(
                 "the configuration has no retention.keep, so that nothing expires; \
                  add `keep = \"90d\"` under [retention], or use --keep"
             ))
         })?;
-        let store = self.store.clone().or(store).unwrap_or_else(|| DEFAULT_STORE.to_owned());
+        let store = self.store.clone().unwrap_or(store);
         Ok(Settings { keep, store, spool: self.spool.clone().or(spool) })
     }
 }

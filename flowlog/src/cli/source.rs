@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use flowlog::config::{DEFAULT_STORE, File};
+use flowlog::config::{File, Flags, StoreSettings};
 
 use super::Failure;
 
@@ -36,10 +36,36 @@ pub struct StoreArguments {
 }
 
 impl StoreArguments {
-    /// The store, and the file that was read for it.
-    pub fn read(&self) -> Result<(String, File), Failure> {
-        let file = self.file.read()?;
-        let store = self.store.as_ref().or(file.store.as_ref());
-        Ok((store.map_or(DEFAULT_STORE, |store| store).to_owned(), file))
+    /// The store.
+    pub fn read(&self) -> Result<String, Failure> {
+        let StoreSettings { store, .. } = self.file.read()?.settings().map_err(Failure::usage)?;
+        Ok(self.store.clone().unwrap_or(store))
     }
+}
+
+/// What `flowlog run` is configured by.
+#[derive(Args)]
+#[group(skip)]
+pub struct FileAndFlags {
+    #[command(flatten)]
+    flags: Flags,
+    /// Configuration file (TOML); the options above come before it.
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl FileAndFlags {
+    /// What the file and the options set together.
+    pub fn read(&self) -> Result<File, Failure> {
+        let file = self.config.as_deref().map(File::read).transpose();
+        let mut file = file.map_err(Failure::usage)?.unwrap_or_default();
+        self.flags.apply(&mut file);
+        Ok(file)
+    }
+}
+
+/// The host's name, which the gateway has where no other is set.
+pub fn hostname() -> String {
+    let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    name.unwrap_or_default()
 }

@@ -8,6 +8,7 @@ use flowlog::{
         self,
         uninstall::{Attachment, Removal},
     },
+    config::{CaptureSettings, StoreSettings},
     record::gateway::GatewayName,
 };
 
@@ -31,8 +32,9 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, global: &Global) -> Result<Outcome, Failure> {
     let Arguments { pins, gateway, file, dry_run } = arguments;
     let file = file.read()?;
-    let pins = pins.clone().or(file.pins).unwrap_or_else(|| flowlog::config::DEFAULT_PINS.into());
-    let of_file = file.gateway.map(GatewayName::try_from).transpose().map_err(Failure::usage)?;
+    let of_file: CaptureSettings = file.settings().map_err(Failure::usage)?;
+    let pins = pins.clone().unwrap_or(of_file.pins);
+    let StoreSettings { gateway: of_file, .. } = file.settings().map_err(Failure::usage)?;
     let gateway = gateway.clone().or(of_file);
     let removal = Removal::plan(&capture::reachable(&pins)?, gateway.as_ref())?;
     let found = serde_json::json!({ "removed": !dry_run, "found": &removal });

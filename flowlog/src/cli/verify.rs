@@ -34,8 +34,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, global: &Global) -> Result<Outcome, Failure> {
-    let (store, _) = arguments.store.read()?;
-    let store = Store::open(&store).map_err(Failure::usage)?;
+    let store = Store::open(&arguments.store.read()?).map_err(Failure::usage)?;
     let depth = if arguments.deep { Depth::Pages } else { Depth::Sums };
     let shows_progress = std::io::stderr().is_terminal();
     let progress = |done: usize, all: usize| {

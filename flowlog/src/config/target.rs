@@ -5,35 +5,23 @@ use std::net::IpAddr;
 use flowlog_common::policy::MAX_SPANS;
 use ipnet::{IpNet, Ipv4Net};
 use jiff::Timestamp;
-use serde::Deserialize;
 
-use super::Error;
+use super::settings::TargetSettings;
 use crate::record::{
     clock::Utc,
     policy::{Policy, Profile, Target},
 };
 
-/// A `[[targets]]` table of a configuration file.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "documented once, in the reference, which a test compares")]
-pub struct TargetFile {
-    pub prefix: String,
-    pub from: String,
-    pub to: String,
-}
-
 /// Checks what a configuration file says.
-pub(super) fn policy(profile: Profile, orders: &[TargetFile]) -> Result<Policy, Error> {
-    let wrong = |message: String| Error::Value { key: "targets", message };
+pub(super) fn policy(profile: Profile, orders: &[TargetSettings]) -> Result<Policy, String> {
     match (profile, orders.is_empty()) {
         (Profile::Targeted, true) => {
-            Err(wrong("profile \"targeted\" records nobody without them: it needs at least one [[targets]] table in the file".to_owned()))
+            Err("profile \"targeted\" records nobody without them: it needs at least one [[targets]] table in the file".to_owned())
         }
         (Profile::Flows | Profile::Attribution, false) => {
-            Err(wrong("only the profile targeted has them; remove them".to_owned()))
+            Err("only the profile targeted has them; remove them".to_owned())
         }
-        _ => Ok(Policy { profile, targets: targets(orders).map_err(wrong)? }),
+        _ => Ok(Policy { profile, targets: targets(orders)? }),
     }
 }
 
@@ -41,7 +29,7 @@ pub(super) fn policy(profile: Profile, orders: &[TargetFile]) -> Result<Policy, 
 ///
 /// The kernel finds the longest prefix only, so that each has the periods of the shorter ones around
 /// it too. The error tells an order by its number: its address belongs in no message.
-fn targets(files: &[TargetFile]) -> Result<Vec<Target>, String> {
+fn targets(files: &[TargetSettings]) -> Result<Vec<Target>, String> {
     let mut orders = vec![];
     for (index, file) in files.iter().enumerate() {
         orders.push(order(file).map_err(|what| format!("number {}: {what}", index + 1))?);
@@ -68,8 +56,8 @@ struct Order {
     period: (Utc, Utc),
 }
 
-fn order(file: &TargetFile) -> Result<Order, String> {
-    let TargetFile { prefix, from, to } = file;
+fn order(file: &TargetSettings) -> Result<Order, String> {
+    let TargetSettings { prefix, from, to } = file;
     let prefix = prefix
         .parse::<IpNet>()
         .or_else(|_| prefix.parse().map(|address: IpAddr| IpNet::from(address)))
@@ -131,12 +119,12 @@ mod tests {
     use super::*;
 
     /// An order for some seconds of a minute.
-    fn order(prefix: &str, from: u32, to: u32) -> TargetFile {
+    fn order(prefix: &str, from: u32, to: u32) -> TargetSettings {
         let instant = |second| format!("2026-03-01T00:00:{second:02}Z");
-        TargetFile { prefix: prefix.to_owned(), from: instant(from), to: instant(to) }
+        TargetSettings { prefix: prefix.to_owned(), from: instant(from), to: instant(to) }
     }
 
-    fn plain(files: &[TargetFile]) -> Vec<(String, Vec<(i64, i64)>)> {
+    fn plain(files: &[TargetSettings]) -> Vec<(String, Vec<(i64, i64)>)> {
         let second = |utc: Utc| utc.ms() / 1_000 % 60;
         let plain = |Target { prefix, periods }: &Target| {
             let periods = periods.iter().map(|(from, to)| (second(*from), second(*to)));
@@ -188,7 +176,7 @@ mod tests {
     #[test]
     fn an_address_in_the_place_of_an_instant_is_not_repeated() {
         for text in ["192.0.2.77", "2001:db8::77", "2001-db8", "2026-03-01 192.0.2.77"] {
-            let misplaced = TargetFile { from: text.to_owned(), ..order("10.0.0.7", 1, 2) };
+            let misplaced = TargetSettings { from: text.to_owned(), ..order("10.0.0.7", 1, 2) };
             let error = targets(&[misplaced]).unwrap_err();
             assert!(error.contains("number 1: from is not an instant"), "{error}");
             assert!(!error.contains(text), "{error}");

@@ -1,14 +1,12 @@
 //! What is collected, of whom, and when.
 
 use ipnet::IpNet;
-use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::clock::Utc;
 
 /// What is collected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Profile {
     /// Full conversations: both addresses, both ports.
     Flows,
@@ -60,8 +58,7 @@ impl Policy {
 }
 
 /// Where the program is at a hook, among those of others.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Order {
     /// Before all others: what they drop or redirect is counted.
     #[default]

@@ -14,8 +14,11 @@ use serde::Serialize;
 
 use crate::{
     capture::{MapSizes, Program, drain},
-    config::Config,
-    record::{clock, policy::AttachMode},
+    config::{CaptureSettings, Config},
+    record::{
+        clock,
+        policy::{AttachMode, Policy},
+    },
     telemetry::with_causes,
 };
 
@@ -71,13 +74,14 @@ impl Finding {
 /// Looks at everything that `flowlog run` needs with this configuration.
 pub async fn check(config: &Config, options: Options) -> Vec<Finding> {
     let Options { attach, probe } = options;
-    let mut findings = vec![kernel(), capabilities(), program(config), attachment(attach)];
+    let Config { gateway, policy, capture, store, times: _, spool, retention } = config;
+    let mut findings = vec![kernel(), capabilities(), program(capture, policy), attachment(attach)];
     findings.extend(drain_findings());
-    findings.extend(interfaces::findings(config));
-    findings.push(store::finding(config, probe).await);
-    findings.extend(kept::findings(config));
+    findings.extend(interfaces::findings(&capture.interfaces));
+    findings.push(store::finding(store, gateway, probe).await);
+    findings.extend(kept::findings(spool, capture, gateway));
     findings.push(clock_finding(&clock::quality()));
-    findings.extend(retention::finding(config).await);
+    findings.extend(retention::finding(retention.as_ref(), store).await);
     findings
 }
 
@@ -133,9 +137,9 @@ fn capabilities() -> Finding {
     }
 }
 
-fn program(config: &Config) -> Finding {
-    let sizes = MapSizes { interfaces: 1, ..MapSizes::configured(config) };
-    match Program::load(sizes, &config.policy, None) {
+fn program(settings: &CaptureSettings, policy: &Policy) -> Finding {
+    let sizes = MapSizes { interfaces: 1, ..MapSizes::configured(settings) };
+    match Program::load(sizes, policy, None) {
         Ok(_) => {
             let mib = sizes.kernel_bytes() >> 20;
             Finding::sound("kernel program", format!("loads; its maps take {mib} MiB"))

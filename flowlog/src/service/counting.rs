@@ -1,7 +1,7 @@
 //! Counting: the kernel program is loaded and attached before anything else is looked at, and
 //! attached again as interfaces come and go.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -13,10 +13,11 @@ use crate::{
         presence::Presence,
         watch::LinkWatch,
     },
-    config::Config,
+    config::CaptureSettings,
     record::{
         clock::{self, Utc},
         pattern::InterfacePattern,
+        policy::Policy,
     },
     telemetry::with_causes,
 };
@@ -25,6 +26,17 @@ use crate::{
 const MAX_INTERFACES: u16 = MapSizes::MAX_INTERFACES;
 /// Pause before interfaces are looked at again that could not be.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// What is counted, and how.
+#[derive(Clone, Copy)]
+pub(super) struct CountingSettings<'a> {
+    pub(super) capture: &'a CaptureSettings,
+    pub(super) policy: &'a Policy,
+    /// How often the hooks are looked at.
+    pub(super) interval: Duration,
+    /// The gateway whose counters outlive the daemon; `None` where they do not.
+    pub(super) pinned_as: Option<&'a str>,
+}
 
 /// The program that counts, and what it is attached to.
 pub(super) struct Counting {
@@ -55,14 +67,15 @@ impl Counting {
     /// Loads the program and attaches it. The numbers of its epochs come after those of the spool, as
     /// far as they are known.
     pub(super) fn start(
-        config: &Config,
+        settings: &CountingSettings<'_>,
         options: &Options,
         look: &FirstLook,
     ) -> Result<(Self, Drainable), Error> {
         // What outlives the daemon is of use to those only who know what was spooled of it.
-        let pins = config.spool.is_some().then(|| pins(config, look)).transpose()?;
+        let CountingSettings { capture, policy, interval, pinned_as } = *settings;
+        let pins = pinned_as.map(|gateway| pins(&capture.pins, gateway, look)).transpose()?;
         let Loaded { program, maps, found } =
-            Program::load(MapSizes::configured(config), &config.policy, pins.as_ref())?;
+            Program::load(MapSizes::configured(capture), policy, pins.as_ref())?;
         let presence = Arc::new(Presence::restore(MAX_INTERFACES, Arc::clone(&maps.control)));
         let mut previous = found.previous;
         previous.sort_by_key(Previous::last_epoch);
@@ -72,12 +85,12 @@ impl Counting {
         let drainer = Drainer::new(maps, Arc::clone(&presence), last)?;
         let goes_on = found.is_continued || is_whole;
         let mut counting = Self {
-            capture: Capture::new(program, options.attach, config.order, presence),
+            capture: Capture::new(program, options.attach, capture.order, presence),
             // Listening begins before the first look, so that nothing happens in between.
             watch: listen(),
-            patterns: config.interfaces.clone(),
-            interval: config.drain_interval,
-            next: Instant::now() + config.drain_interval,
+            patterns: capture.interfaces.clone(),
+            interval,
+            next: Instant::now() + interval,
             is_behind: false,
         };
         counting.look_first(options)?;
@@ -176,10 +189,9 @@ impl Counting {
 }
 
 /// Where links and maps outlive the daemon; those of another name that the gateway had are its own.
-fn pins(config: &Config, look: &FirstLook) -> Result<Pins, capture::Error> {
-    let pins = Pins::new(capture::reachable(&config.pins)?, config.gateway.clone());
+fn pins(base: &Path, gateway: &str, look: &FirstLook) -> Result<Pins, capture::Error> {
+    let pins = Pins::new(capture::reachable(base)?, gateway.to_owned());
     if let Some(former) = &look.former_gateway {
-        let gateway = &config.gateway;
         match pins.adopt(former) {
             Ok(Adoption::Nothing) => {}
             Ok(Adoption::All) => tracing::info!("goes on with what {former} counted, as {gateway}"),

@@ -27,9 +27,13 @@ use super::{
     windows::News,
 };
 use crate::{
-    config::Config,
+    config::SpoolSettings,
     service::notify::Notifier,
-    spool::{self, Files, Spool, recover::Recovered, run::Run},
+    spool::{
+        self, Files, Spool,
+        recover::{Recording, Recovered},
+        run::Run,
+    },
     telemetry::with_causes,
 };
 use draining::Draining;
@@ -59,8 +63,13 @@ pub(super) struct DrainLoop {
 }
 
 impl DrainLoop {
-    /// Begins to open the spool.
-    pub(super) fn start(config: &Config, news: mpsc::Sender<News>) -> Result<Self, Error> {
+    /// Begins to open the spool, for what is recorded; the kernel is drained as often as `interval`.
+    pub(super) fn start(
+        settings: SpoolSettings,
+        recording: Recording,
+        interval: Duration,
+        news: mpsc::Sender<News>,
+    ) -> Result<Self, Error> {
         let (stop, stopped) = std_mpsc::channel();
         let (counted_in, counted) = std_mpsc::channel();
         let (opened_in, opened) = oneshot::channel();
@@ -68,14 +77,14 @@ impl DrainLoop {
         let (alive_in, alive) = watch::channel(Instant::now());
         let is_draining = Arc::new(AtomicBool::new(false));
         let signals = Signals { stopped, news, alive: alive_in };
-        let (config, draining) = (config.clone(), Arc::clone(&is_draining));
+        let draining = Arc::clone(&is_draining);
         let thread = std::thread::Builder::new().name("drain".to_owned()).spawn(move || {
-            let Some(spool) = open(&config, &signals, opened_in)? else {
+            let Some(spool) = open(&settings, &recording.gateway, &signals, opened_in)? else {
                 return counted.try_recv().map_or(Ok(()), |_| Err(Error::NotRecovered));
             };
             // Nothing of the spool is touched by a daemon that does not come to count.
             let Ok(counted) = counted.recv() else { return Ok(()) };
-            let Some(recovered) = recover(&config, &signals, &spool)? else {
+            let Some(recovered) = recover(&recording, &signals, &spool)? else {
                 return Err(Error::NotRecovered);
             };
             let Recovered { epochs, files, found, last: _ } = recovered;
@@ -83,7 +92,7 @@ impl DrainLoop {
             if recovered_in.send(InSpool { spool, files, found }).is_err() {
                 return Ok(());
             }
-            Draining { epochs, signals: &signals }.run(counted, config.drain_interval)
+            Draining { epochs, signals: &signals }.run(counted, interval)
         });
         let thread = thread.map_err(|source| Error::Thread { source })?;
         Ok(Self {
@@ -199,7 +208,8 @@ const SPOOL_PAUSE: Duration = Duration::from_secs(1);
 
 /// Opens the spool, however long that takes; `None` where it was told to stop.
 fn open(
-    config: &Config,
+    settings: &SpoolSettings,
+    gateway: &str,
     signals: &Signals,
     opened: oneshot::Sender<Result<FirstLook, spool::Error>>,
 ) -> Result<Option<Arc<Spool>>, Error> {
@@ -207,15 +217,15 @@ fn open(
     let mut report = |outcome| opened.take().map(|opened| opened.send(outcome));
     let mut warned = false;
     loop {
-        match recovery::open(config) {
+        match recovery::open(settings) {
             Ok(spool) => {
                 report(Ok(FirstLook {
                     last: spool.last_number_by_names(),
-                    former_gateway: spool.former_gateway(&config.gateway),
+                    former_gateway: spool.former_gateway(gateway),
                 }));
                 return Ok(Some(spool));
             }
-            Err(error) if config.spool.is_some() && recovery::may_pass(&error) => {
+            Err(error) if settings.spool.is_some() && recovery::may_pass(&error) => {
                 warn_once(&mut warned, &error);
                 report(Ok(FirstLook::default()));
             }
@@ -236,13 +246,13 @@ fn open(
 
 /// Reads what is in the spool, however often that takes; `None` where it was told to stop.
 fn recover(
-    config: &Config,
+    recording: &Recording,
     signals: &Signals,
     spool: &Arc<Spool>,
 ) -> Result<Option<Recovered>, Error> {
     let mut warned = false;
     loop {
-        match recovery::recover(config, spool) {
+        match recovery::recover(recording, spool) {
             Ok(recovered) => return Ok(Some(recovered)),
             Err(error) if spool.is_durable() && recovery::may_pass(&error) => {
                 warn_once(&mut warned, &error);

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::windows::Shared;
 use crate::{
-    config::{Config, Retention},
+    config::RetentionSettings,
     keep::retain::{
         self, Inventory, Keep, RetentionPlan, Rule, Scope,
         aside::Aside,
@@ -21,7 +21,7 @@ use crate::{
 
 /// Deletes what has expired.
 pub(super) struct Expiry {
-    retention: Retention,
+    retention: RetentionSettings,
     /// This one, and the names that it had before.
     gateways: Vec<Scope>,
     spool: Option<PathBuf>,
@@ -35,18 +35,22 @@ pub(super) struct Expiry {
 }
 
 impl Expiry {
-    /// What the configuration asks for.
-    pub(super) fn of(config: &Config, shared: Shared, former: Vec<Scope>) -> Option<Self> {
-        let own = config.gateway.parse().into_iter();
-        Some(Self {
+    /// Of what the gateway recorded, under this name and those before, and of what its spool has.
+    pub(super) fn new(
+        retention: RetentionSettings,
+        gateways: Vec<Scope>,
+        spool: Option<PathBuf>,
+        shared: Shared,
+    ) -> Self {
+        Self {
             shared,
-            retention: config.retention.clone()?,
-            gateways: own.chain(former).collect(),
-            spool: config.spool.clone(),
+            retention,
+            gateways,
+            spool,
             wall: WallClock::start(clock::now(), clock::since_boot()),
             verdict: Verdict::Allow.name(),
             reported: BTreeSet::new(),
-        })
+        }
     }
 
     /// Runs until it is dropped. What is in the store expires once there is one, what is in the spool

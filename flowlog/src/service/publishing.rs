@@ -1,6 +1,8 @@
 //! From the spool to the store: windows are gathered and published as soon as the spool is recovered
 //! and the store is open.
 
+use std::path::PathBuf;
+
 use tokio::{
     sync::mpsc,
     task::JoinHandle,
@@ -16,12 +18,21 @@ use super::{
     windows::{self, News, Shared},
 };
 use crate::{
-    config::Config,
+    config::RetentionSettings,
     keep::retain::Scope,
     record::clock::Utc,
     spool::{self, Growing, Spool},
     telemetry::with_causes,
 };
+
+/// Where the files go, and when they are deleted.
+#[derive(Clone)]
+pub(super) struct PublishSettings {
+    pub(super) target: Target,
+    pub(super) retention: Option<RetentionSettings>,
+    /// The spool, where it outlives the process.
+    pub(super) spool: Option<PathBuf>,
+}
 
 /// The tasks between the spool and the store.
 pub(super) struct Publishing {
@@ -34,22 +45,22 @@ pub(super) struct Publishing {
 impl Publishing {
     /// Starts the tasks; those that need the store wait for it.
     pub(super) fn start(
-        config: &Config,
+        settings: PublishSettings,
         whereabouts: &Whereabouts,
         in_spool: InSpool,
         news: mpsc::Receiver<News>,
         early: Option<Early>,
     ) -> Self {
+        let PublishSettings { target, retention, spool: directory } = settings;
         let InSpool { spool, files, found } = in_spool;
         let shared = Shared::new(files);
         whereabouts.files(shared.clone());
         let gather = tokio::spawn(windows::gather(shared.clone(), found, news, spool.scratch()));
-        let target = Target {
-            store: config.store.clone(),
-            gateway: config.gateway.clone(),
-            is_durable: spool.is_durable(),
-        };
-        let mut expiry = Expiry::of(config, shared.clone(), former_scopes(&spool));
+        let mut expiry = retention.map(|retention| {
+            let own = target.gateway.parse().into_iter();
+            let gateways = own.chain(former_scopes(&spool)).collect();
+            Expiry::new(retention, gateways, directory, shared.clone())
+        });
         if let Some(expiry) = &mut expiry {
             // Before anything of it can be published.
             expiry.expire_unpublished();

@@ -3,29 +3,27 @@
 use std::sync::Arc;
 
 use crate::{
-    config::Config,
+    config::SpoolSettings,
     spool::{
         self, Spool,
         recover::{Recording, Recovered},
     },
 };
 
-/// Opens the spool of a configuration, or a temporary one.
-pub(super) fn open(config: &Config) -> Result<Arc<Spool>, spool::Error> {
-    Ok(Arc::new(match &config.spool {
-        Some(directory) => Spool::open(directory, config.spool_max_bytes)?,
+/// Opens the spool that the settings name, or a temporary one.
+pub(super) fn open(settings: &SpoolSettings) -> Result<Arc<Spool>, spool::Error> {
+    Ok(Arc::new(match &settings.spool {
+        Some(directory) => Spool::open(directory, settings.spool_max_bytes)?,
         None => Spool::temporary()?,
     }))
 }
 
 /// Finds out what is in the spool, and goes on with it.
-pub(super) fn recover(config: &Config, spool: &Arc<Spool>) -> Result<Recovered, spool::Error> {
-    let recording = Recording {
-        gateway: config.gateway.clone(),
-        policy: config.policy.hash(),
-        window: config.window,
-    };
-    spool::recover::recover(spool, recording)
+pub(super) fn recover(
+    recording: &Recording,
+    spool: &Arc<Spool>,
+) -> Result<Recovered, spool::Error> {
+    spool::recover::recover(spool, recording.clone())
 }
 
 /// Whether a spool that cannot be opened may be opened later: its disk does not do it now, or there

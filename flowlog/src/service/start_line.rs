@@ -2,7 +2,7 @@
 
 use super::counting::Counting;
 use crate::{
-    config::Config,
+    config::{Config, TimeSettings, without_credentials},
     record::{pattern::InterfacePattern, policy::Profile},
     telemetry,
 };
@@ -18,7 +18,8 @@ fn line(
     counted: &[&InterfacePattern],
     waited_for: &[&InterfacePattern],
 ) -> String {
-    let Config { gateway, store, window, drain_interval, .. } = config;
+    let Config { gateway, policy, capture: _, store, times, spool, retention } = config;
+    let TimeSettings { window, drain_interval, shutdown_timeout: _ } = times;
     let names = |patterns: &[&InterfacePattern]| {
         patterns.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     };
@@ -27,35 +28,22 @@ fn line(
         (true, _) => format!("waits for {}", names(waited_for)),
         (false, false) => format!("counts {}, waits for {}", names(counted), names(waited_for)),
     };
-    let profile = match config.policy.profile {
+    let profile = match policy.profile {
         Profile::Flows => "flows".to_owned(),
         Profile::Attribution => "attribution".to_owned(),
-        Profile::Targeted => format!("targeted ({} prefixes)", config.policy.targets.len()),
+        Profile::Targeted => format!("targeted ({} prefixes)", policy.targets.len()),
     };
-    let spool = config.spool.as_ref().map_or_else(
+    let spool = spool.spool.as_ref().map_or_else(
         || "none, a crash loses what is not stored yet".to_owned(),
         |spool| spool.display().to_string(),
     );
-    let keep = config
-        .retention
+    let keep = retention
         .as_ref()
         .map_or_else(|| "for ever".to_owned(), |retention| retention.keep.to_string());
     format!(
         "gateway {gateway} {interfaces}; profile {profile}, window {window:?}, drained every {drain_interval:?}, store {}, spool {spool}, keep {keep}",
-        without_user(store)
+        without_credentials(store)
     )
-}
-
-/// A URL without the name and the password that somebody may have written into it.
-fn without_user(store: &str) -> String {
-    match store.split_once("://") {
-        Some((scheme, rest)) => {
-            let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-            let host = host.rsplit('@').next().unwrap_or(host);
-            format!("{scheme}://{host}{path}")
-        }
-        None => store.to_owned(),
-    }
 }
 
 #[cfg(test)]
@@ -65,13 +53,11 @@ mod tests {
 
     #[test]
     fn the_line_has_what_runs_and_no_password() {
-        let file = File {
-            interfaces: Some(vec!["wg0".to_owned(), "tun*".to_owned()]),
-            store: Some("s3://me:secret@bucket/prefix".to_owned()),
-            ..File::with_profile(Profile::Attribution)
-        };
+        let file = "profile = \"attribution\"\ninterfaces = [\"wg0\", \"tun*\"]\n\
+                    store = \"s3://me:secret@bucket/prefix\"";
+        let file = File::parse(file).unwrap();
         let config = Config::from_file(file, "gw1").unwrap();
-        let [wg, tun] = [&config.interfaces[0], &config.interfaces[1]];
+        let [wg, tun] = [&config.capture.interfaces[0], &config.capture.interfaces[1]];
         let line = line(&config, &[wg], &[tun]);
         for word in ["gw1", "counts wg0", "waits for tun*", "attribution", "300s", "for ever"] {
             assert!(line.contains(word), "{word:?} is not in {line}");

@@ -8,7 +8,6 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{backlog::Backlog, windows::Shared};
-use crate::config::Config;
 
 /// Tells where the counts are, also when the daemon itself does not answer any more.
 #[derive(Clone, Default)]
@@ -25,11 +24,11 @@ struct State {
 }
 
 impl Whereabouts {
-    /// The kernel counts from now on.
-    pub(super) fn counting(&self, config: &Config) {
+    /// The kernel counts from now on; where the spool is, if that outlives the process.
+    pub(super) fn counting(&self, spool: Option<PathBuf>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.is_counting = true;
-        state.spool.clone_from(&config.spool);
+        state.spool = spool;
         self.begun.notify_one();
     }
 

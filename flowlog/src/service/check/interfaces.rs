@@ -8,12 +8,11 @@ use crate::{
         interface::{self, Layer, Link},
         survey::{Hook, Survey},
     },
-    config::Config,
     record::pattern::InterfacePattern,
 };
 
 /// Looks at what each pattern stands for.
-pub(super) fn findings(config: &Config) -> Vec<Finding> {
+pub(super) fn findings(patterns: &[InterfacePattern]) -> Vec<Finding> {
     let links = match interface::list() {
         Ok(links) => links,
         Err(error) => {
@@ -22,7 +21,7 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
         }
     };
     let mut findings = vec![];
-    for pattern in &config.interfaces {
+    for pattern in patterns {
         let matching: Vec<&Link> =
             links.iter().filter(|link| pattern.matches(&link.name)).collect();
         if matching.is_empty() {

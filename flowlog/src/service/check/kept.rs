@@ -3,27 +3,31 @@
 use super::Finding;
 use crate::{
     capture::{self, Kept, MapSizes, OtherGateway, Pins},
-    config::Config,
+    config::{CaptureSettings, SpoolSettings},
     spool::survey::Survey,
     telemetry::with_causes,
 };
 
 /// Looks at the spool and the pins, if there are to be any.
-pub(super) fn findings(config: &Config) -> Vec<Finding> {
-    let Some(directory) = &config.spool else {
+pub(super) fn findings(
+    settings: &SpoolSettings,
+    capture: &CaptureSettings,
+    gateway: &str,
+) -> Vec<Finding> {
+    let Some(directory) = &settings.spool else {
         let none = "none: a crash loses what is not stored yet (--spool keeps it)";
         return vec![Finding::sound("spool", none)];
     };
     let name = directory.display();
     let mut findings = match Survey::of(directory) {
-        Ok(survey) => spool(&name.to_string(), &survey, config.spool_max_bytes),
+        Ok(survey) => spool(&name.to_string(), &survey, settings.spool_max_bytes),
         Err(error) => vec![Finding::failed(
             "spool",
             with_causes(&error),
             "name a directory on a local disk that can be written to",
         )],
     };
-    findings.extend(pins(config));
+    findings.extend(pins(capture, gateway));
     findings
 }
 
@@ -59,15 +63,13 @@ fn spool(name: &str, survey: &Survey, limit: u64) -> Vec<Finding> {
     findings
 }
 
-fn pins(config: &Config) -> Vec<Finding> {
-    let kept = match capture::reachable_as_it_is(&config.pins) {
+fn pins(settings: &CaptureSettings, gateway: &str) -> Vec<Finding> {
+    let kept = match capture::reachable_as_it_is(&settings.pins) {
         Ok(None) => {
             let none = "none: counting begins with the start, which mounts the BPF file system";
             return vec![Finding::sound("pins", none)];
         }
-        Ok(Some(base)) => {
-            Pins::new(base, config.gateway.clone()).kept(MapSizes::configured(config))
-        }
+        Ok(Some(base)) => Pins::new(base, gateway.to_owned()).kept(MapSizes::configured(settings)),
         Err(error) => Err(error),
     };
     let Kept { goes_on, has_other_sizes, unreadable, others } = match kept {

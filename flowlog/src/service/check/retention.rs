@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Finding;
 use crate::{
-    config::Config,
+    config::RetentionSettings,
     keep::retain::{self, guard::Verdict},
     store::{self, Store},
 };
@@ -13,15 +13,15 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Compares the clock with the newest record in the store, if anything is to be deleted.
-pub(super) async fn finding(config: &Config) -> Option<Finding> {
-    let keep = config.retention.as_ref()?.keep;
+pub(super) async fn finding(retention: Option<&RetentionSettings>, store: &str) -> Option<Finding> {
+    let keep = retention?.keep;
     // What is wrong with the store is its own finding.
-    let verdict = tokio::time::timeout(PATIENCE, judge(config)).await.ok()?.ok()?;
+    let verdict = tokio::time::timeout(PATIENCE, judge(store)).await.ok()?.ok()?;
     Some(of_verdict(verdict, &keep.to_string()))
 }
 
-async fn judge(config: &Config) -> Result<Verdict, store::Error> {
-    retain::judge_clock(&Store::open(&config.store)?).await
+async fn judge(store: &str) -> Result<Verdict, store::Error> {
+    retain::judge_clock(&Store::open(store)?).await
 }
 
 fn of_verdict(verdict: Verdict, keep: &str) -> Finding {

@@ -9,7 +9,6 @@ use nix::{
 
 use super::Finding;
 use crate::{
-    config::Config,
     store::{self, Store},
     table,
     telemetry::with_causes,
@@ -22,30 +21,27 @@ const MIB: u64 = 1 << 20;
 const LOCAL_REMEDY: &str = "make the directory writable and free some space, or name another store";
 
 /// Looks at the store; with `probe` by writing, else without.
-pub(super) async fn finding(config: &Config, probe: bool) -> Finding {
+pub(super) async fn finding(url: &str, gateway: &str, probe: bool) -> Finding {
     let looking = async {
         if probe {
-            return match probed(config).await {
-                Ok(()) => Finding::sound("store", format!("{} takes files", config.store)),
+            return match probed(url, gateway).await {
+                Ok(()) => Finding::sound("store", format!("{url} takes files")),
                 Err(error) => failed(&error),
             };
         }
-        match local(&config.store) {
+        match local(url) {
             // Its disk may hang.
             Some(directory) => tokio::task::spawn_blocking(move || look(&directory))
                 .await
-                .unwrap_or_else(|error| failed_to_look(&config.store, &error)),
-            None => match reached(config).await {
-                Ok(()) => {
-                    let url = &config.store;
-                    Finding::sound("store", format!("{url} answers; {TRY}"))
-                }
+                .unwrap_or_else(|error| failed_to_look(url, &error)),
+            None => match reached(url, gateway).await {
+                Ok(()) => Finding::sound("store", format!("{url} answers; {TRY}")),
                 Err(error) => failed(&error),
             },
         }
     };
     tokio::time::timeout(PATIENCE, looking).await.unwrap_or_else(|_| {
-        let detail = format!("{} did not answer within {PATIENCE:?}", config.store);
+        let detail = format!("{url} did not answer within {PATIENCE:?}");
         Finding::failed("store", detail, "see whether its disk or network hangs")
     })
 }
@@ -53,12 +49,12 @@ pub(super) async fn finding(config: &Config, probe: bool) -> Finding {
 /// What the look leaves open.
 const TRY: &str = "--probe tries whether it takes files";
 
-async fn probed(config: &Config) -> Result<(), store::Error> {
-    Store::create(&config.store)?.probe(&config.gateway).await
+async fn probed(url: &str, gateway: &str) -> Result<(), store::Error> {
+    Store::create(url)?.probe(gateway).await
 }
 
-async fn reached(config: &Config) -> Result<(), store::Error> {
-    Store::open(&config.store)?.examine(&config.gateway, &table::folders()).await
+async fn reached(url: &str, gateway: &str) -> Result<(), store::Error> {
+    Store::open(url)?.examine(gateway, &table::folders()).await
 }
 
 fn failed(error: &store::Error) -> Finding {
