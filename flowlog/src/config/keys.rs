@@ -14,13 +14,12 @@ pub fn value_of_next<T: Value>(
     keys: &mut std::slice::Iter<'_, Key>,
     table: &Table,
 ) -> Result<T, Wrong> {
-    match keys.next() {
-        Some(key) => key.value(table),
-        None => {
-            let message = "there are fewer keys than settings".to_owned();
-            Err(Wrong { key: String::new(), origin: None, message })
-        }
-    }
+    let missing = || Wrong {
+        key: String::new(),
+        origin: None,
+        message: "there are fewer keys than settings".to_owned(),
+    };
+    keys.next().ok_or_else(missing)?.value(table)
 }
 
 /// Makes a struct of settings: for each key its meaning, its type, and what else there is to know.

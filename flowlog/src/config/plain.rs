@@ -68,9 +68,8 @@ impl Checking<'_> {
         };
         match (key.kind, value.get_ref()) {
             (Kind::Text, DeValue::String(_)) => Ok(()),
-            (Kind::Text, _) => wrong("a text in quotes"),
             (Kind::Word(_), DeValue::String(word)) => self.word(key, &name, value, word),
-            (Kind::Word(_), _) => wrong("a text in quotes"),
+            (Kind::Text | Kind::Word(_), _) => wrong("a text in quotes"),
             (Kind::Number(most), DeValue::Integer(number)) if !number.as_str().starts_with('-') => {
                 let number = u64::from_str_radix(number.as_str(), number.radix());
                 if number.is_ok_and(|number| number <= most) {
