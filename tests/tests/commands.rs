@@ -288,6 +288,35 @@ fn commands_take_the_configuration_of_the_daemon() {
 }
 
 #[test]
+fn the_configuration_is_shown_with_the_origin_of_each_value() {
+    let scratch = Scratch::new();
+    let text =
+        "profile = \"flows\"\nstore = \"s3://me:secret@bucket/a\"\n[retention]\nkeep = \"90d\"";
+    let config = scratch.file("flowlog.toml", text);
+    let show = |more: &[&str]| flowlog(&[&["config", "show", "--config", &config], more].concat());
+    let shown = show(&["--window", "1m"]);
+    assert_eq!(shown.code, DONE, "{shown:?}");
+    for (assignment, origin) in [
+        ("window = \"1m\"", "# --window".to_owned()),
+        ("keep = \"90d\"", format!("# {config}:4")),
+        ("drain_interval = \"10s\"", "# default".to_owned()),
+        ("store = \"s3://bucket/a\"", format!("# {config}:2")),
+    ] {
+        let line = shown.stdout.lines().find(|line| line.starts_with(assignment));
+        assert!(line.is_some_and(|line| line.ends_with(&origin)), "{assignment}: {}", shown.stdout);
+    }
+    assert!(!shown.stdout.contains("secret"), "{}", shown.stdout);
+    let json = show(&["--format", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    let keep = json["keys"].as_array().unwrap().iter().find(|key| key["key"] == "retention.keep");
+    assert_eq!(keep.unwrap()["line"], 4);
+    let wrong = scratch.file("wrong.toml", "\n\nretenton = 1");
+    let refused = flowlog(&["config", "show", "--config", &wrong]);
+    let words = ["wrong.toml", "line 3", "unknown key `retenton`: did you mean `retention`?"];
+    assert_said(&refused, USAGE, &words);
+}
+
+#[test]
 fn check_says_how_the_spool_is() {
     let scratch = Scratch::new();
     let bpffs = Bpffs::mount();
