@@ -114,7 +114,7 @@ pub fn list() -> io::Result<Vec<Link>> {
 
 /// The kernel's index of an interface, if there is one of this name or alternative name.
 ///
-/// Netlink has it too, without a socket of IP, which the service manager may have forbidden.
+/// Asked of netlink: the C library opens a socket of another family for it, which the unit may forbid.
 #[must_use]
 pub fn kernel_index(name: &str) -> Option<u32> {
     let name = [name_bytes(name).as_slice(), &[0]].concat();
