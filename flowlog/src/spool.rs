@@ -24,6 +24,7 @@ pub mod disk;
 pub mod encode;
 pub mod entry;
 pub mod epochs;
+mod error;
 pub mod files;
 pub mod header;
 pub mod identity;
@@ -34,6 +35,7 @@ pub mod name;
 pub(crate) mod planted;
 pub mod recover;
 pub mod redate;
+mod room;
 pub mod run;
 pub mod survey;
 mod temporary;
@@ -46,8 +48,9 @@ use std::{
 };
 
 pub use copies::FORMAT;
-use disk::{Kind, RealDisk, SharedDisk, bytes_under, remove_all};
+use disk::{Kind, RealDisk, SharedDisk, remove_all};
 pub use epochs::Epochs;
+pub use error::Error;
 pub use files::{Files, Growing};
 use identity::{Identity, Kept};
 
@@ -55,97 +58,6 @@ use crate::{
     durable::{self, Lock},
     record::clock::Utc,
 };
-
-/// Why the spool cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// The disk.
-    #[error("cannot {action} {} in the spool", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// With which file.
-        path: PathBuf,
-        /// Why it failed.
-        source: io::Error,
-    },
-    /// Another daemon has it.
-    #[error("the spool {} is in use by another flowlog; give each its own --spool", path.display())]
-    InUse {
-        /// The spool.
-        path: PathBuf,
-    },
-    /// It is not ours alone.
-    #[error(
-        "the spool {} cannot be trusted, {reason}; give flowlog a directory that it makes itself, or look at what is in this one, then chown and chmod go-w it",
-        path.display()
-    )]
-    Foreign {
-        /// The directory.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// A later version wrote it.
-    #[error(
-        "{} was written by a newer flowlog (format {format}; this one knows {FORMAT}), and is left as it is: start the newer one, or name another directory with --spool",
-        path.display()
-    )]
-    Newer {
-        /// The file.
-        path: PathBuf,
-        /// Its format.
-        format: u32,
-    },
-    /// The daemon is to end, and what was being done can be done again.
-    #[error("stopped in the middle; the next flowlog goes on with it")]
-    Stopped,
-    /// A run is not what was written.
-    #[error("{} is damaged", path.display())]
-    Damaged {
-        /// The run.
-        path: PathBuf,
-    },
-    /// The description of a run cannot be written or understood.
-    #[error("the description of {} is not one that this version of flowlog knows", path.display())]
-    Header {
-        /// The run.
-        path: PathBuf,
-        /// Why.
-        source: serde_json::Error,
-    },
-    /// It has as many bytes as it may.
-    #[error("the spool is full: it has {bytes} bytes, and spool_max_bytes is {limit}")]
-    Full {
-        /// What it has.
-        bytes: u64,
-        /// What it may have.
-        limit: u64,
-    },
-}
-
-impl Error {
-    /// The run that cannot be read, now or later.
-    #[must_use]
-    pub fn lost_run(&self) -> Option<&Path> {
-        const FOR_GOOD: [i32; 3] = [libc::ENOENT, libc::EINVAL, libc::EIO];
-        match self {
-            Self::Damaged { path } => Some(path),
-            Self::Io { action: "read", path, source } => {
-                // What is there instead of a run may be a link, or a pipe.
-                let is_other = source.kind() == io::ErrorKind::InvalidInput;
-                let code = source.raw_os_error();
-                (is_other || code.is_some_and(|code| FOR_GOOD.contains(&code))).then_some(path)
-            }
-            _ => None,
-        }
-    }
-
-    fn io<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Self + use<'a> {
-        move |source| Self::Io { action, path: path.to_owned(), source }
-    }
-}
 
 /// Extension of a run.
 const RUN: &str = "run";
@@ -300,32 +212,6 @@ impl Spool {
     fn sync_epochs(&self) -> Result<(), Error> {
         let epochs = self.epochs_directory();
         self.disk.sync_directory(&epochs).map_err(Error::io("sync", &epochs))
-    }
-
-    /// Whether there is no run in it. Then one is taken that is larger than the spool may be: the kernel could
-    /// never get rid of it else.
-    fn is_empty(&self) -> Result<bool, Error> {
-        for directory in [self.epochs_directory(), self.files_directory()] {
-            match self.disk.list(&directory) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                entries => {
-                    if !entries.map_err(Error::io("list", &directory))?.is_empty() {
-                        return Ok(false);
-                    }
-                }
-            }
-        }
-        Ok(true)
-    }
-
-    /// Fails where another `more` bytes are too many.
-    fn has_room(&self, more: u64) -> Result<(), Error> {
-        let bytes = bytes_under(&*self.disk, &self.directory)
-            .map_err(Error::io("measure", &self.directory))?;
-        if bytes.saturating_add(more) <= self.limit || self.is_empty()? {
-            return Ok(());
-        }
-        Err(Error::Full { bytes, limit: self.limit })
     }
 
     /// What a process that was killed was making, and what the store has.

@@ -1,0 +1,102 @@
+//! What can go wrong with a spool.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use super::FORMAT;
+
+/// Why the spool cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The disk.
+    #[error("cannot {action} {} in the spool", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// Another daemon has it.
+    #[error("the spool {} is in use by another flowlog; give each its own --spool", path.display())]
+    InUse {
+        /// The spool.
+        path: PathBuf,
+    },
+    /// It is not ours alone.
+    #[error(
+        "the spool {} cannot be trusted, {reason}; give flowlog a directory that it makes itself, or look at what is in this one, then chown and chmod go-w it",
+        path.display()
+    )]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A later version wrote it.
+    #[error(
+        "{} was written by a newer flowlog (format {format}; this one knows {FORMAT}), and is left as it is: start the newer one, or name another directory with --spool",
+        path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        format: u32,
+    },
+    /// The daemon is to end, and what was being done can be done again.
+    #[error("stopped in the middle; the next flowlog goes on with it")]
+    Stopped,
+    /// A run is not what was written.
+    #[error("{} is damaged", path.display())]
+    Damaged {
+        /// The run.
+        path: PathBuf,
+    },
+    /// The description of a run cannot be written or understood.
+    #[error("the description of {} is not one that this version of flowlog knows", path.display())]
+    Header {
+        /// The run.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// It has as many bytes as it may.
+    #[error("the spool is full: it has {bytes} bytes, and spool_max_bytes is {limit}")]
+    Full {
+        /// What it has.
+        bytes: u64,
+        /// What it may have.
+        limit: u64,
+    },
+}
+
+impl Error {
+    /// The run that cannot be read, now or later.
+    #[must_use]
+    pub fn lost_run(&self) -> Option<&Path> {
+        const FOR_GOOD: [i32; 3] = [libc::ENOENT, libc::EINVAL, libc::EIO];
+        match self {
+            Self::Damaged { path } => Some(path),
+            Self::Io { action: "read", path, source } => {
+                // What is there instead of a run may be a link, or a pipe.
+                let is_other = source.kind() == io::ErrorKind::InvalidInput;
+                let code = source.raw_os_error();
+                (is_other || code.is_some_and(|code| FOR_GOOD.contains(&code))).then_some(path)
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn io<'a>(
+        action: &'static str,
+        path: &'a Path,
+    ) -> impl FnOnce(io::Error) -> Self + use<'a> {
+        move |source| Self::Io { action, path: path.to_owned(), source }
+    }
+}
