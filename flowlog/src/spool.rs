@@ -5,6 +5,7 @@
 //! SPOOL/epochs/42-42-1795341300000-….run       a drained epoch
 //! SPOOL/files/20261122T09-000-3f62…/identity   a file of the store: where it goes, and as what
 //!                                  /40-46-….run  a window of it
+//! SPOOL/events/sessions/…                      what happened: events, until the store has them
 //! SPOOL/aside/                                 what cannot be read
 //! ```
 //!
@@ -25,6 +26,7 @@ pub mod encode;
 pub mod entry;
 pub mod epochs;
 mod error;
+pub mod events;
 pub mod files;
 pub mod header;
 pub mod identity;
@@ -175,6 +177,10 @@ impl Spool {
         self.directory.join("files")
     }
 
+    fn events_directory(&self) -> PathBuf {
+        self.directory.join("events")
+    }
+
     fn kept(&self) -> MutexGuard<'_, Kept> {
         // Every change leaves it sound, so that of a thread that panicked is too.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
@@ -234,7 +240,7 @@ impl Spool {
 }
 
 /// The directories of a spool.
-const PARTS: [&str; 4] = ["epochs", "files", "scratch", aside::ASIDE];
+const PARTS: [&str; 5] = ["epochs", "files", "events", "scratch", aside::ASIDE];
 /// Name of the file that states whose something is.
 const IDENTITY: &str = "identity";
 

@@ -33,6 +33,8 @@ pub enum Reason {
     Double,
     /// Nothing of flowlog has such a name, or is of such a kind.
     Foreign,
+    /// It holds events that were never counted: whoever wrote them was not told that they are safe.
+    Uncounted,
 }
 
 impl Reason {
@@ -41,6 +43,7 @@ impl Reason {
             Self::Damaged => "damaged",
             Self::Double => "double",
             Self::Foreign => "foreign",
+            Self::Uncounted => "uncounted",
         }
     }
 }

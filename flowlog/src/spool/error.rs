@@ -66,6 +66,22 @@ pub enum Error {
         /// Why.
         source: serde_json::Error,
     },
+    /// An event has a longer body than any may have.
+    #[error("an event of {bytes} bytes is too long for {}: at most {limit}", path.display())]
+    LongEvent {
+        /// The directory of its table.
+        path: PathBuf,
+        /// What its body has.
+        bytes: u64,
+        /// What it may have.
+        limit: u64,
+    },
+    /// A table of events has no name of ours.
+    #[error("{table:?} is no name of a table: lower-case letters and underscores")]
+    TableName {
+        /// The name.
+        table: String,
+    },
     /// It has as many bytes as it may.
     #[error("the spool is full: it has {bytes} bytes, and spool_max_bytes is {limit}")]
     Full {

@@ -28,6 +28,24 @@ pub(crate) enum Bug {
     NoStored,
     /// A file that was put is forgotten without a look at what the store has.
     NoConfirm,
+    /// Events are not made durable before they count.
+    EventsUnsynced,
+    /// Their segment does not get its name.
+    EventsUnnamed,
+    /// Nothing is compared with the check of an event's body.
+    EventsUnchecked,
+    /// Nothing is written down of events that count.
+    EventsUncounted,
+    /// A segment goes on behind events whose append failed.
+    EventsBehindFailed,
+    /// A segment goes when its first event is released.
+    EventsReleasedEarly,
+    /// A segment goes before its release is durable.
+    EventsReleasedFirst,
+    /// Lost events are not written down.
+    EventsForgotten,
+    /// The copies of what a log knows are left as they are where they differ.
+    EventsDisagree,
 }
 
 #[cfg(not(test))]
@@ -52,7 +70,6 @@ pub(crate) mod tests {
         PLANTED.get() == Some(bug)
     }
 
-    #[cfg(feature = "capture")]
     pub(crate) fn plant(bug: Option<Bug>) {
         PLANTED.set(bug);
     }

@@ -4,6 +4,9 @@ use std::io;
 
 use super::{Error, Spool, disk::bytes_under};
 
+/// Of so many bytes of a spool one is for events alone, where there are any.
+const RESERVE: u64 = 64;
+
 impl Spool {
     /// Whether there is no run in it. Then one is taken that is larger than the spool may be: the kernel could
     /// never get rid of it else.
@@ -21,13 +24,29 @@ impl Spool {
         Ok(true)
     }
 
-    /// Fails where another `more` bytes are too many.
+    /// Fails where an epoch of another `more` bytes is too many. It does not take the room of events, so that
+    /// a spool that is full of flows goes on to tell whose they are.
     pub(super) fn has_room(&self, more: u64) -> Result<(), Error> {
-        let bytes = bytes_under(&*self.disk, &self.directory)
+        let events = bytes_under(&*self.disk, &self.events_directory())
             .map_err(Error::io("measure", &self.directory))?;
-        if bytes.saturating_add(more) <= self.limit || self.is_empty()? {
+        let reserve = if events == 0 { 0 } else { (self.limit / RESERVE).saturating_sub(events) };
+        let bytes = self.bytes()?;
+        if bytes.saturating_add(reserve).saturating_add(more) <= self.limit || self.is_empty()? {
             return Ok(());
         }
         Err(Error::Full { bytes, limit: self.limit })
+    }
+
+    /// Fails where events of another `more` bytes are too many.
+    pub(super) fn ensure_room_for_events(&self, more: u64) -> Result<(), Error> {
+        let bytes = self.bytes()?;
+        if bytes.saturating_add(more) <= self.limit {
+            return Ok(());
+        }
+        Err(Error::Full { bytes, limit: self.limit })
+    }
+
+    fn bytes(&self) -> Result<u64, Error> {
+        bytes_under(&*self.disk, &self.directory).map_err(Error::io("measure", &self.directory))
     }
 }

@@ -77,6 +77,8 @@ struct Controls {
     /// Every change fails with this error.
     read_only: Option<i32>,
     bad: Option<BadDisk>,
+    /// Bytes of every file that cannot be read.
+    bad_sector: Option<(u64, u64)>,
 }
 
 /// A disk in memory, or a real one that fails as this one does, whose directory is `/spool`.
@@ -147,6 +149,10 @@ impl ModelDisk {
         self.lock().1.bad = bad;
     }
 
+    pub(crate) fn set_bad_sector(&self, sector: Option<(u64, u64)>) {
+        self.lock().1.bad_sector = sector;
+    }
+
     /// Nothing is done any more until a new process comes.
     pub(crate) fn kill(&self) {
         self.lock().1.is_dead = true;
@@ -176,11 +182,13 @@ impl ModelDisk {
         }
         for file in &mut inner.files {
             if file.live != file.durable {
+                // What was synced before more was appended stays.
+                let synced = file.durable.len().min(file.live.len());
                 match random.u8(..4) {
                     0 => file.durable.clone_from(&file.live),
-                    1 => file.durable = vec![0; file.live.len()],
+                    1 => file.durable.resize(file.live.len(), 0),
                     2 => {
-                        let length = random.usize(..=file.live.len());
+                        let length = random.usize(synced..=file.live.len());
                         file.durable = file.live[..length].to_vec();
                     }
                     _ => {}
@@ -483,6 +491,10 @@ impl ReadAt for Open {
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let both = self.disk.operation(false)?;
+        let end = offset + buffer.len() as u64;
+        if both.1.bad_sector.is_some_and(|(from, until)| offset < until && from < end) {
+            return Err(error(libc::EIO));
+        }
         let bytes = &both.0.files[self.inode].live;
         let from = usize::try_from(offset).unwrap().min(bytes.len());
         let read = buffer.len().min(bytes.len() - from);

@@ -16,6 +16,7 @@ use parquet::{
 
 use super::{
     disk::{BadDisk, Fault, ModelDisk, ROOT},
+    events::{Events, Truth},
     store::Trouble,
     world::{MINUTE, World},
 };
@@ -49,6 +50,8 @@ pub(super) struct Setting {
     pub(super) clears_early: bool,
     /// Whether the disk is a real one.
     pub(super) is_real: bool,
+    /// Whether nothing but epochs is counted, as in histories of before there were events.
+    pub(super) is_eventless: bool,
 }
 
 /// Plays a history; an error describes what is wrong after it.
@@ -56,6 +59,7 @@ pub(super) fn play(seed: u64, setting: Setting) -> Result<(), String> {
     let mut world = World::new(seed, setting.is_real);
     world.disk.set_bad(setting.bad_disk);
     world.clears_early = setting.clears_early;
+    world.events = (!setting.is_eventless).then(|| Events::new(seed));
     let mut history = History {
         world,
         excused: Excused::default(),
@@ -80,7 +84,7 @@ struct History {
     world: World,
     excused: Excused,
     /// A copy of the spool, and for which store it was.
-    backup: Option<(ModelDisk, &'static str)>,
+    backup: Option<(ModelDisk, &'static str, Option<Truth>)>,
     /// A spool that was restored from a copy goes to the store that it went to: if it was made before the
     /// first put, nobody can know where else it was put.
     is_store_fixed: bool,
@@ -218,7 +222,15 @@ impl History {
         let path = files[random.usize(..files.len())].clone();
         let disk = self.world.disk.clone();
         let name = path.display();
-        match random.u8(..6) {
+        let choice = random.u8(..6);
+        if let Some(events) = &mut self.world.events {
+            if choice == 5 {
+                events.stray(&disk);
+            } else if Events::owns(&path) && choice != 4 {
+                events.damage(&path);
+            }
+        }
+        match choice {
             0 | 1 => {
                 let bit = random.usize(..);
                 disk.damage(&path, |bytes| {
@@ -275,11 +287,12 @@ impl History {
         match self.world.random.u8(..6) {
             0..3 if self.world.disk.real.is_some() => "no copy of a real disk".to_owned(),
             0 => {
-                self.backup = Some((self.world.disk.copy(), self.world.store));
+                let truth = self.world.events.as_ref().map(|events| events.truth.clone());
+                self.backup = Some((self.world.disk.copy(), self.world.store, truth));
                 "back up the spool".to_owned()
             }
             1 | 2 => {
-                let Some((backup, store)) = self.backup.clone() else {
+                let Some((backup, store, truth)) = self.backup.clone() else {
                     return "no backup".to_owned();
                 };
                 self.world.kill();
@@ -289,6 +302,9 @@ impl History {
                 self.excused.0.extend(lost);
                 self.unproven = self.unproven.max(stored.rows - stored.seen);
                 self.world.disk.restore(&backup);
+                if let Some((events, truth)) = self.world.events.as_mut().zip(truth) {
+                    events.truth = truth;
+                }
                 self.world.store = store;
                 self.is_store_fixed = true;
                 self.is_exact = false;
@@ -351,6 +367,7 @@ impl History {
         self.tell("all is well");
         for _ in 0..3 {
             self.world.start();
+            self.world.events_must_work();
             for minutes in [1, 61, 61, 1] {
                 self.world.advance(minutes * MINUTE);
                 self.world.drain();
@@ -402,6 +419,9 @@ impl History {
     }
 
     fn check(&self) -> Result<(), String> {
+        if let Some(wrong) = self.world.events.as_ref().and_then(|events| events.wrong.clone()) {
+            return Err(wrong);
+        }
         let found = self.found();
         let mut unproven = self.unproven;
         for (uid, truth) in &self.world.truth {

@@ -20,6 +20,7 @@ use super::{
         tests::{epoch, key},
     },
     disk::{ModelDisk, ROOT},
+    events::Events,
     real::Real,
     store::{self, ModelStore},
 };
@@ -80,6 +81,8 @@ pub(super) struct World {
     pub(super) truth: BTreeMap<u32, Truth>,
     /// Whether the maps are cleared before their epoch is safe.
     pub(super) clears_early: bool,
+    /// Nothing where a history has no events.
+    pub(super) events: Option<Events>,
     kernel: Option<Kernel>,
     daemon: Option<Daemon>,
     runtime: tokio::runtime::Runtime,
@@ -101,6 +104,7 @@ impl World {
             now: BEGINS,
             truth: BTreeMap::new(),
             clears_early: false,
+            events: None,
             kernel: None,
             daemon: None,
             runtime,
@@ -125,13 +129,18 @@ impl World {
     /// A process that was killed does nothing any more.
     pub(super) fn bury(&mut self) {
         if self.disk.is_dead() {
-            self.daemon = None;
+            self.end();
         }
     }
 
     pub(super) fn kill(&mut self) {
         self.disk.kill();
+        self.end();
+    }
+
+    fn end(&mut self) {
         self.daemon = None;
+        self.events.iter_mut().for_each(Events::end);
     }
 
     pub(super) fn lose_power(&mut self) {
@@ -189,7 +198,11 @@ impl World {
         for run in recovered.found {
             daemon.waiting.extend(daemon.windows.add(run));
         }
+        let spool = Arc::clone(&daemon.spool);
         self.daemon = Some(daemon);
+        if let Some(events) = &mut self.events {
+            events.start(&spool, self.gateway);
+        }
         self.gather();
         self.bury();
     }
@@ -219,6 +232,9 @@ impl World {
                 daemon.waiting.extend(daemon.windows.finish());
             }
             Err(_) => {}
+        }
+        if let Some(events) = &mut self.events {
+            events.append(self.now);
         }
         self.gather();
         self.bury();
@@ -256,10 +272,18 @@ impl World {
         self.gather();
         let Some(daemon) = &mut self.daemon else { return true };
         daemon.worker.forget_pauses();
+        self.events.iter_mut().for_each(Events::release);
         let pass = daemon.worker.pass(&daemon.shared, open, &daemon.watch);
         let is_done = self.runtime.block_on(pass).is_ok_and(|again| again.is_none());
         self.bury();
         is_done
+    }
+
+    /// Nothing is wrong with the disk any more.
+    pub(super) fn events_must_work(&mut self) {
+        if let Some(events) = &mut self.events {
+            events.must_work(self.now);
+        }
     }
 
     /// Ends the daemon as SIGTERM does.
@@ -280,7 +304,7 @@ impl World {
                 break;
             }
         }
-        self.daemon = None;
+        self.end();
     }
 }
 
