@@ -1,6 +1,8 @@
 //! What earlier versions left behind is read by this one, and what a later version left behind is
 //! refused and not touched: see `tests/golden/README.md`.
 
+#[path = "golden/events.rs"]
+mod events;
 #[path = "golden/newer.rs"]
 mod newer;
 #[path = "golden/newer_spool.rs"]
