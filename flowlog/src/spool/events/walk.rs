@@ -162,12 +162,11 @@ impl Window {
         let length = length.min(there);
         let place = |start: u64| usize::try_from(offset.checked_sub(start)?).ok();
         let is_in = |place: &usize| place.saturating_add(length) <= self.bytes.len();
-        let place = match place(self.start).filter(is_in) {
-            Some(place) => place,
-            None => {
-                self.fill(offset, length.max(WINDOW.min(there)))?;
-                0
-            }
+        let place = if let Some(place) = place(self.start).filter(is_in) {
+            place
+        } else {
+            self.fill(offset, length.max(WINDOW.min(there)))?;
+            0
         };
         Ok(self.bytes.get(place..place + length).unwrap_or_default())
     }

@@ -74,7 +74,7 @@ impl Events {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             // Its own numbers, so that those of the rest do not depend on it.
-            random: Rng::with_seed(seed ^ 0xe7e4_75),
+            random: Rng::with_seed(seed ^ 0x00e7_e475),
             log: None,
             truth: Truth::default(),
             failed: vec![],
@@ -116,21 +116,18 @@ impl Events {
         let time = Utc::from_ns(now);
         let new: Vec<NewEvent<'_>> =
             bodies.iter().map(|body| NewEvent { time, kind: 3, body }).collect();
-        match log.append(&new) {
-            Ok(numbers) => {
-                let segment = log.end().unwrap().segment.clone();
-                for event in self.failed.drain(..) {
-                    self.truth.fates.insert(event, Fate::Never);
-                }
-                for (number, event) in numbers.zip(events) {
-                    let gateway = gateway.clone();
-                    self.safe(event, Identity { segment: segment.clone(), number, gateway });
-                }
-            }
-            Err(_) => {
-                self.truth.fates.extend(events.iter().map(|event| (*event, Fate::Open)));
-                self.failed.extend(events);
-            }
+        let Ok(numbers) = log.append(&new) else {
+            self.truth.fates.extend(events.iter().map(|event| (*event, Fate::Open)));
+            self.failed.extend(events);
+            return;
+        };
+        let segment = log.end().unwrap().segment.clone();
+        for event in self.failed.drain(..) {
+            self.truth.fates.insert(event, Fate::Never);
+        }
+        for (number, event) in numbers.zip(events) {
+            let gateway = gateway.clone();
+            self.safe(event, Identity { segment: segment.clone(), number, gateway });
         }
     }
 
