@@ -264,8 +264,6 @@ impl Events {
         let names = ["notes.txt", "1.unfinished", "sessions/notes.txt", "sessions/2.unfinished"];
         let path = Path::new(ROOT).join("events").join(names[self.random.usize(..names.len())]);
         let content = self.random.bool().then(|| b"stray".to_vec());
-        if disk.read(&path).is_none() {
-            disk.put(&path, content);
-        }
+        disk.put(&path, content);
     }
 }
