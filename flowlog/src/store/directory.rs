@@ -117,7 +117,7 @@ impl Directory {
         match stat(&self.path) {
             Ok(now) if durable::is_same(&now, &old) => return Ok(()),
             Err(Errno::ENOENT) if self.is_made => {
-                durable::make_directories(&self.path).map_err(&failed)?
+                durable::make_directories(&self.path).map_err(&failed)?;
             }
             Ok(_) => {}
             Err(error) => return Err(failed(error.into())),

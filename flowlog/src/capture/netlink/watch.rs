@@ -7,7 +7,7 @@ use tokio::io::unix::AsyncFd;
 
 use crate::capture::Error;
 
-#[expect(clippy::cast_sign_loss, reason = "a bit")]
+/// The group to whose members the kernel reports changes of interfaces.
 const RTMGRP_LINK: u32 = libc::RTMGRP_LINK as u32;
 
 /// Says when some interface was made, changed or removed.
