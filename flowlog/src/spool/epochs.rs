@@ -1,5 +1,7 @@
 //! Drained epochs: written before the kernel's maps are cleared, read when their window is over.
 
+mod gaps;
+
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use flowlog_common::flow::{FlowCounters, FlowKey};
@@ -14,19 +16,16 @@ use super::{
     planted::{Bug, planted},
     run::{Run, RunWriter},
 };
-use crate::{
-    record::{
-        clock::{self, Utc},
-        dated::Dated,
-        epoch::{Entries, Epoch},
-        epoch_set::EpochSet,
-        flow::Activity,
-        ledger::{Gap, GapReason, LedgerEntry},
-        order,
-        times::Times,
-        window::WindowLedger,
-    },
-    telemetry::with_causes,
+use crate::record::{
+    clock::{self, Utc},
+    dated::Dated,
+    epoch::{Entries, Epoch},
+    epoch_set::EpochSet,
+    flow::Activity,
+    ledger::{Gap, LedgerEntry},
+    order,
+    times::Times,
+    window::WindowLedger,
 };
 
 /// Writes drained epochs.
@@ -250,90 +249,6 @@ impl Epochs {
             }
             (current, gateway)
         })
-    }
-
-    /// A number that is missing says that nobody counted in between. It is written down with the numbering that
-    /// begins, since whoever tells of it may not live to do so.
-    fn gap_before(&self, epoch: &Epoch) -> Option<Lost> {
-        let (last, closed) = self.last.filter(|(last, _)| epoch.number > last + 1)?;
-        if self.renumbered.is_some_and(|(from, to)| (from..=to).contains(&epoch.number)) {
-            return None;
-        }
-        // Counted time is no gap: maps that went on were filled before anybody looked.
-        let times = Times::of(epoch);
-        let observed = epoch.totals.iter().map(|(observed, _)| times.utc(observed.from)).min();
-        let end = self.counting_since.unwrap_or(epoch.closed);
-        let end = observed.map_or(end, |observed| observed.min(end));
-        Some(Lost {
-            numbering: String::new(),
-            epochs: EpochSet::default(),
-            // Where the clock was set back, nothing is known but that there was something.
-            start_ns: closed.min(end).ns(),
-            end_ns: end.ns(),
-            reason: GapReason::Down,
-            interfaces: self.counted.iter().cloned().collect(),
-            told_by: None,
-            gateway: String::new(),
-            store: None,
-            // New maps leave out one number. Where there are more, somebody else may have counted on, whose
-            // epochs the store has.
-            is_settled: !self.may_have_lost
-                && epoch.number <= last + 2
-                && !self.reserved.meets(&EpochSet::range(last + 1, epoch.number - 1)),
-        })
-    }
-
-    /// What is lost, and told by no epoch.
-    fn untold(&self) -> Vec<Lost> {
-        let identity = self.spool.kept().identity.clone();
-        identity.lost.into_iter().filter(|lost| lost.is_settled && lost.told_by.is_none()).collect()
-    }
-
-    /// Any interface may have been in use meanwhile, also one that has gone since. Returns whether there is
-    /// something to tell, and a row that tells it.
-    fn add_gaps(
-        &self,
-        lost: &[Lost],
-        epoch: &Epoch,
-        ledger: &mut Vec<LedgerEntry>,
-        clock_error: Duration,
-    ) -> bool {
-        if lost.is_empty() {
-            return false;
-        }
-        let of_lost = lost.iter().flat_map(|lost| &lost.interfaces);
-        for name in self.counted.iter().chain(of_lost) {
-            if !ledger.iter().any(|row| row.interface == *name) {
-                let mut row = LedgerEntry::new(name.clone(), epoch.closed, epoch.closed);
-                row.clock_error = clock_error;
-                ledger.push(row);
-            }
-        }
-        for row in &mut *ledger {
-            for gap in lost.iter().map(Lost::gap) {
-                row.add_gap(gap);
-            }
-        }
-        !ledger.is_empty()
-    }
-
-    /// An epoch has told what is missing.
-    fn told(&self, lost: &[Lost], by: &(String, u64)) {
-        for Gap { start, end, reason } in lost.iter().map(Lost::gap) {
-            let reason = reason.name();
-            tracing::warn!(
-                "nothing is recorded from {start} to {end} ({reason}); the ledger says so (gap_start, gap_end)"
-            );
-        }
-        let known = self.spool.know(|identity| {
-            for told in identity.lost.iter_mut().filter(|known| lost.contains(known)) {
-                told.told_by = Some(by.clone());
-            }
-        });
-        // Then it is told twice, which is no harm.
-        if let Err(error) = known {
-            tracing::warn!("{}", with_causes(&error));
-        }
     }
 
     fn path(&self, epoch: &Epoch) -> PathBuf {

@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use crate::table::metadata;
@@ -15,6 +16,13 @@ use parquet::{
 };
 
 use super::{
+    super::{
+        IDENTITY,
+        copies::{self, Small},
+        disk::SharedDisk,
+        files::About,
+        run::Run,
+    },
     disk::{BadDisk, Fault, ModelDisk, ROOT},
     events::{Events, Truth},
     store::Trouble,
@@ -33,7 +41,7 @@ struct Found {
     /// Packets in rows of flows, and seen by the ledger.
     rows: i64,
     seen: i64,
-    /// Epochs in flows that have no ledger at all: the ledger of another file may state that they are missing.
+    /// Epochs in flows of which the ledger lacks some: that of another file may state that they are missing.
     unproven: BTreeSet<u32>,
 }
 
@@ -69,6 +77,8 @@ pub(super) fn play(seed: u64, setting: Setting) -> Result<(), String> {
         told: vec![],
         is_exact: true,
         unproven: 0,
+        is_store_changed: false,
+        either: BTreeSet::new(),
     };
     history.world.start();
     for _ in 0..history.world.random.usize(8..40) {
@@ -80,11 +90,21 @@ pub(super) fn play(seed: u64, setting: Setting) -> Result<(), String> {
     })
 }
 
+/// A copy of the spool.
+#[derive(Clone)]
+struct Backup {
+    disk: ModelDisk,
+    /// The store that was configured.
+    store: &'static str,
+    /// The times of runs of which nobody had written down to which store they go.
+    without_store: Vec<(i64, i64)>,
+    events: Option<Truth>,
+}
+
 struct History {
     world: World,
     excused: Excused,
-    /// A copy of the spool, and for which store it was.
-    backup: Option<(ModelDisk, &'static str, Option<Truth>)>,
+    backup: Option<Backup>,
     /// A spool that was restored from a copy goes to the store that it went to: if it was made before the
     /// first put, nobody can know where else it was put.
     is_store_fixed: bool,
@@ -95,6 +115,10 @@ struct History {
     unproven: i64,
     /// Whether every gap must be one: a spool that was set back does not know what it had done.
     is_exact: bool,
+    /// Whether another store was configured at some time.
+    is_store_changed: bool,
+    /// Epochs that may be in both stores: a copy of the spool in which they went to none did not know of the change.
+    either: BTreeSet<u32>,
 }
 
 impl History {
@@ -206,10 +230,13 @@ impl History {
         format!("trouble of {url}")
     }
 
-    /// The paths of files of the spool, but for the second copies of small ones.
+    /// The paths of files of the spool, but for the second copies of small ones. While a kill between the two keeps
+    /// them apart, there is only one that knows, and damage to it is damage to both.
     fn files(&self) -> Vec<PathBuf> {
-        let mut files = self.world.disk.files();
+        let disk = &self.world.disk;
+        let mut files = disk.files();
         files.retain(|path| path.extension().is_none_or(|extension| extension != "copy"));
+        files.retain(|path| !path.ends_with(IDENTITY) || copies::agree(disk, path));
         files
     }
 
@@ -276,7 +303,9 @@ impl History {
         if random.bool() || self.is_store_fixed {
             self.world.gateway = ["gw1", "gw2"][random.usize(..2)];
         } else {
-            self.world.store = ["mem://one/", "mem://two/"][random.usize(..2)];
+            let store = ["mem://one/", "mem://two/"][random.usize(..2)];
+            self.is_store_changed |= store != self.world.store;
+            self.world.store = store;
         }
         self.world.start();
         format!("now {} to {}", self.world.gateway, self.world.store)
@@ -287,12 +316,16 @@ impl History {
         match self.world.random.u8(..6) {
             0..3 if self.world.disk.real.is_some() => "no copy of a real disk".to_owned(),
             0 => {
-                let truth = self.world.events.as_ref().map(|events| events.truth.clone());
-                self.backup = Some((self.world.disk.copy(), self.world.store, truth));
+                let (disk, store) = (self.world.disk.copy(), self.world.store);
+                let events = self.world.events.as_ref().map(|events| events.truth.clone());
+                self.backup =
+                    Some(Backup { disk, store, without_store: self.without_store(), events });
                 "back up the spool".to_owned()
             }
             1 | 2 => {
-                let Some((backup, store, truth)) = self.backup.clone() else {
+                let Some(Backup { disk, store, without_store, events: truth }) =
+                    self.backup.clone()
+                else {
                     return "no backup".to_owned();
                 };
                 self.world.kill();
@@ -301,9 +334,18 @@ impl History {
                 let lost = self.world.truth.keys().filter(|uid| !stored.packets.contains_key(uid));
                 self.excused.0.extend(lost);
                 self.unproven = self.unproven.max(stored.rows - stored.seen);
-                self.world.disk.restore(&backup);
+                self.world.disk.restore(&disk);
                 if let Some((events, truth)) = self.world.events.as_mut().zip(truth) {
                     events.truth = truth;
+                }
+                if self.is_store_changed {
+                    let either = self.world.truth.iter().filter(|(_, truth)| {
+                        let is_in = |(start, end): &(i64, i64)| {
+                            *start <= truth.opened && truth.closed <= *end
+                        };
+                        without_store.iter().any(is_in)
+                    });
+                    self.either.extend(either.map(|(uid, _)| *uid));
                 }
                 self.world.store = store;
                 self.is_store_fixed = true;
@@ -336,6 +378,18 @@ impl History {
                 format!("delete {pair} and its ledger")
             }
         }
+    }
+
+    /// The times of runs of which nobody wrote down to which store they go.
+    fn without_store(&self) -> Vec<(i64, i64)> {
+        let disk = SharedDisk(Arc::new(self.world.disk.clone()));
+        let runs = self.files().into_iter().filter_map(|path| {
+            let identity = path.parent()?.join(IDENTITY);
+            let about = copies::read::<About>(&self.world.disk, &identity).ok()?.0;
+            let has_store = matches!(about, Small::Sound(About { store: Some(_), .. }));
+            if has_store { None } else { Run::open(&disk, &path).ok() }
+        });
+        runs.map(|run| (run.header.opened().ns(), run.header.closed_ns)).collect()
     }
 
     /// What a store loses nobody else can know, unless the spool still has it.
@@ -386,8 +440,8 @@ impl History {
         for files in self.world.stores.values().map(super::store::ModelStore::all) {
             for (path, bytes) in &files {
                 let is_ledger = path.as_ref().starts_with("ledger/");
-                let is_proven =
-                    files.contains_key(&path.as_ref().replacen("flows/", "ledger/", 1).into());
+                let ledger = files.get(&path.as_ref().replacen("flows/", "ledger/", 1).into());
+                let is_proven = ledger.is_some_and(|ledger| has_epochs_of(ledger, bytes));
                 let Ok(file) = SerializedFileReader::new(bytes.clone()) else { continue };
                 for row in file.get_row_iter(Some(projection(&file))).unwrap() {
                     let row = row.unwrap();
@@ -427,7 +481,7 @@ impl History {
         for (uid, truth) in &self.world.truth {
             let packets = found.packets.get(uid).copied().unwrap_or(0);
             let (opened, closed) = (truth.opened / 1_000_000, truth.closed / 1_000_000);
-            if packets > 1 {
+            if packets > 1 && !self.either.contains(uid) {
                 return Err(format!(
                     "epoch {uid} ({opened} to {closed}) is stored {packets} times"
                 ));
@@ -467,6 +521,12 @@ fn projection(file: &SerializedFileReader<Bytes>) -> Type {
     let mut fields = schema.get_fields().to_vec();
     fields.retain(|field| CHECKED.contains(&field.name()));
     Type::group_type_builder(schema.name()).with_fields(fields).build().unwrap()
+}
+
+/// Whether a ledger accounts for all epochs that its flows hold.
+fn has_epochs_of(ledger: &Bytes, flows: &Bytes) -> bool {
+    let epochs = |file| metadata::Facts::of(file).and_then(|facts| facts.epochs);
+    epochs(ledger).zip(epochs(flows)).is_some_and(|(ledger, flows)| ledger.contains(&flows))
 }
 
 /// Whether gaps cover all of a time.
