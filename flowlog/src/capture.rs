@@ -70,6 +70,17 @@ pub struct Capture {
     took_over: bool,
 }
 
+/// The interfaces that are to be counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attached {
+    /// Names of those to which the program is attached.
+    pub names: Vec<String>,
+    /// Names of those to which it cannot be attached, and why.
+    pub refused: Vec<(String, String)>,
+    /// Patterns of which there is no interface.
+    pub unmatched: Vec<InterfacePattern>,
+}
+
 /// An interface that is counted.
 struct Counted {
     link: Link,
@@ -137,6 +148,18 @@ impl Capture {
             }
         }
         Ok(changes)
+    }
+
+    /// The interfaces that match, as they were found by the last scan.
+    #[must_use]
+    pub fn attached(&self, patterns: &[InterfacePattern]) -> Attached {
+        let is_unmatched =
+            |pattern: &&InterfacePattern| !self.is_attached(pattern) && !self.is_refused(pattern);
+        Attached {
+            names: self.attached.values().map(|counted| counted.link.name.clone()).collect(),
+            refused: self.refused.reasons(),
+            unmatched: patterns.iter().filter(is_unmatched).cloned().collect(),
+        }
     }
 
     /// Whether an interface that matches is attached.

@@ -14,6 +14,7 @@ mod run;
 mod signals;
 mod size;
 mod source;
+mod status;
 #[cfg(feature = "capture")]
 mod uninstall;
 mod verify;
@@ -40,9 +41,9 @@ struct Arguments {
 const AFTER_HELP: &str = "\
 Exit codes:
   0  done
-  1  the check failed: the ledger does not balance
+  1  the check failed: the ledger does not balance; the daemon needs attention
   2  usage or configuration: nothing was done
-  3  failed
+  3  failed; no daemon answers
   6  refused: the clock cannot be trusted with a deletion";
 
 #[derive(Args)]
@@ -75,6 +76,8 @@ enum Command {
     /// Show the configuration.
     #[command(subcommand)]
     Config(config::Command),
+    /// Report how the running daemon is, and what needs attention.
+    Status(status::Arguments),
     /// Add every window up again: is each packet that was seen in the store?
     Verify(verify::Arguments),
     /// Destroy what has expired.
@@ -133,6 +136,7 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "capture")]
         Command::Check(arguments) => check::run(&arguments, &global),
         Command::Config(command) => config::run(&command, &global),
+        Command::Status(arguments) => status::run(&arguments, &global),
         Command::Verify(arguments) => verify::run(&arguments, &global),
         Command::Retention(command) => retention::run(&command, &global),
         Command::Duckdb(arguments) => duckdb::run(&arguments),
@@ -157,10 +161,13 @@ pub fn main() -> ExitCode {
 }
 
 fn fail(code: u8, error: &anyhow::Error) -> u8 {
-    let of_store = |cause: &(dyn std::error::Error + 'static)| {
-        cause.downcast_ref::<flowlog::store::Error>().and_then(flowlog::store::Error::remedy)
+    let remedy_of = |cause: &(dyn std::error::Error + 'static)| {
+        let of_status = || cause.downcast_ref().map(flowlog::status::ask::Error::remedy);
+        let error = cause.downcast_ref::<flowlog::store::Error>();
+        error.and_then(flowlog::store::Error::remedy).or_else(of_status)
     };
-    let remedy = error.chain().find_map(of_store).map_or(String::new(), |text| format!("; {text}"));
+    let remedy =
+        error.chain().find_map(remedy_of).map_or(String::new(), |text| format!("; {text}"));
     let failure = telemetry::with_causes(error.as_ref());
     telemetry::log().line(&format!("flowlog: {failure}{remedy}"));
     code

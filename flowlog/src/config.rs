@@ -25,8 +25,8 @@ pub use file::File;
 pub use flags::Flags;
 pub use redact::without_credentials;
 pub use settings::{
-    CaptureSettings, KeepSettings, PolicySettings, RetentionSettings, SpoolSettings, StoreSettings,
-    TargetSettings, TimeSettings,
+    CaptureSettings, KeepSettings, PolicySettings, RetentionSettings, SpoolSettings,
+    StatusSettings, StoreSettings, TargetSettings, TimeSettings,
 };
 pub use show::{Shown, ShownKey, show};
 
@@ -50,6 +50,8 @@ pub struct Config {
     pub times: TimeSettings,
     /// Where what was drained stays until the store has it.
     pub spool: SpoolSettings,
+    /// Where the daemon answers how it is.
+    pub status: StatusSettings,
     /// When the store is cleared of what has expired.
     pub retention: Option<RetentionSettings>,
 }
@@ -87,8 +89,8 @@ impl Config {
         let unnamed = |error: InvalidName| file.wrong_value("gateway", error.to_string());
         let gateway = gateway.map_or_else(|| hostname.parse().map_err(unnamed), Ok)?;
         let KeepSettings { retention } = file.settings()?;
-        let spool = file.settings()?;
-        Ok(Self { gateway, policy, capture, store, times, spool, retention })
+        let (spool, status) = (file.settings()?, file.settings()?);
+        Ok(Self { gateway, policy, capture, store, times, spool, status, retention })
     }
 }
 

@@ -14,7 +14,7 @@
 //! | floor | modules |
 //! |---|---|
 //! | 0 | [`record`] (the things that are recorded, pure), [`telemetry`] (log lines), `durable` (locks, private directories, durable files), [`demo`] (a VPN of its own) |
-//! | 1 | [`config`], [`store`] (objects in a directory or a cloud) |
+//! | 1 | [`config`], [`store`] (objects in a directory or a cloud), [`status`] (how the daemon is) |
 //! | 2 | [`capture`] (kernel program, hooks, drain), [`table`] (columns, Parquet, metadata) |
 //! | 3 | [`spool`] (drained, and not in the store yet), [`ask`] (audit, DuckDB), [`keep`] (retention) |
 //! | 4 | [`service`]: the shell that puts them together |
@@ -26,6 +26,7 @@ pub mod record;
 pub mod telemetry;
 
 pub mod config;
+pub mod status;
 pub mod store;
 
 #[cfg(feature = "capture")]

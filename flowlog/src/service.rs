@@ -28,6 +28,8 @@ mod opening;
 mod publish;
 mod publishing;
 mod recovery;
+mod snapshot;
+mod standing;
 mod start_line;
 mod whereabouts;
 mod windows;
@@ -40,8 +42,12 @@ use tokio::{
 };
 
 use crate::{
-    config::Config, record::policy::AttachMode, service::notify::Notifier,
-    spool::recover::Recording, telemetry::with_causes,
+    config::Config,
+    record::policy::AttachMode,
+    service::notify::Notifier,
+    spool::recover::Recording,
+    status::{Status, judge, listen::Listening, socket_of},
+    telemetry::{Counter, with_causes},
 };
 use counting::{Counting, CountingSettings};
 use drain_loop::DrainLoop;
@@ -70,6 +76,8 @@ pub struct Options {
     pub attach: AttachMode,
     /// Where to note where the counts are.
     pub whereabouts: Whereabouts,
+    /// How the daemon is, for whoever asks.
+    pub status: Status,
 }
 
 /// What was done, when it ended well.
@@ -85,6 +93,22 @@ pub struct Summary {
     pub files: u64,
 }
 
+impl Summary {
+    /// What the snapshot has of it.
+    fn of(status: &Status) -> Self {
+        let store = status.now().store;
+        Self {
+            packets: store.packets_total,
+            bytes: store.bytes_total,
+            flows: store.flows_total,
+            files: store.files_total,
+        }
+    }
+}
+
+/// The counters of what can happen, of each room.
+static COUNTERS: &[&[&Counter]] = &[&publish::COUNTERS];
+
 /// Epochs in the spool of which nobody took notice yet.
 const WAITING_EPOCHS: usize = 64;
 
@@ -99,11 +123,15 @@ pub async fn run(
 ) -> Result<Summary, Error> {
     let mut shutdown = pin!(shutdown);
     let notifier = notifier();
+    let status = &options.status;
+    status.watch(COUNTERS);
+    snapshot::configured(status, config);
     let (news_in, news) = mpsc::channel(WAITING_EPOCHS);
-    let Config { gateway, policy, capture, store, times, spool, retention } = config;
+    let Config { gateway, policy, capture, store, times, spool, status: _, retention } = config;
     let recording =
         Recording { gateway: gateway.to_string(), policy: policy.hash(), window: times.window };
-    let mut drain = DrainLoop::start(spool.clone(), recording, times.drain_interval, news_in)?;
+    let told = (status, news_in);
+    let mut drain = DrainLoop::start(spool.clone(), recording, times.drain_interval, told)?;
     let is_durable = spool.spool.is_some();
     let target = Target { store: store.clone(), gateway: gateway.to_string(), is_durable };
     let opening = async {
@@ -123,24 +151,26 @@ pub async fn run(
     };
     let (mut counting, counted) = Counting::start(&settings, options, &look)?;
     options.whereabouts.counting(spool.spool.clone());
+    snapshot::counting(status);
     notifier.ready();
     start_line::report(config, &counting);
     drain.begin(counted);
+    let _listening = listen(config, status);
 
     let mut recovered = drain.recovered();
     let mut waiting = Some((news, early));
     let mut publishing: Option<Publishing> = None;
-    let whereabouts = &options.whereabouts;
     let settings =
         PublishSettings { target, retention: retention.clone(), spool: spool.spool.clone() };
     let publish =
-        |found, (news, early)| Publishing::start(settings.clone(), whereabouts, found, news, early);
+        |found, (news, early)| Publishing::start(settings.clone(), options, found, news, early);
     let stopped = loop {
         tokio::select! {
             () = &mut shutdown => break Ok(()),
             () = counting.follow() => {}
             () = drain.ended() => break Ok(()),
             () = drain.keep_alive(&notifier, times.drain_interval) => {}
+            () = show(status, &notifier, times.drain_interval) => {}
             found = &mut recovered, if waiting.is_some() => match found {
                 Ok(found) => publishing = waiting.take().map(|waiting| publish(found, waiting)),
                 // The drain has ended, and tells why.
@@ -150,6 +180,7 @@ pub async fn run(
         }
     };
     let deadline = Instant::now() + times.shutdown_timeout;
+    snapshot::ending(status);
     notifier.stopping();
     // Detached first, so that the last epoch has everything that was ever counted.
     drop(counting);
@@ -167,12 +198,43 @@ pub async fn run(
     let drained = drain.finish(deadline).await;
     let published = match publishing {
         Some(publishing) => publishing.finish(deadline).await,
-        None => Ok(Summary::default()),
+        None => Ok(()),
     };
     options.whereabouts.forget();
     stopped?;
-    conclude(times.shutdown_timeout, spool.spool.clone(), drained, published)
+    conclude(times.shutdown_timeout, spool.spool.clone(), drained, published)?;
+    Ok(Summary::of(status))
 }
+
+/// Answers whoever asks how the daemon is; counting does not depend on it.
+fn listen(config: &Config, status: &Status) -> Option<Listening> {
+    let path = config.status.status_socket.clone().unwrap_or_else(|| socket_of(&config.gateway));
+    if path.as_os_str().is_empty() {
+        return None;
+    }
+    Listening::start(&path, status)
+        .inspect_err(|error| {
+            tracing::warn!("{}; `flowlog status` has no answer", with_causes(error));
+        })
+        .ok()
+}
+
+/// Shows the service manager how the daemon is, when that changes; never returns.
+async fn show(status: &Status, notifier: &Notifier, interval: Duration) {
+    let mut shown = String::new();
+    let mut ticks = tokio::time::interval(interval.max(LEAST_SHOWN));
+    loop {
+        ticks.tick().await;
+        let headline = judge::headline(&status.now(), false);
+        if headline != shown {
+            notifier.status(&headline);
+            shown = headline;
+        }
+    }
+}
+
+/// The service manager is shown no more often how the daemon is.
+const LEAST_SHOWN: Duration = Duration::from_secs(1);
 
 /// The service manager, if it can be told anything: counting does not depend on it.
 fn notifier() -> Notifier {
@@ -194,17 +256,17 @@ fn conclude(
     timeout: Duration,
     spool: Option<PathBuf>,
     drained: Result<(), Error>,
-    published: Result<Summary, Error>,
-) -> Result<Summary, Error> {
+    published: Result<(), Error>,
+) -> Result<(), Error> {
     let is_drained = drained.is_ok();
     let unfinished = |unstored, is_gathered, store| {
         let report = ShutdownReport { timeout, unstored, is_gathered, spool, is_drained, store };
         Err(Error::Unfinished(report))
     };
     match (drained, published) {
-        (Ok(()), Ok(summary)) => Ok(summary),
+        (Ok(()), Ok(())) => Ok(()),
         (Ok(()) | Err(Error::NotDrained | Error::NotRecovered), published) => match published {
-            Ok(_) => unfinished(Backlog::default(), true, None),
+            Ok(()) => unfinished(Backlog::default(), true, None),
             Err(Error::NotGathered) => unfinished(Backlog::default(), false, None),
             Err(Error::NotPublished { windows, rows, is_gathered, source, .. }) => {
                 unfinished(Backlog { windows, rows }, is_gathered, source)
@@ -215,7 +277,7 @@ fn conclude(
                 unfinished(Backlog::default(), true, None)
             }
         },
-        (Err(error), Ok(_)) => Err(error),
+        (Err(error), Ok(())) => Err(error),
         (Err(error), Err(other)) => {
             tracing::error!("{}", with_causes(&other));
             Err(error)

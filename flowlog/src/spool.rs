@@ -46,7 +46,10 @@ pub mod windows;
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 pub use copies::FORMAT;
@@ -72,6 +75,8 @@ pub struct Spool {
     disk: SharedDisk,
     directory: PathBuf,
     limit: u64,
+    /// Its size when it was last measured.
+    bytes: AtomicU64,
     kept: Mutex<Kept>,
     _lock: Option<Lock>,
     /// Goes with the spool where nobody named a directory.
@@ -119,14 +124,20 @@ impl Spool {
     fn on(disk: SharedDisk, directory: &Path, limit: u64) -> Result<Self, Error> {
         let kept = Kept::read(&disk, directory.join(IDENTITY))?;
         let directory = directory.to_owned();
-        let (kept, temporary) = (Mutex::new(kept), None);
-        Ok(Self { disk, directory, limit, kept, _lock: None, temporary })
+        let (kept, temporary, bytes) = (Mutex::new(kept), None, AtomicU64::new(0));
+        Ok(Self { disk, directory, limit, bytes, kept, _lock: None, temporary })
     }
 
     /// Whether it outlives the process.
     #[must_use]
     pub const fn is_durable(&self) -> bool {
         self.temporary.is_none()
+    }
+
+    /// Its size in bytes before the last epoch was written to it.
+    #[must_use]
+    pub fn measured_bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// A number that no epoch of the spool is above, from the names alone: quick, however much there is.

@@ -1,10 +1,14 @@
 //! What the daemon reports of itself. No address of anybody is ever part of it.
 
+mod counter;
+mod last;
 mod writer;
 
 use std::{io, sync::OnceLock, time::Duration};
 
-use tracing_subscriber::EnvFilter;
+pub use counter::Counter;
+pub use last::last_warning;
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 pub use writer::LogWriter;
 
 /// Lines that are written however few of them were asked for: how the daemon started.
@@ -22,14 +26,13 @@ pub fn init(verbosity: u8) {
         _ => "flowlog=debug,info",
     };
     let filter = EnvFilter::try_from_env("FLOWLOG_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(|| log().clone())
         // To standard error, which panics where it cannot be written.
         .log_internal_errors(false)
         .with_target(false)
-        .with_ansi(false)
-        .init();
+        .with_ansi(false);
+    tracing_subscriber::registry().with(filter).with(lines).with(last::Last).init();
     std::panic::set_hook(Box::new(|panic| {
         let panic = panic.to_string().replace('\n', " ");
         tracing::error!("a defect of flowlog, please report it: {panic}");

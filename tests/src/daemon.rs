@@ -52,6 +52,8 @@ pub struct Daemon {
     child: Child,
     said: Receiver<String>,
     log: Vec<String>,
+    /// Of its own, where its socket is unless the arguments name one: many run at a time.
+    run: tempfile::TempDir,
 }
 
 impl Daemon {
@@ -65,11 +67,16 @@ impl Daemon {
     pub fn start_with(netns: &Netns, variables: &[(String, String)], arguments: &[&str]) -> Self {
         let is_named = arguments.iter().any(|a| ["--profile", "--config"].contains(a));
         let profile: &[&str] = if is_named { &[] } else { &["--profile", "flows"] };
+        let run = tempfile::tempdir().unwrap();
+        let socket = socket_in(&run);
+        let is_named = arguments.contains(&"--status-socket");
+        let status: &[&str] = if is_named { &[] } else { &["--status-socket", &socket] };
         let mut child = netns
             .command(flowlog_binary())
             .unwrap()
             .args(["run", "-v"])
             .args(profile)
+            .args(status)
             .args(arguments)
             .envs(variables.iter().cloned())
             .stdout(Stdio::piped())
@@ -85,7 +92,7 @@ impl Daemon {
                 }
             }
         });
-        Self { child, said, log: vec![] }
+        Self { child, said, log: vec![], run }
     }
 
     /// Waits until it says something.
@@ -111,6 +118,19 @@ impl Daemon {
         let mut daemon = Self::start(netns, &all);
         daemon.wait_for("attached");
         daemon
+    }
+
+    /// How it is, as `flowlog status` reports it to programs, and the exit code of that.
+    pub fn status(&self) -> (i32, serde_json::Value) {
+        let socket = self.socket();
+        let asked = flowlog(&["status", "--socket", &socket, "--format", "json"]);
+        let answer = serde_json::from_str(&asked.stdout);
+        (asked.code, answer.unwrap_or_else(|_| panic!("{asked:?}; it said {:#?}", self.log)))
+    }
+
+    /// Where it answers `flowlog status`, unless its arguments name another socket.
+    pub fn socket(&self) -> String {
+        socket_in(&self.run)
     }
 
     /// Its process number.
@@ -141,6 +161,10 @@ impl Daemon {
             stderr: std::mem::take(&mut self.log).join("\n"),
         }
     }
+}
+
+fn socket_in(directory: &tempfile::TempDir) -> String {
+    directory.path().join("flowlog.sock").to_str().unwrap().to_owned()
 }
 
 impl Drop for Daemon {

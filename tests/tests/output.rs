@@ -159,7 +159,7 @@ fn a_daemon_reports_in_one_line_how_it_counts() {
         .command(flowlog_binary())
         .unwrap()
         .args(["run", "--profile", "attribution", "--interface", "fltun,flother*"])
-        .args(["--gateway", "gw7", "--window", "1m", "--store"])
+        .args(["--gateway", "gw7", "--window", "1m", "--status-socket", "", "--store"])
         .arg(&store)
         .arg("--spool")
         .arg(&spool)

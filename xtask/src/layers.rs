@@ -18,7 +18,7 @@ use imports::Imports;
 /// The rooms, floor by floor: each may use those of the floors below it. `main` and `cli` are the binary.
 const FLOORS: [&[&str]; 7] = [
     &["record", "telemetry", "durable", "demo"],
-    &["config", "store"],
+    &["config", "status", "store"],
     &["capture", "table"],
     &["spool", "keep", "ask"],
     &["service"],

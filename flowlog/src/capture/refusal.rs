@@ -63,6 +63,11 @@ impl Refusals {
         self.0.values().any(|refusal| pattern.matches(&refusal.link.name))
     }
 
+    /// Their names, and why they cannot be counted.
+    pub(super) fn reasons(&self) -> Vec<(String, String)> {
+        self.0.values().map(|refusal| (refusal.link.name.clone(), refusal.reason.clone())).collect()
+    }
+
     /// Forgets those that are gone.
     pub(super) fn retain(&mut self, links: &[Link]) {
         let is_there = |kernel_index: u32, name: &str| {

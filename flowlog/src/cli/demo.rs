@@ -76,7 +76,7 @@ async fn record(store: &Path, signals: &Signals) -> anyhow::Result<Summary> {
     let [interface, store] = [demo::INTERFACE.into(), store.display().to_string().into()]
         .map(|text: serde_json::Value| text.to_string());
     let file = format!(
-        "profile = \"flows\"\ninterfaces = [{interface}]\nstore = {store}\ndrain_interval = \"1s\"\n"
+        "profile = \"flows\"\ninterfaces = [{interface}]\nstore = {store}\ndrain_interval = \"1s\"\nstatus_socket = \"\"\n"
     );
     let file = File::parse(&file).map_err(anyhow::Error::msg)?;
     let config = Config::from_file(file, "demo")?;

@@ -11,6 +11,7 @@ use flowlog::{
     config::Config,
     record::policy::AttachMode,
     service::{self, Options, Summary, Whereabouts},
+    status::Status,
 };
 
 #[derive(Args)]
@@ -45,7 +46,8 @@ pub fn run(arguments: &Arguments, global: &Global) -> Result<Outcome, Failure> {
     let mut signals = Signals::block()?;
     let whereabouts = Whereabouts::default();
     signals.limit(config.times.shutdown_timeout, whereabouts.clone())?;
-    let options = Options { wait: arguments.wait, attach: arguments.attach, whereabouts };
+    let status = Status::default();
+    let options = Options { wait: arguments.wait, attach: arguments.attach, whereabouts, status };
     let runtime = super::runtime()?;
     let outcome = runtime.block_on(service::run(&config, &options, signals.stopped()));
     // Whatever still hangs is not waited for.

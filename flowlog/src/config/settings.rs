@@ -24,6 +24,7 @@ pub(super) const FILE: &[&[Key]] = &[
     StoreSettings::KEYS,
     TimeSettings::KEYS,
     SpoolSettings::KEYS,
+    StatusSettings::KEYS,
     KeepSettings::KEYS,
 ];
 
@@ -130,6 +131,15 @@ keys! {
         /// Most bytes of the spool. When it is full, the kernel's maps hold the counts; what they cannot
         /// tell apart any more, the ledger has as overflow.
         pub spool_max_bytes: u64, default: 4294967296, least(LEAST_SPOOL_BYTES);
+    }
+}
+
+keys! {
+    /// Where the daemon answers how it is.
+    pub struct StatusSettings {
+        /// Socket at which the daemon answers `flowlog status`, for its own user alone. Empty: nowhere.
+        pub status_socket: Option<PathBuf>, otherwise("in `/run/flowlog`, by the gateway's name"),
+            example: "/run/flowlog/gw1.sock", flag("status-socket", "PATH");
     }
 }
 

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Error, Options, recovery::FirstLook};
+use super::{Error, Options, recovery::FirstLook, snapshot};
 use crate::{
     capture::{
         self, Adoption, Capture, Loaded, MapSizes, Pins, Previous, Program,
@@ -19,6 +19,7 @@ use crate::{
         pattern::InterfacePattern,
         policy::Policy,
     },
+    status::Status,
     telemetry::with_causes,
 };
 
@@ -44,6 +45,7 @@ pub(super) struct Counting {
     /// `None` while nothing tells of changes; then the interfaces are looked at now and then.
     watch: Option<LinkWatch>,
     patterns: Vec<InterfacePattern>,
+    status: Status,
     /// How often the hooks are looked at.
     interval: Duration,
     /// When they are looked at next, whatever changes.
@@ -89,11 +91,13 @@ impl Counting {
             // Listening begins before the first look, so that nothing happens in between.
             watch: listen(),
             patterns: capture.interfaces.clone(),
+            status: options.status.clone(),
             interval,
             next: Instant::now() + interval,
             is_behind: false,
         };
         counting.look_first(options)?;
+        counting.report_interfaces();
         Ok((counting, Drainable { drainer, previous, goes_on, since: clock::now() }))
     }
 
@@ -112,15 +116,22 @@ impl Counting {
                 Ok(changes) => {
                     self.is_behind = false;
                     report(changes);
+                    self.report_interfaces();
                 }
                 Err(error) => {
                     if !self.is_behind {
                         tracing::error!("{}; trying again every {PAUSE:?}", with_causes(&error));
                     }
                     self.is_behind = true;
+                    snapshot::looked(&self.status, Err(with_causes(&error)));
                 }
             }
         }
+    }
+
+    /// Writes to the snapshot which interfaces are attached.
+    fn report_interfaces(&self) {
+        snapshot::looked(&self.status, Ok(self.capture.attached(&self.patterns)));
     }
 
     /// Waits until it is worth looking at the interfaces.

@@ -24,6 +24,7 @@ use super::{
     Error,
     counting::Drainable,
     recovery::{self, FirstLook},
+    snapshot,
     windows::News,
 };
 use crate::{
@@ -34,6 +35,7 @@ use crate::{
         recover::{Recording, Recovered},
         run::Run,
     },
+    status::Status,
     telemetry::with_causes,
 };
 use draining::Draining;
@@ -68,7 +70,7 @@ impl DrainLoop {
         settings: SpoolSettings,
         recording: Recording,
         interval: Duration,
-        news: mpsc::Sender<News>,
+        (status, news): (&Status, mpsc::Sender<News>),
     ) -> Result<Self, Error> {
         let (stop, stopped) = std_mpsc::channel();
         let (counted_in, counted) = std_mpsc::channel();
@@ -76,7 +78,7 @@ impl DrainLoop {
         let (recovered_in, recovered) = oneshot::channel();
         let (alive_in, alive) = watch::channel(Instant::now());
         let is_draining = Arc::new(AtomicBool::new(false));
-        let signals = Signals { stopped, news, alive: alive_in };
+        let signals = Signals { stopped, news, alive: alive_in, status: status.clone() };
         let draining = Arc::clone(&is_draining);
         let thread = std::thread::Builder::new().name("drain".to_owned()).spawn(move || {
             let Some(spool) = open(&settings, &recording.gateway, &signals, opened_in)? else {
@@ -186,6 +188,7 @@ struct Signals {
     stopped: std_mpsc::Receiver<()>,
     news: mpsc::Sender<News>,
     alive: watch::Sender<Instant>,
+    status: Status,
 }
 
 impl Signals {
@@ -226,7 +229,7 @@ fn open(
                 return Ok(Some(spool));
             }
             Err(error) if settings.spool.is_some() && recovery::may_pass(&error) => {
-                warn_once(&mut warned, &error);
+                warn_once(&mut warned, &error, signals);
                 report(Ok(FirstLook::default()));
             }
             Err(error) => {
@@ -253,9 +256,12 @@ fn recover(
     let mut warned = false;
     loop {
         match recovery::recover(recording, spool) {
-            Ok(recovered) => return Ok(Some(recovered)),
+            Ok(recovered) => {
+                snapshot::recovered(&signals.status);
+                return Ok(Some(recovered));
+            }
             Err(error) if spool.is_durable() && recovery::may_pass(&error) => {
-                warn_once(&mut warned, &error);
+                warn_once(&mut warned, &error, signals);
             }
             Err(error) => return Err(error.into()),
         }
@@ -265,7 +271,8 @@ fn recover(
     }
 }
 
-fn warn_once(warned: &mut bool, error: &spool::Error) {
+fn warn_once(warned: &mut bool, error: &spool::Error, signals: &Signals) {
+    snapshot::spool_failed(&signals.status, error);
     if !std::mem::replace(warned, true) {
         tracing::error!(
             "{}; the kernel holds what is counted, and the spool is tried again every {SPOOL_PAUSE:?}",

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use tokio::sync::watch;
 
-use super::windows::Shared;
+use super::{snapshot, windows::Shared};
 use crate::{
     config::RetentionSettings,
     keep::retain::{
@@ -15,6 +15,7 @@ use crate::{
         guard::{self, Verdict},
     },
     record::clock::{self, Utc},
+    status::Status,
     store::{self, Store},
     telemetry::with_causes,
 };
@@ -27,6 +28,7 @@ pub(super) struct Expiry {
     spool: Option<PathBuf>,
     /// What is not in the store for good.
     shared: Shared,
+    status: Status,
     wall: WallClock,
     /// What was last reported of the clock.
     verdict: &'static str,
@@ -40,10 +42,11 @@ impl Expiry {
         retention: RetentionSettings,
         gateways: Vec<Scope>,
         spool: Option<PathBuf>,
-        shared: Shared,
+        (shared, status): (Shared, Status),
     ) -> Self {
         Self {
             shared,
+            status,
             retention,
             gateways,
             spool,
@@ -69,9 +72,15 @@ impl Expiry {
                 self.expire_unpublished();
                 continue;
             };
-            if let Err(error) = self.expire(&known).await {
-                tracing::error!("retention: {}", with_causes(&error));
+            let outcome = self.expire(&known).await;
+            if let Err(error) = &outcome {
+                tracing::error!("retention: {}", with_causes(error));
             }
+            let outcome = outcome.and_then(|failed| failed.map_or(Ok(()), Err));
+            snapshot::looked_for_expired(
+                &self.status,
+                outcome.map_err(|error| with_causes(&error)),
+            );
         }
     }
 
@@ -80,6 +89,7 @@ impl Expiry {
         let (now, since_boot) = (clock::now(), clock::since_boot());
         let newest = unpublished::newest(&self.shared, self.wall.proven(since_boot), now);
         let verdict = guard::clock_guard(now, clock::quality(), newest);
+        snapshot::judged_clock(&self.status, verdict);
         if !verdict.is_refusal() {
             let keep = Keep::flows(self.retention.keep);
             let rule = Rule { keep: &keep, at: now, now, gateways: None };
@@ -87,7 +97,8 @@ impl Expiry {
         }
     }
 
-    async fn expire(&mut self, store: &Store) -> Result<(), store::Error> {
+    /// Deletes what has expired. Returns the first file's error where not all could be deleted.
+    async fn expire(&mut self, store: &Store) -> Result<Option<store::Error>, store::Error> {
         let mut inventory = Inventory::of(store).await?;
         let was = inventory.memory.clone();
         let now = clock::now();
@@ -98,6 +109,8 @@ impl Expiry {
         let newest = inventory.newest(proven, now);
         let verdict = guard::clock_guard(now, clock::quality(), newest);
         self.report_clock(verdict);
+        snapshot::judged_clock(&self.status, verdict);
+        let mut failure = None;
         let (keep, gateways) = (Keep::flows(self.retention.keep), self.gateways.clone());
         let rule = Rule { keep: &keep, at: now, now, gateways: Some(&gateways) };
         let plan = retain::plan(&inventory, &rule);
@@ -105,11 +118,12 @@ impl Expiry {
             self.wall.trust(now, clock::since_boot());
             self.report_odd(&plan);
             unpublished::delete(&self.shared, &rule);
-            delete(store, &plan).await;
+            failure = delete(store, &plan).await;
             self.expire_aside(&rule);
         }
         let memory = inventory.remember(&rule, verdict.is_refusal(), newest, &plan);
-        memory.write(store, &was).await
+        memory.write(store, &was).await?;
+        Ok(failure)
     }
 
     /// Once for each change.
@@ -168,8 +182,9 @@ impl Expiry {
     }
 }
 
-async fn delete(store: &Store, plan: &RetentionPlan) {
-    let done = retain::run(store, plan, |expired| {
+/// Deletes what a plan names. Returns the first error.
+async fn delete(store: &Store, plan: &RetentionPlan) -> Option<store::Error> {
+    let mut done = retain::run(store, plan, |expired| {
         tracing::info!(partition = expired.partition.folder(), "expired");
     })
     .await;
@@ -184,7 +199,9 @@ async fn delete(store: &Store, plan: &RetentionPlan) {
             "retention: could not delete all that has expired; the first is {path}: {}",
             with_causes(error)
         );
+        return Some(done.failed.remove(0).1);
     }
+    None
 }
 
 /// The wall clock, watched by the one that nobody can set.

@@ -5,6 +5,8 @@
 //! else.
 
 mod counted;
+mod events;
+mod fault;
 mod stored;
 mod targets;
 mod worker;
@@ -17,11 +19,13 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Error, Summary, windows::Shared};
+use super::{Error, snapshot, windows::Shared};
 use crate::{
     spool::Growing,
+    status::Status,
     store::{self, Store},
 };
+pub(super) use events::COUNTERS;
 pub(crate) use targets::Opener;
 pub(crate) use worker::Worker;
 
@@ -57,11 +61,17 @@ pub(super) struct Publisher {
 
 impl Publisher {
     /// Begins to open the store, and to publish what there is.
-    pub(super) fn start(target: Target, early: Option<Early>, shared: Shared) -> Self {
+    pub(super) fn start(
+        target: Target,
+        early: Option<Early>,
+        shared: Shared,
+        status: Status,
+    ) -> Self {
         let (opened, store) = watch::channel(None);
         let (stop, stopped) = oneshot::channel();
         let worker = Worker::new(target, early, Store::open_isolated);
-        let task = tokio::spawn(follow(worker.clone(), shared.clone(), opened, stopped));
+        let following = (shared.clone(), status);
+        let task = tokio::spawn(follow(worker.clone(), following, opened, stopped));
         Self { task: Some(task), stop, shared, worker, store }
     }
 
@@ -84,14 +94,14 @@ impl Publisher {
         self,
         open: Option<Growing>,
         timeout: Duration,
-    ) -> Result<Summary, Error> {
+    ) -> Result<(), Error> {
         let Self { task, stop, shared, worker, store: _ } = self;
         let is_durable = worker.target().is_durable;
         let Some(mut task) = task else { return Err(Error::Ended { part: "publishing" }) };
         // Where the task has ended, it tells why.
         drop(stop.send(open.clone()));
         match tokio::time::timeout(timeout, &mut task).await {
-            Ok(Ok(outcome)) => outcome.map(|()| worker.summary()),
+            Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(Error::Ended { part: "publishing" }),
             Err(_) => {
                 task.abort();
@@ -109,14 +119,16 @@ impl Publisher {
 
 async fn follow(
     worker: Worker,
-    shared: Shared,
+    (shared, status): (Shared, Status),
     opened: watch::Sender<Option<Store>>,
     mut stopped: oneshot::Receiver<Option<Growing>>,
 ) -> Result<(), Error> {
     let mut open = None;
     let mut is_last = false;
     loop {
+        snapshot::publishing(&status);
         let next = worker.pass(&shared, open.as_ref(), &opened).await?;
+        snapshot::published(&status, worker.standing(&shared, open.as_ref(), &opened));
         if is_last && next.is_none() {
             return Ok(());
         }

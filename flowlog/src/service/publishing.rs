@@ -10,11 +10,10 @@ use tokio::{
 };
 
 use super::{
-    Error, Summary,
+    Error, Options,
     drain_loop::InSpool,
     expiry::Expiry,
     publish::{Early, Publisher, Target},
-    whereabouts::Whereabouts,
     windows::{self, News, Shared},
 };
 use crate::{
@@ -46,7 +45,7 @@ impl Publishing {
     /// Starts the tasks; those that need the store wait for it.
     pub(super) fn start(
         settings: PublishSettings,
-        whereabouts: &Whereabouts,
+        options: &Options,
         in_spool: InSpool,
         news: mpsc::Receiver<News>,
         early: Option<Early>,
@@ -54,18 +53,19 @@ impl Publishing {
         let PublishSettings { target, retention, spool: directory } = settings;
         let InSpool { spool, files, found } = in_spool;
         let shared = Shared::new(files);
-        whereabouts.files(shared.clone());
+        options.whereabouts.files(shared.clone());
+        let status = options.status.clone();
         let gather = tokio::spawn(windows::gather(shared.clone(), found, news, spool.scratch()));
         let mut expiry = retention.map(|retention| {
             let own = target.gateway.parse().into_iter();
             let gateways = own.chain(former_scopes(&spool)).collect();
-            Expiry::new(retention, gateways, directory, shared.clone())
+            Expiry::new(retention, gateways, directory, (shared.clone(), status.clone()))
         });
         if let Some(expiry) = &mut expiry {
             // Before anything of it can be published.
             expiry.expire_unpublished();
         }
-        let publisher = Publisher::start(target, early, shared.clone());
+        let publisher = Publisher::start(target, early, shared.clone(), status);
         let retention = expiry.map(|expiry| tokio::spawn(expiry.keep_expiring(publisher.store())));
         Self { shared, gather, publisher, retention }
     }
@@ -81,7 +81,7 @@ impl Publishing {
     }
 
     /// Publishes all that there is, and the file with the window that is open; until an instant.
-    pub(super) async fn finish(self, deadline: Instant) -> Result<Summary, Error> {
+    pub(super) async fn finish(self, deadline: Instant) -> Result<(), Error> {
         let Self { shared: _, mut gather, publisher, retention } = self;
         if let Some(retention) = retention {
             retention.abort();
@@ -99,7 +99,7 @@ impl Publishing {
         let timeout = deadline.saturating_duration_since(Instant::now());
         match (publisher.finish(open, timeout).await, outcome) {
             (published, Ok(())) => published,
-            (Ok(_), Err(error)) => Err(error),
+            (Ok(()), Err(error)) => Err(error),
             (Err(mut error), Err(Error::NotGathered)) => {
                 if let Error::NotPublished { is_gathered, .. } = &mut error {
                     *is_gathered = false;

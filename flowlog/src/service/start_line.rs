@@ -1,6 +1,6 @@
 //! The one line that each start of the daemon writes.
 
-use super::counting::Counting;
+use super::{counting::Counting, snapshot::without_user};
 use crate::{
     config::{Config, TimeSettings, without_credentials},
     record::{pattern::InterfacePattern, policy::Profile},

@@ -106,6 +106,12 @@ impl Epochs {
         self.spool.is_durable()
     }
 
+    /// Size in bytes of the spool before the last epoch was written to it.
+    #[must_use]
+    pub fn measured_bytes(&self) -> u64 {
+        self.spool.measured_bytes()
+    }
+
     /// The number of the last epoch; zero where none is in the spool.
     #[must_use]
     pub fn last(&self) -> u64 {

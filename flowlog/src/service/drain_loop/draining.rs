@@ -12,6 +12,7 @@ use crate::{
     service::{
         Error,
         counting::{Drainable, last_number},
+        snapshot,
         windows::News,
     },
     spool::{self, Epochs, run::Run},
@@ -117,6 +118,8 @@ impl Draining<'_> {
                     if said.is_some() {
                         tracing::info!("the spool takes epochs again");
                     }
+                    let bytes = self.epochs.measured_bytes().saturating_add(run.bytes);
+                    snapshot::drained(&self.signals.status, &run, bytes);
                     return Ok(run);
                 }
                 Err(error) => error,
@@ -125,6 +128,7 @@ impl Draining<'_> {
                 tracing::warn!("{}; the kernel holds the counts meanwhile", with_causes(&error));
                 said = Some(Instant::now());
             }
+            snapshot::spool_failed(&self.signals.status, &error);
             self.signals.alive();
             if matches!(error, spool::Error::Full { .. }) {
                 self.signals.news(News::Full)?;

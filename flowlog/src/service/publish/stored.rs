@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::events::Event;
 use crate::{
     record::clock::Utc,
     spool::{
@@ -52,7 +53,7 @@ async fn facts(store: &Store, name: &ObjectName) -> Result<Facts, store::Error> 
     let file = store.read(&path).await?;
     let Some(metadata::Facts { lineage, numbering, epochs, rows, .. }) = metadata::Facts::of(&file)
     else {
-        tracing::warn!("{path} in the store is no sound Parquet file; it is left as it is");
+        Event::Unsound { path: path.as_ref() }.emit();
         return Ok(Facts::default());
     };
     Ok(Facts { lineage, numbering, epochs, rows: rows.unwrap_or(0) })

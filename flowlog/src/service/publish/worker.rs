@@ -2,6 +2,7 @@
 
 mod complete;
 mod lost;
+mod standing;
 
 use std::{
     collections::HashMap,
@@ -16,21 +17,24 @@ use tokio::{
 
 use super::{
     super::{Error, Summary, windows::Shared},
-    Early, Opener, Target, stored,
+    Early, Opener, Target,
+    events::Event,
+    fault::Fault,
+    stored,
     targets::Targets,
 };
 use crate::{
-    record::epoch_set::EpochSet,
+    record::{clock::Utc, epoch_set::EpochSet},
     spool::{
-        self, Growing,
+        Growing,
         decide::{Decision, Ours, Stored, decide, elsewhere},
         encode,
         files::{About, MOST_AT_ONCE},
         planted::{Bug, planted},
     },
+    status::Message,
     store::{self, Created, Retry, Store},
     table::{FLOWS, HOUR, LEDGER, ObjectName},
-    telemetry::with_causes,
 };
 use lost::LOST;
 
@@ -52,7 +56,11 @@ struct State {
     pauses: HashMap<String, (u32, Instant)>,
     /// Packets, bytes and rows of files that are there for good.
     done: Summary,
+    /// End of the last epoch that was put.
+    put_until: Option<Utc>,
     last_error: Option<store::Error>,
+    /// The last failure of what is to be tried again.
+    failure: Option<Message>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -72,16 +80,6 @@ enum Place {
     Close(EpochSet),
     /// Nowhere before the ledger of this number is completed, or these epochs have left the spool.
     Complete(u32, EpochSet),
-}
-
-/// Why a step was not done.
-#[derive(Debug)]
-enum Fault {
-    Store(store::Error),
-    Spool(spool::Error),
-    Encode(encode::Error),
-    /// It panicked: a defect, and no reason to hold up other files.
-    Panicked(&'static str),
 }
 
 /// How far a file came.
@@ -183,7 +181,10 @@ impl Worker {
             if self.put_file(shared, &file, is_open).await? == Step::Changed {
                 return Ok(Step::Changed);
             }
-            self.state().published.insert(file.about.lineage.clone(), file.clone());
+            let mut state = self.state();
+            let until = file.runs.iter().map(|run| run.header.closed()).max();
+            state.put_until = state.put_until.max(until);
+            state.published.insert(file.about.lineage.clone(), file.clone());
         }
         if is_done {
             self.forget(shared, &file)?;
@@ -350,14 +351,6 @@ impl Worker {
         Ok(())
     }
 
-    pub(super) fn summary(&self) -> Summary {
-        let state = self.state();
-        let mut summary = state.done;
-        summary.files += state.parts.values().map(Part::files).sum::<u64>();
-        state.published.values().for_each(|file| add(&mut summary, file));
-        summary
-    }
-
     /// The files that the store does not have as they are.
     pub(super) fn unpublished(&self, shared: &Shared, open: Option<&Growing>) -> Vec<Growing> {
         let state = self.state();
@@ -390,25 +383,10 @@ impl Worker {
         let failures = state.pauses.get(key).map_or(0, |(failures, _)| *failures) + 1;
         let pause = Retry::DAEMON.pause(failures, fastrand::f64());
         state.pauses.insert(key.to_owned(), (failures, Instant::now() + pause));
-        match fault {
-            Fault::Store(error) => {
-                tracing::warn!("{}; trying again in {pause:?}", with_causes(&error));
-                if let Some(remedy) = error.remedy() {
-                    tracing::warn!("{remedy}");
-                }
-                state.last_error = Some(error);
-            }
-            Fault::Spool(error) => {
-                tracing::warn!("{}; trying again in {pause:?}", with_causes(&error));
-            }
-            Fault::Encode(error) => {
-                tracing::error!("{}; trying again in {pause:?}", with_causes(&error));
-            }
-            Fault::Panicked(part) => {
-                tracing::error!(
-                    "the {part} of a file ended unexpectedly; trying again in {pause:?}"
-                );
-            }
+        state.failure = Some(Message::new(fault.to_string()));
+        Event::Failed { fault: &fault, pause }.emit();
+        if let Fault::Store(error) = fault {
+            state.last_error = Some(error);
         }
     }
 }
@@ -436,10 +414,7 @@ async fn put(
 
 /// The store has some epochs of a file in a way that cannot be added to.
 fn close(shared: &Shared, file: &Growing, safe: &EpochSet, is_open: bool) -> Result<Step, Fault> {
-    let hour = file.hour();
-    tracing::warn!(
-        "the store has epochs {safe} of {hour} in another file, which is left as it is; the rest goes into one more"
-    );
+    Event::Closed { epochs: safe, hour: file.hour() }.emit();
     shared.lock().close(&file.about.lineage, safe)?;
     // What is open stays in the spool for the next daemon.
     Ok(if is_open { Step::Done } else { Step::Changed })
@@ -457,7 +432,7 @@ async fn merge_many(shared: &Shared, file: Growing) -> Result<Growing, Fault> {
         }
         // It only saves work; what cannot be read is found when the file is encoded.
         Err(error) => {
-            tracing::warn!("{}", with_causes(&error));
+            Event::NotMerged { error: &error }.emit();
             Ok(file)
         }
     }
@@ -486,17 +461,5 @@ fn add(summary: &mut Summary, file: &Growing) {
             summary.packets += totals.seen.packets;
             summary.bytes += totals.seen.bytes;
         }
-    }
-}
-
-impl From<store::Error> for Fault {
-    fn from(error: store::Error) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<spool::Error> for Fault {
-    fn from(error: spool::Error) -> Self {
-        Self::Spool(error)
     }
 }

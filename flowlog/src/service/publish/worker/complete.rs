@@ -1,6 +1,6 @@
 //! Completing a ledger that does not account for all of its flows.
 
-use super::{Fault, Worker};
+use super::{super::events::Event, Fault, Worker};
 use crate::{
     spool::{Growing, encode},
     store::Store,
@@ -26,7 +26,7 @@ impl Worker {
         let (flows, before) = (store.read(&flows).await?, store.read(&ledger).await?);
         let completed = encode::complete(file, &flows, &ledger, &before).map_err(Fault::Encode)?;
         let Some(completed) = completed else { return Ok(false) };
-        tracing::warn!("{ledger} in the store does not account for all of its flows; completed");
+        Event::Completed { ledger: ledger.as_ref() }.emit();
         store.replace(&ledger, &completed).await?;
         store.confirm(&ledger, &completed, true).await?;
         Ok(true)

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::{
-    super::{super::windows::Shared, counted},
+    super::{super::windows::Shared, counted, events::Event},
     Fault, Worker,
 };
-use crate::{spool::identity::Lost, store, telemetry::with_causes};
+use crate::{spool::identity::Lost, store};
 
 /// What is lost is not of one file.
 pub(super) const LOST: &str = "what is lost";
@@ -56,7 +56,7 @@ impl Worker {
                 Ok((more, _)) => ledgers.extend(more),
                 Err(error) if is_awaited => return Err(error),
                 // One that is not there any more, and to which nothing goes, is not waited for.
-                Err(error) => tracing::warn!("{}", with_causes(&error)),
+                Err(error) => Event::FormerStoreAway { error: &error }.emit(),
             }
         }
         Ok(ledgers)

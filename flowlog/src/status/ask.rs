@@ -1,0 +1,120 @@
+//! Asking a daemon for its snapshot.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tokio::net::UnixStream;
+
+use super::{SCHEMA, Snapshot};
+
+/// Why there is no snapshot.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no socket.
+    #[error("no flowlog answers: there is no socket {}", path.display())]
+    Absent {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// There is a socket, and nobody listens.
+    #[error("no flowlog answers: nobody listens at {}, which a flowlog that was killed left behind", path.display())]
+    NobodyListens {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// Somebody listens, and does not answer.
+    #[error("no flowlog answers: the one that listens at {} has sent nothing for {timeout:?}", path.display())]
+    Hangs {
+        /// The socket.
+        path: PathBuf,
+        /// How long it was waited.
+        timeout: Duration,
+    },
+    /// What answers is no flowlog that this one understands.
+    #[error("the answer at {} is not of the schema {SCHEMA}", path.display())]
+    Answer {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// It cannot be asked.
+    #[error("cannot ask at {}", path.display())]
+    Io {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// What to do about it.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Absent { .. } => {
+                "start it (`systemctl start flowlog`), or name the socket of the one that runs with --socket or --config"
+            }
+            Self::NobodyListens { .. } => {
+                "start it (`systemctl start flowlog`); `journalctl -u flowlog` has how it ended"
+            }
+            Self::Hangs { .. } => {
+                "see `journalctl -u flowlog`; the kernel counts all the same, so restarting it loses nothing where it has a spool"
+            }
+            Self::Answer { .. } => "use the `flowlog` of the daemon's version",
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                "run it as the user that the daemon runs as, which is root"
+            }
+            Self::Io { .. } => "name the socket of the daemon with --socket",
+        }
+    }
+}
+
+/// More than any snapshot has.
+const MOST_BYTES: usize = 16 << 20;
+/// Pause before a socket is tried again whose queue is full.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Asks the daemon that listens at a socket, and waits for its answer no longer than `timeout`.
+pub async fn ask(path: &Path, timeout: Duration) -> Result<Snapshot, Error> {
+    let hangs = || Error::Hangs { path: path.to_owned(), timeout };
+    let answer = tokio::time::timeout(timeout, answer(path)).await.map_err(|_| hangs())??;
+    let wrong = || Error::Answer { path: path.to_owned() };
+    let snapshot: Snapshot = serde_json::from_slice(&answer).map_err(|_| wrong())?;
+    if snapshot.schema == SCHEMA { Ok(snapshot) } else { Err(wrong()) }
+}
+
+async fn answer(path: &Path) -> Result<Vec<u8>, Error> {
+    let failed = |source: io::Error| {
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::NotFound => Error::Absent { path },
+            io::ErrorKind::ConnectionRefused => Error::NobodyListens { path },
+            _ => Error::Io { path, source },
+        }
+    };
+    let stream = loop {
+        match UnixStream::connect(path).await {
+            // Others wait too.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                tokio::time::sleep(PAUSE).await;
+            }
+            connected => break connected.map_err(failed)?,
+        }
+    };
+    let mut answer = vec![];
+    let mut buffer = [0; 4096];
+    while answer.len() < MOST_BYTES {
+        stream.readable().await.map_err(failed)?;
+        match stream.try_read(&mut buffer) {
+            Ok(0) => return Ok(answer),
+            Ok(length) => answer.extend(buffer.iter().take(length)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    Err(Error::Answer { path: path.to_owned() })
+}
