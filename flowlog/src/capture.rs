@@ -9,6 +9,7 @@ mod bpffs;
 mod control;
 pub mod drain;
 mod error;
+pub mod events;
 mod found;
 mod hook;
 mod inspect;

@@ -42,6 +42,7 @@ use tokio::{
 };
 
 use crate::{
+    capture,
     config::Config,
     record::policy::AttachMode,
     service::notify::Notifier,
@@ -107,7 +108,7 @@ impl Summary {
 }
 
 /// The counters of what can happen, of each room.
-static COUNTERS: &[&[&Counter]] = &[&publish::COUNTERS];
+static COUNTERS: &[&[&Counter]] = &[&capture::events::COUNTERS, &publish::COUNTERS];
 
 /// Epochs in the spool of which nobody took notice yet.
 const WAITING_EPOCHS: usize = 64;

@@ -10,6 +10,7 @@ use crate::{
     capture::{
         self, Adoption, Capture, Loaded, MapSizes, Pins, Previous, Program,
         drain::{self, Drainer},
+        events,
         presence::Presence,
         watch::LinkWatch,
     },
@@ -115,7 +116,7 @@ impl Counting {
             match self.capture.scan(&self.patterns) {
                 Ok(changes) => {
                     self.is_behind = false;
-                    report(changes);
+                    events::report(&changes);
                     self.report_interfaces();
                 }
                 Err(error) => {
@@ -194,7 +195,7 @@ impl Counting {
         if !counts && changes.failed.first().is_some_and(is_hopeless) {
             return Err(changes.failed.remove(0).into());
         }
-        report(changes);
+        events::report(&changes);
         Ok(())
     }
 }
@@ -231,25 +232,6 @@ fn listen() -> Option<LinkWatch> {
 fn is_passing(error: &capture::Error) -> bool {
     let capture::Error::List { source } = error else { return false };
     drain::is_exhausted(source)
-}
-
-fn report(changes: capture::Changes) {
-    for name in &changes.attached {
-        tracing::info!(interface = name, "attached");
-    }
-    for name in &changes.detached {
-        tracing::info!(interface = name, "gone");
-    }
-    for notice in &changes.notices {
-        if notice.is_warning() {
-            tracing::warn!("{notice}");
-        } else {
-            tracing::info!("{notice}");
-        }
-    }
-    for error in changes.failed {
-        tracing::error!("{}; the other interfaces are counted", with_causes(&error));
-    }
 }
 
 /// The number after which new maps begin.

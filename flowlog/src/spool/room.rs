@@ -1,6 +1,6 @@
 //! How much a spool may take.
 
-use std::io;
+use std::{io, sync::atomic::Ordering};
 
 use super::{Error, Spool, disk::bytes_under};
 
@@ -31,6 +31,7 @@ impl Spool {
             .map_err(Error::io("measure", &self.directory))?;
         let reserve = if events == 0 { 0 } else { (self.limit / RESERVE).saturating_sub(events) };
         let bytes = self.bytes()?;
+        self.bytes.store(bytes, Ordering::Relaxed);
         if bytes.saturating_add(reserve).saturating_add(more) <= self.limit || self.is_empty()? {
             return Ok(());
         }

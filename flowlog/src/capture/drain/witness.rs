@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use flowlog_common::{flow::Direction, total::Count};
 
+use super::super::events::Event;
 use crate::record::{
     clock::MonotonicNs,
     epoch::{Counters, Observed, Reading, Span},
@@ -191,10 +192,7 @@ impl History {
 
     fn warn(&mut self, observed: &Observed, is_gap: bool) {
         if is_gap && !self.is_unreached {
-            tracing::warn!(
-                interface = observed.name,
-                "packets on the interface did not reach flowlog; the ledger has the time as a gap (not_reached): see `flowlog check` for who comes first at its hooks"
-            );
+            Event::NotReached { interface: &observed.name }.emit();
         }
         let [.., before, this] = &self.intervals[..] else {
             self.is_unreached |= is_gap;
@@ -206,10 +204,7 @@ impl History {
         self.is_unreached = is_gap || self.is_unreached && !is_reached(this);
         let is_bypassed = !is_gap && is_bypassed(before, this);
         if is_bypassed && !self.is_bypassed {
-            tracing::warn!(
-                interface = observed.name,
-                "the interface counts more packets than reach flowlog: somebody takes some of them before; see `flowlog check`"
-            );
+            Event::Bypassed { interface: &observed.name }.emit();
         }
         self.is_bypassed = is_bypassed;
     }
