@@ -124,7 +124,7 @@ fn an_interface_that_does_not_exist_is_named_and_a_pattern_is_not() {
     let [absent] = &attention(&status)[..] else { panic!("{status}") };
     assert!(absent.contains("flabsent does not exist"), "{absent}");
     assert_eq!(status["unmatched_patterns"], serde_json::json!(["flother*"]));
-    cable.gateway.ip(&["link", "add", "flabsent", "type", "dummy"]).unwrap();
+    let _tun = cable.gateway.tun("flabsent").unwrap();
     wait_until(&daemon, "the interface to be counted", |status| attention(status).is_empty());
     daemon.terminate();
 }

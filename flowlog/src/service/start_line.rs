@@ -1,6 +1,6 @@
 //! The one line that each start of the daemon writes.
 
-use super::{counting::Counting, snapshot::without_user};
+use super::counting::Counting;
 use crate::{
     config::{Config, TimeSettings, without_credentials},
     record::{pattern::InterfacePattern, policy::Profile},
@@ -18,7 +18,7 @@ fn line(
     counted: &[&InterfacePattern],
     waited_for: &[&InterfacePattern],
 ) -> String {
-    let Config { gateway, policy, capture: _, store, times, spool, retention } = config;
+    let Config { gateway, policy, capture: _, store, times, spool, status: _, retention } = config;
     let TimeSettings { window, drain_interval, shutdown_timeout: _ } = times;
     let names = |patterns: &[&InterfacePattern]| {
         patterns.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")

@@ -101,8 +101,7 @@ fn interfaces(snapshot: &Snapshot, attention: &mut Vec<Attention>) {
             "those that are attached are counted, and it is tried again every second; see `flowlog check`",
         ));
     }
-    let is_attached = |interface: &Interface| interface.state.is_attached();
-    if snapshot.phase == Phase::Counting && !snapshot.interfaces.iter().any(is_attached) {
+    if snapshot.phase == Phase::Counting && snapshot.interfaces.is_empty() {
         let patterns = match &snapshot.unmatched_patterns[..] {
             [] => String::new(),
             patterns => format!("; none matches {}", patterns.join(", ")),
