@@ -157,15 +157,14 @@ fn generated_file_of_the_package_is_fresh_and_valid() {
 fn every_default_and_example_is_a_value_of_its_key() {
     fn check(keys: &[Key]) {
         for key in keys {
-            match key.tables() {
-                Some(inner) => check(inner),
-                None => {
-                    let texts = [Some(key.example_toml()), key.in_file];
-                    for toml in texts.into_iter().flatten() {
-                        let item = item::Item::of_toml(toml).unwrap();
-                        assert!(key.check(&item).is_ok(), "{} = {toml}", key.name);
-                    }
-                }
+            if let Some(inner) = key.tables() {
+                check(inner);
+                continue;
+            }
+            let texts = [Some(key.example_toml()), key.in_file];
+            for toml in texts.into_iter().flatten() {
+                let item = item::Item::of_toml(toml).unwrap();
+                assert!(key.check(&item).is_ok(), "{} = {toml}", key.name);
             }
         }
     }
