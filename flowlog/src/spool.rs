@@ -197,11 +197,16 @@ impl Spool {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes what is known of the epochs, and makes that durable.
+    /// Changes what is known of the epochs, and makes that durable; where it cannot, nothing has changed, since
+    /// whoever wanted it does not go on.
     fn know<T>(&self, change: impl FnOnce(&mut Identity) -> T) -> Result<T, Error> {
         let mut kept = self.kept();
+        let before = kept.identity.clone();
         let changed = change(&mut kept.identity);
-        kept.write(&self.disk)?;
+        if let Err(error) = kept.write(&self.disk) {
+            kept.identity = before;
+            return Err(error);
+        }
         Ok(changed)
     }
 
