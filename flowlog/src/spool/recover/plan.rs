@@ -82,10 +82,11 @@ pub(super) fn plan(listing: Listing, identity: &Identity) -> Plan {
     let mut directories = vec![];
     for (place, mut directory) in listing.directories.into_iter().enumerate() {
         let of = directory.whose(&current);
+        let damaged = directory.damaged();
         for seen in std::mem::take(&mut directory.runs) {
             sort(&mut plan, Some(place), &of, seen);
         }
-        directories.push(directory);
+        directories.push((directory, damaged));
     }
     for seen in listing.epochs {
         let number = seen.name.map_or(u64::MAX, |name| name.first);
@@ -187,7 +188,7 @@ impl Plan {
 
     fn files_of(
         &mut self,
-        directories: Vec<Directory>,
+        directories: Vec<(Directory, EpochSet)>,
         kept: Vec<(Option<usize>, Run)>,
         identity: &Identity,
     ) {
@@ -199,7 +200,7 @@ impl Plan {
             }
         }
         let mut lineages = BTreeSet::new();
-        for (place, directory) in directories.into_iter().enumerate() {
+        for (place, (directory, damaged)) in directories.into_iter().enumerate() {
             let runs = of_directory.remove(&place).unwrap_or_default();
             let Some((mut about, mut is_written)) = directory.identified(&runs) else {
                 // Just being made, or nothing of it is left.
@@ -212,6 +213,14 @@ impl Plan {
             if !lineages.insert(about.lineage.clone()) {
                 // A copy: what is only in it is a file of its own.
                 about = About { lineage: lineage(), ..about };
+                is_written = false;
+            }
+            let waiting = self.epochs.iter().filter(|run| run.header.numbering == about.numbering);
+            if about.store.is_some()
+                && waiting.into_iter().any(|run| damaged.meets(&run.header.held()))
+            {
+                // A run that was made of them went with the file, maybe to a store that no other one goes to.
+                about.provisional = about.provisional.union(&damaged);
                 is_written = false;
             }
             let file = Growing::found(directory.path, about, runs, &self.epochs);
@@ -243,6 +252,16 @@ impl Directory {
             })
         };
         self.about.clone().or_else(by_run).unwrap_or_else(|| current.clone())
+    }
+
+    /// The epochs of its runs that cannot be read.
+    fn damaged(&self) -> EpochSet {
+        let epochs = self.runs.iter().filter_map(|seen| match (&seen.content, seen.name) {
+            (Content::Damaged(Some(run)), _) => Some(run.header.held()),
+            (Content::Damaged(None), Some(name)) => Some(EpochSet::range(name.first, name.last)),
+            _ => None,
+        });
+        epochs.fold(EpochSet::default(), |all, epochs| all.union(&epochs))
     }
 
     /// What it is, and whether that is written down as it should be.
