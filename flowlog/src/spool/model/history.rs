@@ -96,8 +96,8 @@ struct Backup {
     disk: ModelDisk,
     /// The store that was configured.
     store: &'static str,
-    /// The times of runs of which nobody had written down to which store they go.
-    without_store: Vec<(i64, i64)>,
+    /// The times of runs of which it was written down to which store they go.
+    with_store: Vec<(i64, i64)>,
     events: Option<Truth>,
 }
 
@@ -117,7 +117,8 @@ struct History {
     is_exact: bool,
     /// Whether another store was configured at some time.
     is_store_changed: bool,
-    /// Epochs that may be in both stores: a copy of the spool in which they went to none did not know of the change.
+    /// Epochs that may be in both stores: a copy of the spool in which they went to none does not know where they
+    /// went after it was made.
     either: BTreeSet<u32>,
 }
 
@@ -318,13 +319,11 @@ impl History {
             0 => {
                 let (disk, store) = (self.world.disk.copy(), self.world.store);
                 let events = self.world.events.as_ref().map(|events| events.truth.clone());
-                self.backup =
-                    Some(Backup { disk, store, without_store: self.without_store(), events });
+                self.backup = Some(Backup { disk, store, with_store: self.with_store(), events });
                 "back up the spool".to_owned()
             }
             1 | 2 => {
-                let Some(Backup { disk, store, without_store, events: truth }) =
-                    self.backup.clone()
+                let Some(Backup { disk, store, with_store, events: truth }) = self.backup.clone()
                 else {
                     return "no backup".to_owned();
                 };
@@ -343,7 +342,7 @@ impl History {
                         let is_in = |(start, end): &(i64, i64)| {
                             *start <= truth.opened && truth.closed <= *end
                         };
-                        without_store.iter().any(is_in)
+                        !with_store.iter().any(is_in)
                     });
                     self.either.extend(either.map(|(uid, _)| *uid));
                 }
@@ -380,14 +379,14 @@ impl History {
         }
     }
 
-    /// The times of runs of which nobody wrote down to which store they go.
-    fn without_store(&self) -> Vec<(i64, i64)> {
+    /// The times of runs of which it is written down to which store they go.
+    fn with_store(&self) -> Vec<(i64, i64)> {
         let disk = SharedDisk(Arc::new(self.world.disk.clone()));
         let runs = self.files().into_iter().filter_map(|path| {
             let identity = path.parent()?.join(IDENTITY);
             let about = copies::read::<About>(&self.world.disk, &identity).ok()?.0;
             let has_store = matches!(about, Small::Sound(About { store: Some(_), .. }));
-            if has_store { None } else { Run::open(&disk, &path).ok() }
+            if has_store { Run::open(&disk, &path).ok() } else { None }
         });
         runs.map(|run| (run.header.opened().ns(), run.header.closed_ns)).collect()
     }

@@ -96,10 +96,18 @@ const WRONG_ONCE: [u64; 20] = [
     38364, // Two numberings began with the same number, of which one was not used.
 ];
 
+/// The same, since there are events beside the epochs.
+const WRONG_ONCE_WITH_EVENTS: [u64; 2] = [
+    16725, // A run was damaged that was made of epochs which a full disk had kept, and another store configured.
+    59963, // That a run was lost could not be written down, and then it was published.
+];
+
 #[test]
 fn histories_that_were_wrong_once_are_right() {
-    for seed in WRONG_ONCE {
-        let setting = Setting { is_eventless: true, ..Setting::default() };
+    let eventless = Setting { is_eventless: true, ..Setting::default() };
+    let before = WRONG_ONCE.map(|seed| (seed, eventless));
+    let with_events = WRONG_ONCE_WITH_EVENTS.map(|seed| (seed, Setting::default()));
+    for (seed, setting) in before.into_iter().chain(with_events) {
         play(seed, setting).unwrap_or_else(|wrong| panic!("{wrong}"));
     }
 }
