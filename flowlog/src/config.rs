@@ -25,13 +25,14 @@ pub use file::File;
 pub use flags::Flags;
 pub use redact::without_credentials;
 pub use settings::{
-    CaptureSettings, KeepSettings, PolicySettings, RetentionSettings, SpoolSettings,
-    StatusSettings, StoreSettings, TargetSettings, TimeSettings,
+    CaptureSettings, InterfaceSettings, KeepSettings, PolicySettings, RetentionSettings,
+    SpoolSettings, StatusSettings, StoreSettings, TargetSettings, TimeSettings,
 };
 pub use show::{Shown, ShownKey, show};
 
 use crate::record::{
     gateway::{GatewayName, InvalidName},
+    pattern::InterfacePattern,
     policy::Policy,
 };
 
@@ -42,7 +43,9 @@ pub struct Config {
     pub gateway: GatewayName,
     /// What is collected.
     pub policy: Policy,
-    /// What the kernel program counts, and in what.
+    /// The interfaces that are counted.
+    pub interfaces: Vec<InterfacePattern>,
+    /// How the kernel program counts, and in what.
     pub capture: CaptureSettings,
     /// Where the files go: a path or a URL.
     pub store: String,
@@ -80,8 +83,8 @@ impl Config {
         let PolicySettings { profile, targets } = file.settings()?;
         let policy = target::policy(profile, &targets)
             .map_err(|message| file.wrong_value("targets", message))?;
-        let capture: CaptureSettings = file.settings()?;
-        if capture.interfaces.is_empty() {
+        let InterfaceSettings { interfaces } = file.settings()?;
+        if interfaces.is_empty() {
             let message = "no interface is named; name the one of the VPN, for example wg0";
             return Err(file.wrong_value("interfaces", message.to_owned()));
         }
@@ -89,8 +92,8 @@ impl Config {
         let unnamed = |error: InvalidName| file.wrong_value("gateway", error.to_string());
         let gateway = gateway.map_or_else(|| hostname.parse().map_err(unnamed), Ok)?;
         let KeepSettings { retention } = file.settings()?;
-        let (spool, status) = (file.settings()?, file.settings()?);
-        Ok(Self { gateway, policy, capture, store, times, spool, status, retention })
+        let (capture, spool, status) = (file.settings()?, file.settings()?, file.settings()?);
+        Ok(Self { gateway, policy, interfaces, capture, store, times, spool, status, retention })
     }
 }
 

@@ -128,7 +128,8 @@ pub async fn run(
     status.watch(COUNTERS);
     snapshot::configured(status, config);
     let (news_in, news) = mpsc::channel(WAITING_EPOCHS);
-    let Config { gateway, policy, capture, store, times, spool, status: _, retention } = config;
+    let Config { gateway, policy, interfaces, capture, store, times, spool, status: _, retention } =
+        config;
     let recording =
         Recording { gateway: gateway.to_string(), policy: policy.hash(), window: times.window };
     let told = (status, news_in);
@@ -145,6 +146,7 @@ pub async fn run(
         () = &mut shutdown => return Ok(Summary::default()),
     };
     let settings = CountingSettings {
+        interfaces,
         capture,
         policy,
         interval: times.drain_interval,

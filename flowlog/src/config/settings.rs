@@ -20,6 +20,7 @@ use crate::record::{
 /// The keys of the whole file, part by part.
 pub(super) const FILE: &[&[Key]] = &[
     PolicySettings::KEYS,
+    InterfaceSettings::KEYS,
     CaptureSettings::KEYS,
     StoreSettings::KEYS,
     TimeSettings::KEYS,
@@ -61,12 +62,17 @@ keys! {
 }
 
 keys! {
-    /// What the kernel program counts, and in what.
-    pub struct CaptureSettings {
+    /// Which interfaces are counted.
+    pub struct InterfaceSettings {
         /// The VPN interfaces to count; `*` stands for any characters (`wg*`).
         pub interfaces: Vec<InterfacePattern>, example: ["wg0"], in_file: ["wg*", "tun*"],
             flag("interface", "NAME[,NAME…]"), short('i');
+    }
+}
 
+keys! {
+    /// How the kernel program counts, and in what.
+    pub struct CaptureSettings {
         /// Where at the hooks of an interface, among the programs and filters of others. `first`: every
         /// packet that reaches the hook is counted, also one that a later program drops; when somebody
         /// comes before flowlog, it moves in front again. `last`: a packet is counted when the others

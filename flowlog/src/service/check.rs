@@ -74,10 +74,20 @@ impl Finding {
 /// Looks at everything that `flowlog run` needs with this configuration.
 pub async fn check(config: &Config, options: Options) -> Vec<Finding> {
     let Options { attach, probe } = options;
-    let Config { gateway, policy, capture, store, times: _, spool, status: _, retention } = config;
+    let Config {
+        gateway,
+        policy,
+        interfaces,
+        capture,
+        store,
+        times: _,
+        spool,
+        status: _,
+        retention,
+    } = config;
     let mut findings = vec![kernel(), capabilities(), program(capture, policy), attachment(attach)];
     findings.extend(drain_findings());
-    findings.extend(interfaces::findings(&capture.interfaces));
+    findings.extend(interfaces::findings(interfaces));
     findings.push(store::finding(store, gateway, probe).await);
     findings.extend(kept::findings(spool, capture, gateway));
     findings.push(clock_finding(&clock::quality()));

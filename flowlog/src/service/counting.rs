@@ -32,6 +32,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// What is counted, and how.
 #[derive(Clone, Copy)]
 pub(super) struct CountingSettings<'a> {
+    pub(super) interfaces: &'a [InterfacePattern],
     pub(super) capture: &'a CaptureSettings,
     pub(super) policy: &'a Policy,
     /// How often the hooks are looked at.
@@ -75,7 +76,7 @@ impl Counting {
         look: &FirstLook,
     ) -> Result<(Self, Drainable), Error> {
         // What outlives the daemon is of use to those only who know what was spooled of it.
-        let CountingSettings { capture, policy, interval, pinned_as } = *settings;
+        let CountingSettings { interfaces, capture, policy, interval, pinned_as } = *settings;
         let pins = pinned_as.map(|gateway| pins(&capture.pins, gateway, look)).transpose()?;
         let Loaded { program, maps, found } =
             Program::load(MapSizes::configured(capture), policy, pins.as_ref())?;
@@ -91,7 +92,7 @@ impl Counting {
             capture: Capture::new(program, options.attach, capture.order, presence),
             // Listening begins before the first look, so that nothing happens in between.
             watch: listen(),
-            patterns: capture.interfaces.clone(),
+            patterns: interfaces.to_vec(),
             status: options.status.clone(),
             interval,
             next: Instant::now() + interval,

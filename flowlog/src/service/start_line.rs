@@ -18,7 +18,17 @@ fn line(
     counted: &[&InterfacePattern],
     waited_for: &[&InterfacePattern],
 ) -> String {
-    let Config { gateway, policy, capture: _, store, times, spool, status: _, retention } = config;
+    let Config {
+        gateway,
+        policy,
+        interfaces: _,
+        capture: _,
+        store,
+        times,
+        spool,
+        status: _,
+        retention,
+    } = config;
     let TimeSettings { window, drain_interval, shutdown_timeout: _ } = times;
     let names = |patterns: &[&InterfacePattern]| {
         patterns.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
@@ -57,7 +67,7 @@ mod tests {
                     store = \"s3://me:secret@bucket/prefix\"";
         let file = File::parse(file).unwrap();
         let config = Config::from_file(file, "gw1").unwrap();
-        let [wg, tun] = [&config.capture.interfaces[0], &config.capture.interfaces[1]];
+        let [wg, tun] = [&config.interfaces[0], &config.interfaces[1]];
         let line = line(&config, &[wg], &[tun]);
         for word in ["gw1", "counts wg0", "waits for tun*", "attribution", "300s", "for ever"] {
             assert!(line.contains(word), "{word:?} is not in {line}");
