@@ -5,6 +5,7 @@
 //! and goes: [`Capture::scan`] compares the interfaces that exist with those that are attached, and
 //! [`watch::LinkWatch`] says when that is worth doing.
 
+mod attached;
 mod bpffs;
 mod control;
 pub mod drain;
@@ -38,6 +39,7 @@ use crate::record::{
     pattern::InterfacePattern,
     policy::{AttachMode, Order},
 };
+pub use attached::Attached;
 pub use bpffs::{reachable, reachable_as_it_is};
 pub use control::Control;
 pub use error::Error;
@@ -69,17 +71,6 @@ pub struct Capture {
     own_clsacts: HashSet<u32>,
     /// Whether what the daemon before left attached was looked at.
     took_over: bool,
-}
-
-/// The interfaces that are to be counted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Attached {
-    /// Names of those to which the program is attached.
-    pub names: Vec<String>,
-    /// Names of those to which it cannot be attached, and why.
-    pub refused: Vec<(String, String)>,
-    /// Patterns of which there is no interface.
-    pub unmatched: Vec<InterfacePattern>,
 }
 
 /// An interface that is counted.
@@ -149,30 +140,6 @@ impl Capture {
             }
         }
         Ok(changes)
-    }
-
-    /// The interfaces that match, as they were found by the last scan.
-    #[must_use]
-    pub fn attached(&self, patterns: &[InterfacePattern]) -> Attached {
-        let is_unmatched =
-            |pattern: &&InterfacePattern| !self.is_attached(pattern) && !self.is_refused(pattern);
-        Attached {
-            names: self.attached.values().map(|counted| counted.link.name.clone()).collect(),
-            refused: self.refused.reasons(),
-            unmatched: patterns.iter().filter(is_unmatched).cloned().collect(),
-        }
-    }
-
-    /// Whether an interface that matches is attached.
-    #[must_use]
-    pub fn is_attached(&self, pattern: &InterfacePattern) -> bool {
-        self.attached.values().any(|counted| pattern.matches(&counted.link.name))
-    }
-
-    /// Whether there is an interface that matches and cannot be counted.
-    #[must_use]
-    pub fn is_refused(&self, pattern: &InterfacePattern) -> bool {
-        self.refused.has(pattern)
     }
 
     fn forget_gone(

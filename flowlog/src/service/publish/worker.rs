@@ -1,7 +1,10 @@
 //! The steps of publishing. What is remembered between them can be found out again.
 
+mod apart;
 mod complete;
 mod lost;
+mod pauses;
+mod place;
 mod standing;
 
 use std::{
@@ -20,23 +23,22 @@ use super::{
     Early, Opener, Target,
     events::Event,
     fault::Fault,
-    stored,
     targets::Targets,
 };
 use crate::{
     record::{clock::Utc, epoch_set::EpochSet},
     spool::{
-        Growing,
-        decide::{Decision, Ours, Stored, decide, elsewhere},
-        encode,
-        files::{About, MOST_AT_ONCE},
+        Growing, encode,
+        files::MOST_AT_ONCE,
         planted::{Bug, planted},
     },
     status::Message,
-    store::{self, Created, Retry, Store},
+    store::{self, Created, Store},
     table::{FLOWS, HOUR, LEDGER, ObjectName},
 };
+use apart::{apart, merge_many};
 use lost::LOST;
+use place::Place;
 
 /// Puts files.
 #[derive(Clone)]
@@ -71,15 +73,6 @@ struct Part {
     has: [bool; 2],
     /// Epochs that other files of the store hold: a file that comes to have some of them is decided about again.
     elsewhere: EpochSet,
-}
-
-/// Where a file goes.
-enum Place {
-    Put(Part),
-    /// The store has these epochs in another way.
-    Close(EpochSet),
-    /// Nowhere before the ledger of this number is completed, or these epochs have left the spool.
-    Complete(u32, EpochSet),
 }
 
 /// How far a file came.
@@ -250,70 +243,6 @@ impl Worker {
         Ok(Step::Done)
     }
 
-    /// What the configured store has of the hour of a file that goes to another one. A spool that was restored
-    /// from a copy does not know what it has put there.
-    async fn beyond(&self, url: &str, about: &About) -> Result<Vec<Stored>, Fault> {
-        let (store, configured) = self.targets.lock().await.open(None, &about.gateway).await?;
-        if configured == url {
-            return Ok(vec![]);
-        }
-        let stored = stored::of_hour(&store, about).await?;
-        let mut ledgers: Vec<Stored> =
-            stored.into_iter().filter(|file| file.ledger.is_some()).collect();
-        for (file, part) in ledgers.iter_mut().zip((0..u32::MAX).rev()) {
-            // It is in nobody's way here, and nothing that could be replaced.
-            file.part = part;
-            file.flows = None;
-            if let Some(ledger) = &mut file.ledger {
-                ledger.lineage = None;
-            }
-        }
-        Ok(ledgers)
-    }
-
-    /// The numbers that other files of this process have in an hour, where somebody deleted them from the store.
-    fn taken(&self, about: &About, stored: &[Stored]) -> Vec<Stored> {
-        let state = self.state();
-        let of_hour = state.parts.values().filter(|part| part.hour_ns == about.hour_ns);
-        let numbers = of_hour.map(|part| part.number);
-        let gone = numbers.filter(|number| stored.iter().all(|stored| stored.part != *number));
-        gone.map(|part| Stored { part, ..Stored::default() }).collect()
-    }
-
-    /// Where a file goes.
-    async fn decide(
-        &self,
-        store: &Store,
-        file: &Growing,
-        beyond: Vec<Stored>,
-    ) -> Result<Place, Fault> {
-        let mut stored = stored::of_hour(store, &file.about).await?;
-        stored.extend(beyond);
-        stored.extend(self.taken(&file.about, &stored));
-        if planted(Bug::NoFooters) {
-            stored.retain(|stored| stored.is_of(&file.about.lineage));
-        }
-        let (epochs, hour_ns) = (file.held(), file.about.hour_ns);
-        let (lineage, numbering) = (&file.about.lineage, &file.about.numbering);
-        let ours = Ours { lineage, numbering, epochs: &epochs, rows: rows(file) };
-        let decision = decide(&ours, &stored);
-        let elsewhere = elsewhere(&ours, &stored);
-        tracing::debug!(?ours, ?stored, ?decision, "decided about a file");
-        Ok(match decision {
-            Decision::Create(number) => {
-                Place::Put(Part { number, hour_ns, has: [false; 2], elsewhere })
-            }
-            Decision::Replace(number) => {
-                let there = stored.iter().find(|stored| stored.part == number);
-                let has = there
-                    .map_or([false; 2], |there| [there.flows.is_some(), there.ledger.is_some()]);
-                Place::Put(Part { number, hour_ns, has, elsewhere })
-            }
-            Decision::Close(safe) => Place::Close(safe),
-            Decision::Complete(number, safe) => Place::Complete(number, safe),
-        })
-    }
-
     /// Encodes a file; `None` where a run of it cannot be read, and was set aside.
     async fn encode(
         &self,
@@ -367,28 +296,6 @@ impl Worker {
     pub(super) fn last_error(&self) -> Option<store::Error> {
         self.state().last_error.take()
     }
-
-    /// All that failed is tried at once.
-    pub(crate) fn forget_pauses(&self) {
-        self.state().pauses.clear();
-    }
-
-    fn is_paused(&self, key: &str) -> bool {
-        self.state().pauses.get(key).is_some_and(|(_, until)| Instant::now() < *until)
-    }
-
-    /// Remembers a failure, and reports it.
-    fn pause(&self, key: &str, fault: Fault) {
-        let mut state = self.state();
-        let failures = state.pauses.get(key).map_or(0, |(failures, _)| *failures) + 1;
-        let pause = Retry::DAEMON.pause(failures, fastrand::f64());
-        state.pauses.insert(key.to_owned(), (failures, Instant::now() + pause));
-        state.failure = Some(Message::new(fault.to_string()));
-        Event::Failed { fault: &fault, pause }.emit();
-        if let Fault::Store(error) = fault {
-            state.last_error = Some(error);
-        }
-    }
 }
 
 impl Part {
@@ -418,35 +325,6 @@ fn close(shared: &Shared, file: &Growing, safe: &EpochSet, is_open: bool) -> Res
     shared.lock().close(&file.about.lineage, safe)?;
     // What is open stays in the spool for the next daemon.
     Ok(if is_open { Step::Done } else { Step::Changed })
-}
-
-async fn merge_many(shared: &Shared, file: Growing) -> Result<Growing, Fault> {
-    let (copy, ending) = (file.clone(), shared.clone());
-    let merged = apart("merging", move || copy.merge_many(&|| ending.is_over())).await?;
-    match merged {
-        Ok(None) => Ok(file),
-        Ok(Some(run)) => {
-            let mut files = shared.lock();
-            files.replace(&run);
-            Ok(files.of_lineage(&file.about.lineage).unwrap_or(file))
-        }
-        // It only saves work; what cannot be read is found when the file is encoded.
-        Err(error) => {
-            Event::NotMerged { error: &error }.emit();
-            Ok(file)
-        }
-    }
-}
-
-/// Does something on a thread of its own; in the model test, at once.
-async fn apart<T: Send + 'static>(
-    part: &'static str,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Fault> {
-    if cfg!(test) {
-        return Ok(work());
-    }
-    tokio::task::spawn_blocking(work).await.map_err(|_| Fault::Panicked(part))
 }
 
 pub(super) fn rows(file: &Growing) -> u64 {

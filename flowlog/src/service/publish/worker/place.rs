@@ -1,0 +1,88 @@
+//! Where a file goes, given what the stores have of its hour.
+
+use super::{super::stored, Fault, Part, Worker, rows};
+use crate::{
+    record::epoch_set::EpochSet,
+    spool::{
+        Growing,
+        decide::{Decision, Ours, Stored, decide, elsewhere},
+        files::About,
+        planted::{Bug, planted},
+    },
+    store::Store,
+};
+
+/// Where a file goes.
+pub(super) enum Place {
+    Put(Part),
+    /// The store has these epochs in another way.
+    Close(EpochSet),
+    /// Nowhere before the ledger of this number is completed, or these epochs have left the spool.
+    Complete(u32, EpochSet),
+}
+
+impl Worker {
+    /// What the configured store has of the hour of a file that goes to another one. A spool that was restored
+    /// from a copy does not know what it has put there.
+    pub(super) async fn beyond(&self, url: &str, about: &About) -> Result<Vec<Stored>, Fault> {
+        let (store, configured) = self.targets.lock().await.open(None, &about.gateway).await?;
+        if configured == url {
+            return Ok(vec![]);
+        }
+        let stored = stored::of_hour(&store, about).await?;
+        let mut ledgers: Vec<Stored> =
+            stored.into_iter().filter(|file| file.ledger.is_some()).collect();
+        for (file, part) in ledgers.iter_mut().zip((0..u32::MAX).rev()) {
+            // It is in nobody's way here, and nothing that could be replaced.
+            file.part = part;
+            file.flows = None;
+            if let Some(ledger) = &mut file.ledger {
+                ledger.lineage = None;
+            }
+        }
+        Ok(ledgers)
+    }
+
+    /// The numbers that other files of this process have in an hour, where somebody deleted them from the store.
+    fn taken(&self, about: &About, stored: &[Stored]) -> Vec<Stored> {
+        let state = self.state();
+        let of_hour = state.parts.values().filter(|part| part.hour_ns == about.hour_ns);
+        let numbers = of_hour.map(|part| part.number);
+        let gone = numbers.filter(|number| stored.iter().all(|stored| stored.part != *number));
+        gone.map(|part| Stored { part, ..Stored::default() }).collect()
+    }
+
+    /// Where a file goes.
+    pub(super) async fn decide(
+        &self,
+        store: &Store,
+        file: &Growing,
+        beyond: Vec<Stored>,
+    ) -> Result<Place, Fault> {
+        let mut stored = stored::of_hour(store, &file.about).await?;
+        stored.extend(beyond);
+        stored.extend(self.taken(&file.about, &stored));
+        if planted(Bug::NoFooters) {
+            stored.retain(|stored| stored.is_of(&file.about.lineage));
+        }
+        let (epochs, hour_ns) = (file.held(), file.about.hour_ns);
+        let (lineage, numbering) = (&file.about.lineage, &file.about.numbering);
+        let ours = Ours { lineage, numbering, epochs: &epochs, rows: rows(file) };
+        let decision = decide(&ours, &stored);
+        let elsewhere = elsewhere(&ours, &stored);
+        tracing::debug!(?ours, ?stored, ?decision, "decided about a file");
+        Ok(match decision {
+            Decision::Create(number) => {
+                Place::Put(Part { number, hour_ns, has: [false; 2], elsewhere })
+            }
+            Decision::Replace(number) => {
+                let there = stored.iter().find(|stored| stored.part == number);
+                let has = there
+                    .map_or([false; 2], |there| [there.flows.is_some(), there.ledger.is_some()]);
+                Place::Put(Part { number, hour_ns, has, elsewhere })
+            }
+            Decision::Close(safe) => Place::Close(safe),
+            Decision::Complete(number, safe) => Place::Complete(number, safe),
+        })
+    }
+}
