@@ -28,7 +28,7 @@ use output::Output;
 #[cfg(feature = "capture")]
 use signals::Signals;
 
-/// Logs who talked to whom through a VPN interface, as Parquet that expires.
+/// Logs who talked to whom through a VPN interface, in Parquet files that expire.
 #[derive(Parser)]
 #[command(name = "flowlog", version, after_help = AFTER_HELP)]
 struct Arguments {
@@ -41,17 +41,17 @@ struct Arguments {
 const AFTER_HELP: &str = "\
 Exit codes:
   0  done
-  1  the check failed: the ledger does not balance; the daemon needs attention
+  1  the check failed: the ledger does not balance, or the daemon needs attention
   2  usage or configuration: nothing was done
-  3  failed; no daemon answers
-  6  refused: the clock cannot be trusted with a deletion";
+  3  failed, or no daemon answers
+  6  refused: nothing was deleted, since the clock may be wrong";
 
 #[derive(Args)]
 struct Global {
-    /// How answers are printed.
+    /// Format of the answer on standard output.
     #[arg(long, global = true, value_enum, default_value_t)]
     format: Format,
-    /// Say what is being done; twice for more
+    /// Log each step; give it twice for more detail
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
 }
@@ -71,27 +71,35 @@ enum Command {
     /// Record the flows of VPN interfaces until SIGTERM or SIGINT.
     Run(run::Arguments),
     #[cfg(feature = "capture")]
-    /// Say whether this machine can do it, and what to do where it cannot.
+    /// Check whether flowlog can run on this machine, and print a remedy for each fault.
     Check(check::Arguments),
     /// Show the configuration.
     #[command(subcommand)]
     Config(config::Command),
-    /// Report how the running daemon is, and what needs attention.
+    /// Report the state of the running daemon, and each fault with its remedy.
     Status(status::Arguments),
-    /// Add every window up again: is each packet that was seen in the store?
+    /// Check that the store accounts for every packet that the interfaces saw.
+    ///
+    /// verify adds up each window, and compares each ledger with its flows: their sums, and the
+    /// digest of the file. The epochs of a gateway are numbered: verify names a number that is in
+    /// no file or in two, and a file that is not what its name says. Files of a ledger of version 1
+    /// have neither digests nor numbers, so that verify compares their sums only.
+    ///
+    /// verify may run while a daemon writes and while retention deletes: it reads changed files
+    /// again.
     Verify(verify::Arguments),
-    /// Destroy what has expired.
+    /// Delete files whose time is over.
     #[command(subcommand)]
     Retention(retention::Command),
-    /// Print the SQL that makes views and macros for DuckDB.
+    /// Print SQL for DuckDB: views of the store, and macros for common questions.
     Duckdb(duckdb::Arguments),
     #[cfg(feature = "capture")]
-    /// Remove what outlives the daemon from the kernel: links, maps and filters.
+    /// Remove the links, maps and filters that flowlog left in the kernel.
     Uninstall(uninstall::Arguments),
     #[cfg(feature = "capture")]
-    /// Record real traffic through a tunnel of its own, on a machine without a VPN.
+    /// Make a tunnel, send real traffic through it, and record it; needs no VPN.
     Demo(demo::Arguments),
-    /// Use a local store for a daemon: only `flowlog run` starts this.
+    /// Use a local store for a daemon: only `flowlog run` starts this command.
     #[command(name = flowlog::store::WORKER_COMMAND, hide = true)]
     StoreWorker,
 }

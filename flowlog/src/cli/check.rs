@@ -10,7 +10,8 @@ use super::{Failure, Global, Outcome, Output, run};
 pub struct Arguments {
     #[command(flatten)]
     run: run::Arguments,
-    /// Put, read and delete an object in the store; without it nothing is changed anywhere.
+    /// Write, read and delete a test object in the store; without this option check changes
+    /// nothing.
     #[arg(long)]
     probe: bool,
 }

@@ -10,7 +10,8 @@ use super::{
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Print each key with its value, and what set it: the default, a line of the file, or an option.
+    /// Print each key with its value, and the default, the line of the file or the option that set
+    /// it.
     Show(Arguments),
 }
 

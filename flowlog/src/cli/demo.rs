@@ -22,7 +22,7 @@ use super::{Failure, Format, Global, Outcome, Output, Signals, run, size};
 
 #[derive(Args)]
 pub struct Arguments {
-    /// Keep the files in this directory, to look at them; else they are deleted at the end.
+    /// Keep the files in this directory; without this option the demo deletes them at its end.
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
 }

@@ -39,10 +39,11 @@ pub enum Command {
 
 #[derive(Args)]
 pub struct Arguments {
-    /// How long data are kept after their hour has ended: 90d, 6mo, 1y.
+    /// How long to keep data after their hour has ended: 90d, 6mo, 1y.
     #[arg(long, value_name = "PERIOD", value_parser = parse_period, required_unless_present = "config")]
     keep: Option<Period>,
-    /// The instant to judge by, with its offset to UTC (2026-11-22T10:00:00Z), instead of the clock's.
+    /// Take this instant for now, with its offset to UTC (2026-11-22T10:00:00Z), instead of the
+    /// clock.
     #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
     at: Option<Utc>,
     /// The store: a directory or a URL.
@@ -51,14 +52,15 @@ pub struct Arguments {
     /// Only the files of this gateway.
     #[arg(long, value_name = "NAME")]
     gateway: Option<GatewayName>,
-    /// Also what this spool has set aside.
+    /// Include the damaged files that the daemon moved to `aside` in this spool.
     #[arg(long, value_name = "DIR")]
     spool: Option<PathBuf>,
-    /// Configuration file of the daemon (TOML): its store, its spool and its retention.keep; the options
-    /// above come before it.
+    /// Configuration file of the daemon (TOML): its store, its spool and its retention.keep; an
+    /// option overrides its key.
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Delete although the clock is far ahead of the newest record and not synchronised: it is right.
+    /// Delete even if the clock is not synchronised and far ahead of the newest record. Only for a
+    /// clock that is right.
     #[arg(long)]
     accept_clock: bool,
 }

@@ -18,10 +18,10 @@ use flowlog::{
 pub struct Arguments {
     #[command(flatten)]
     settings: FileAndFlags,
-    /// Start although an interface does not exist yet, and record it when it does.
+    /// Start even if an interface does not exist yet, and record it as soon as it exists.
     #[arg(long)]
     wait: bool,
-    /// How the kernel program is attached.
+    /// Way to attach the kernel program to an interface.
     #[arg(long, value_enum, default_value_t)]
     attach: AttachMode,
 }

@@ -11,7 +11,7 @@ use super::Failure;
 #[derive(Args)]
 #[group(skip)]
 pub struct ConfigFile {
-    /// Configuration file of the daemon (TOML), for what the options do not say.
+    /// Configuration file of the daemon (TOML); an option overrides its key.
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -28,7 +28,8 @@ impl ConfigFile {
 #[derive(Args)]
 #[group(skip)]
 pub struct StoreArguments {
-    /// The store: a directory or a URL [default: that of the file, else /var/lib/flowlog/store].
+    /// The store: a directory or a URL [default: from the configuration file, else
+    /// /var/lib/flowlog/store].
     #[arg(long, short, value_name = "URL")]
     store: Option<String>,
     #[command(flatten)]
@@ -49,7 +50,7 @@ impl StoreArguments {
 pub struct FileAndFlags {
     #[command(flatten)]
     flags: Flags,
-    /// Configuration file (TOML); the options above come before it.
+    /// Configuration file (TOML); an option overrides its key.
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
 }

@@ -23,8 +23,8 @@ use super::{
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Arguments {
-    /// Socket of the daemon [default: that of the file; else the one of this host's name, or the only one, in
-    /// /run/flowlog].
+    /// Socket of the daemon [default: from the configuration file, else /run/flowlog/HOSTNAME.sock,
+    /// else the only socket in /run/flowlog].
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
     /// How long to wait for the answer.
@@ -36,8 +36,8 @@ pub struct Arguments {
 
 const AFTER_HELP: &str = "\
 Exit codes:
-  0  it runs, and all is well
-  1  it runs, and something needs attention, which is listed with a remedy
+  0  the daemon runs, and all is well
+  1  the daemon runs and needs attention: each fault is listed with a remedy
   2  usage or configuration
   3  no daemon answers";
 

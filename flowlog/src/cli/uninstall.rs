@@ -16,15 +16,17 @@ use super::{Failure, Global, Outcome, Output, source::ConfigFile};
 
 #[derive(Args)]
 pub struct Arguments {
-    /// Where links and maps are pinned [default: that of the file, else /sys/fs/bpf/flowlog].
+    /// Directory of the pinned links and maps [default: from the configuration file, else
+    /// /sys/fs/bpf/flowlog].
     #[arg(long, value_name = "DIR")]
     pins: Option<PathBuf>,
-    /// Only what this gateway has; without it, what all have.
+    /// Remove only what belongs to this gateway [default: from the configuration
+    /// file, else all gateways].
     #[arg(long, value_name = "NAME")]
     gateway: Option<GatewayName>,
     #[command(flatten)]
     file: ConfigFile,
-    /// Say what there is to remove, and remove nothing.
+    /// List what uninstall would remove, and remove nothing.
     #[arg(long)]
     dry_run: bool,
 }

@@ -12,23 +12,17 @@ use flowlog::{
 
 use super::{Failure, Global, Outcome, Output, size, source::StoreArguments};
 
-/// Add every window up again: is each packet that was seen in the store?
-///
-/// Each ledger is even by itself, and compared with its flows: their sums, and the digest of the
-/// file. The epochs of a gateway are numbered; a number that is in no file, or in two, is named, as
-/// is a file that is not what its name says. Files of a ledger of version 1 have neither digests nor
-/// numbers, so that only their sums are compared.
-///
-/// It may run while a daemon writes and while retention deletes: what changes is read again.
+/// The store, and how deeply to read it; the help of the command is in `cli.rs`.
 #[derive(Args)]
 pub struct Arguments {
     #[command(flatten)]
     store: StoreArguments,
     /// Read every page of every column too
     ///
-    /// Without it, the columns of counts are decoded, and every byte is in the digest of its file.
-    /// With it, all columns are decoded, and the checksum of each page is compared: what damage there
-    /// is in files that have no digest, and whether each row can be read.
+    /// Without this option, verify decodes the columns of counts, and checks every byte by the
+    /// digest of its file. With this option, verify decodes all columns, and checks each page by
+    /// its checksum: this also finds damage in files without a digest, and rows that cannot be
+    /// read.
     #[arg(long)]
     deep: bool,
 }

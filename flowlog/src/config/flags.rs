@@ -58,7 +58,7 @@ fn argument(key: &Key, flag: Flag) -> Arg {
     let (first, _) = meaning.split_once(". ").unwrap_or((&meaning, ""));
     let first = first.trim_end_matches('.').to_owned();
     let default = key.default_item().map_or_else(String::new, |item| {
-        format!(" [default: that of the file, else {}]", item.content)
+        format!(" [default: from the configuration file, else {}]", item.content)
     });
     let argument = Arg::new(flag.long)
         .long(flag.long)

@@ -35,13 +35,15 @@ const LEAST_SPOOL_BYTES: u64 = 16 << 10;
 keys! {
     /// What is collected, of whom and when.
     pub struct PolicySettings {
-        /// What is collected: `flows` is full conversations; `attribution` is who used which address and
-        /// port and when, the other side never being known, not even in the kernel's memory; `targeted`
-        /// is full conversations of the `targets` only, and a count of the rest. There is no default, so
-        /// that nobody collects more than was decided: choose what your law and your members allow.
+        /// How much flowlog collects. `flows`: full conversations. `attribution`: which member used
+        /// which address and port and when; the other side is never recorded, not even in the
+        /// kernel's memory. `targeted`: full conversations of the `targets` only, and a count of
+        /// all other packets. There is no default, so that nobody collects more than they decided
+        /// to: choose what your law and your members allow.
         pub profile: Profile, example: "flows", in_file: "attribution", flag("profile", "PROFILE");
 
-        /// Members under an order, whom the profile `targeted` records: one table for each order.
+        /// Members under an order. With the profile `targeted`, flowlog records these members only.
+        /// One table for each order.
         pub targets: Vec<TargetSettings>, otherwise("nobody");
     }
 }
@@ -49,14 +51,16 @@ keys! {
 keys! {
     /// A member under an order, in a table `[[targets]]`.
     pub struct TargetSettings {
-        /// Address of a member under an order, or a prefix (`2001:db8:7::/48`).
+        /// Address of a member under an order, or a prefix for several addresses
+        /// (`2001:db8:7::/48`).
         pub prefix: String, example: "192.0.2.7", secret(withheld);
 
-        /// From when on the member is recorded: an instant with its zone.
+        /// Start of the recording: an instant with its time zone (`Z` is UTC).
         pub from: String, example: "2026-03-01T00:00:00Z";
 
-        /// Until when, this instant not included. The kernel program keeps to it by itself. A prefix has
-        /// at most 4 periods that do not touch.
+        /// End of the recording: an instant with its time zone, not included. The kernel program
+        /// stops at this instant by itself. A prefix can have at most 4 periods; periods that touch
+        /// count as one.
         pub to: String, example: "2026-05-01T00:00:00Z";
     }
 }
@@ -73,25 +77,29 @@ keys! {
 keys! {
     /// How the kernel program counts, and in what.
     pub struct CaptureSettings {
-        /// Where at the hooks of an interface, among the programs and filters of others. `first`: every
-        /// packet that reaches the hook is counted, also one that a later program drops; when somebody
-        /// comes before flowlog, it moves in front again. `last`: a packet is counted when the others
-        /// have let it by with "next"; one that they drop, redirect or pass for good is not.
+        /// Place of flowlog among the programs and filters of others at the hooks of an interface.
+        /// `first`: flowlog counts every packet that reaches the hook, also a packet that a later
+        /// program drops; if another program comes before flowlog, flowlog moves in front of it
+        /// again. `last`: flowlog counts a packet only if all others let it pass with "next", and
+        /// not if another one drops, redirects or finally accepts it.
         pub order: Order, default: "first", flag("order", "ORDER");
 
-        /// Directory of a BPF file system where the kernel program and its counters outlive the daemon,
-        /// where there is a spool: packets are counted while it restarts. `flowlog uninstall` ends that.
+        /// Directory in a BPF file system. With a spool, the kernel program and its counters stay
+        /// there when the daemon ends, so that the kernel counts on while the daemon restarts.
+        /// `flowlog uninstall` removes them.
         pub pins: PathBuf, default: "/sys/fs/bpf/flowlog", flag("pins", "DIR");
 
-        /// Most IPv4 flows between two drains; beyond them detail is lost, but no packet goes uncounted.
-        /// About 272 bytes of kernel memory each.
+        /// Most IPv4 flows between two drains. flowlog still counts the packets of further flows,
+        /// but without their ports and remote address. About 272 bytes of kernel memory for each
+        /// flow.
         pub max_flows_v4: u32, default: 262144, least(1);
 
-        /// Most IPv6 flows between two drains. About 320 bytes of kernel memory each.
+        /// Most IPv6 flows between two drains. About 320 bytes of kernel memory for each flow.
         pub max_flows_v6: u32, default: 65536, least(1);
 
-        /// Most members, by protocol and family, whose packets keep their member when the flow maps are
-        /// full; beyond them packets are only counted. About 592 bytes of kernel memory each.
+        /// Most entries for packets that have no room in the flow maps: an entry counts the packets
+        /// of one member with one protocol. Without room there, flowlog counts packets without
+        /// their member. About 592 bytes of kernel memory for each entry.
         pub max_overflow: u32, default: 16384, least(1);
     }
 }
@@ -99,11 +107,11 @@ keys! {
 keys! {
     /// The store, and who writes to it.
     pub struct StoreSettings {
-        /// Where the files go: a directory, or a URL (`s3://bucket/prefix`, `gs://…`, `az://…`).
+        /// Directory or URL for the files of flowlog (`s3://bucket/prefix`, `gs://…`, `az://…`).
         pub store: String, default: "/var/lib/flowlog/store", in_file: "/var/lib/flowlog/store",
             flag("store", "URL"), short('s'), secret(without_credentials);
 
-        /// Name of this gateway in the store; no two gateways of a store may share one.
+        /// Name of this gateway in the store. No two gateways in a store may have the same name.
         pub gateway: Option<GatewayName>, otherwise("the host's name"), example: "gw1",
             flag("gateway", "NAME");
     }
@@ -112,15 +120,15 @@ keys! {
 keys! {
     /// How long a window is, how often the kernel is drained, and how long an end may take.
     pub struct TimeSettings {
-        /// Length of a window: a flow gives one row in each window in which it was active. Divides an
-        /// hour.
+        /// Length of a window: a flow gives one row in each window in which it was active. An hour
+        /// must be a multiple of it.
         pub window: Duration, default: "5m", flag("window", "DURATION");
 
-        /// How often the kernel's maps are emptied; what a crash of the host can lose. Divides the
-        /// window.
+        /// How often the daemon drains the kernel's maps: a crash of the host loses at most the
+        /// counts of this time. The window must be a multiple of it.
         pub drain_interval: Duration, default: "10s", flag("drain-interval", "DURATION");
 
-        /// How long SIGTERM may take to store what is open.
+        /// Longest time that flowlog may take after SIGTERM to store its open windows.
         pub shutdown_timeout: Duration, default: "30s";
     }
 }
@@ -128,14 +136,14 @@ keys! {
 keys! {
     /// Where what was drained stays until the store has it.
     pub struct SpoolSettings {
-        /// Directory on a local disk where what was counted is kept until the store has it, and from
-        /// which the next start goes on. With it, neither a crash nor an outage of the store loses a
-        /// count.
-        pub spool: Option<PathBuf>, otherwise("a temporary directory, which goes with the process"),
+        /// Directory on a local disk that keeps the counts until the store has them; the next start
+        /// goes on from there. With a spool, neither a crash of flowlog nor an outage of the store
+        /// loses a count.
+        pub spool: Option<PathBuf>, otherwise("a temporary directory, which ends with the process"),
             example: "/var/lib/flowlog/spool", in_file: "/var/lib/flowlog/spool", flag("spool", "DIR");
 
-        /// Most bytes of the spool. When it is full, the kernel's maps hold the counts; what they cannot
-        /// tell apart any more, the ledger has as overflow.
+        /// Largest size of the spool in bytes. When the spool is full, the kernel's maps hold the
+        /// counts; packets that have no room in the maps are overflow in the ledger.
         pub spool_max_bytes: u64, default: 4294967296, least(LEAST_SPOOL_BYTES);
     }
 }
@@ -143,8 +151,10 @@ keys! {
 keys! {
     /// Where the daemon answers how it is.
     pub struct StatusSettings {
-        /// Socket at which the daemon answers `flowlog status`, for its own user alone. Empty: nowhere.
-        pub status_socket: Option<PathBuf>, otherwise("in `/run/flowlog`, by the gateway's name"),
+        /// Socket at which the daemon answers `flowlog status`; only the daemon's own user can ask.
+        /// An empty text turns it off.
+        pub status_socket: Option<PathBuf>,
+            otherwise("`/run/flowlog/`, the gateway's name, and `.sock`"),
             example: "/run/flowlog/gw1.sock", flag("status-socket", "PATH");
     }
 }
@@ -152,7 +162,7 @@ keys! {
 keys! {
     /// What is deleted, and when.
     pub struct KeepSettings {
-        /// When what has expired is deleted. Without this table, the daemon deletes nothing.
+        /// Deletion of expired files. Without this table, the daemon deletes nothing.
         pub retention: Option<RetentionSettings>, otherwise("nothing is deleted");
     }
 }
@@ -160,12 +170,13 @@ keys! {
 keys! {
     /// The deletion of what has expired, in the table `[retention]`.
     pub struct RetentionSettings {
-        /// Without this table, the daemon deletes nothing. How long data are kept, in days (`90d`), weeks
-        /// (`26w`), months (`6mo`; `6m` would be minutes, and is refused) or years (`1y`) of the
-        /// calendar; then their partitions are deleted, and what the spool has set aside for so long.
+        /// How long the daemon keeps data, in days (`90d`), weeks (`26w`), months (`6mo`; `6m`
+        /// would be minutes, and is refused) or years (`1y`) of the calendar; then it deletes their
+        /// partitions, and damaged files of the same age that it moved to `aside/` in the spool.
+        /// Without the table `[retention]`, the daemon deletes nothing.
         pub keep: Period, example: "90d", in_file: "90d";
 
-        /// How often the daemon looks for what has expired.
+        /// How often the daemon looks for expired files.
         pub interval: Duration, default: "10m";
     }
 }

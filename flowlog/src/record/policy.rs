@@ -10,9 +10,9 @@ use super::clock::Utc;
 pub enum Profile {
     /// Full conversations: both addresses, both ports.
     Flows,
-    /// Who used which address and port and when; never with whom.
+    /// Which member used which address and port and when, never the other side.
     Attribution,
-    /// Full conversations of the members under an order, inside its dates.
+    /// Full conversations of the members under an order, between the dates of the order.
     Targeted,
 }
 
@@ -60,10 +60,11 @@ impl Policy {
 /// Where the program is at a hook, among those of others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Order {
-    /// Before all others: what they drop or redirect is counted.
+    /// Before all others: flowlog counts packets that others drop or redirect.
     #[default]
     First,
-    /// Behind all others: what they drop, redirect or pass for good is not counted.
+    /// Behind all others: flowlog does not count packets that others drop, redirect or finally
+    /// accept.
     Last,
 }
 
@@ -75,6 +76,6 @@ pub enum AttachMode {
     Auto,
     /// TCX only.
     Tcx,
-    /// A filter of the clsact queueing discipline.
+    /// A filter at the clsact queueing discipline.
     Clsact,
 }
