@@ -259,7 +259,9 @@ impl Capture {
             if let Some(pinned) = &self.program.pinned
                 && let Err(error) = pins::remember_clsact(&pinned.directory, link.kernel_index)
             {
-                tracing::warn!("a clsact will stay when flowlog is uninstalled: {error}");
+                tracing::warn!(
+                    "`flowlog uninstall` will leave a clsact queueing discipline behind: {error}"
+                );
             }
         }
         attachment

@@ -214,7 +214,7 @@ fn the_ledger_has_what_the_interface_counted_itself() {
         assert!(up.seen >= 5 * SENT && down.seen >= 5 * SENT, "{attach}");
         assert_eq!(cable.gaps(), [], "{attach}");
         // What another test killed, this daemon cleans up, and says so.
-        let is_ours = |line: &&str| !line.contains("what a killed flowlog without --spool");
+        let is_ours = |line: &&str| !line.contains("flows that a killed flowlog without --spool");
         let mut warnings = ended.stderr.lines().filter(|line| line.contains("WARN"));
         assert_eq!(warnings.find(is_ours), None, "{}", ended.stderr);
     }

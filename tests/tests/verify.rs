@@ -98,9 +98,12 @@ fn a_copy_of_an_hour_is_foreign_wherever_it_is() {
     assert_eq!(code, 1, "{report}");
     let foreign: Vec<_> =
         report["foreign"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
-    for reason in
-        ["is a copy of", "it is of the hour", "it is of gateway gw-1", "gives no file this name"]
-    {
+    for reason in [
+        "is a copy of",
+        "it belongs to the hour",
+        "it belongs to gateway gw-1",
+        "gives no file this name",
+    ] {
         assert_eq!(foreign.iter().filter(|line| line.contains(reason)).count(), 2, "{report}");
     }
     assert_eq!(report["double"].as_array().unwrap().len(), 0, "{report}");
@@ -146,6 +149,6 @@ fn a_lost_file_of_flows_is_a_difference_whoever_reads_of_it() {
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(1));
     let said = verify(store.path()).stdout;
-    assert!(said.contains("the file of flows that this ledger proves is not there"), "{said}");
+    assert!(said.contains("the file of flows that belongs to this ledger is missing"), "{said}");
     assert!(said.contains("bytes are in the ledger and in no flow row"), "{said}");
 }

@@ -15,14 +15,14 @@ pub enum Error {
         action: &'static str,
     },
     /// The kernel does not take the program.
-    #[error("cannot load the kernel program; `flowlog check` says what this kernel lacks")]
+    #[error("cannot load the kernel program; run `flowlog check` to find the reason")]
     Load {
         /// Why.
         source: Box<aya::EbpfError>,
     },
     /// The kernel does not take one of its entry points.
     #[error(
-        "cannot load the kernel program's entry point {name}; `flowlog check` says what this kernel lacks"
+        "cannot load the kernel program's entry point {name}; run `flowlog check` to find the reason"
     )]
     LoadProgram {
         /// The entry point.
@@ -32,7 +32,7 @@ pub enum Error {
     },
     /// The BPF file system cannot be found or mounted.
     #[error(
-        "there is no BPF file system in which counters could outlive flowlog: mount one (mount -t bpf bpf /sys/fs/bpf), or name another with --pins"
+        "there is no BPF file system to keep the counters when flowlog ends: mount one (mount -t bpf bpf /sys/fs/bpf), or name a directory in another one with --pins"
     )]
     Bpffs {
         /// Why.
@@ -80,7 +80,7 @@ pub enum Error {
     },
     /// An `ingress` queueing discipline has no hook for what goes to members.
     #[error(
-        "flowlog cannot be attached to {interface}: it has an `ingress` queueing discipline in the place of clsact, which has no hook for packets to members; hang its filters from clsact instead (`tc qdisc del dev {interface} ingress`, `tc qdisc add dev {interface} clsact`), or boot a kernel with TCX (Linux 6.6)"
+        "flowlog cannot be attached to {interface}: it has an `ingress` queueing discipline in the place of clsact, which has no hook for packets to members; attach its filters to clsact instead (`tc qdisc del dev {interface} ingress`, `tc qdisc add dev {interface} clsact`), or boot a kernel with TCX (Linux 6.6)"
     )]
     IngressDiscipline {
         /// Name of the interface.
@@ -112,7 +112,7 @@ pub enum Error {
     },
     /// More interfaces are counted at once than the totals have room for.
     #[error(
-        "{interface} cannot be counted: {limit} interfaces are, which is as many as there is room for; name fewer of them"
+        "{interface} cannot be counted: flowlog counts {limit} interfaces already, and has no room for more; name fewer interfaces"
     )]
     TooMany {
         /// Name of the interface.
@@ -122,7 +122,7 @@ pub enum Error {
     },
     /// What is to outlive the process has no file system to be in.
     #[error(
-        "{path} is not on a BPF file system, where links and maps outlive flowlog: mount one with `mount -t bpf bpf /sys/fs/bpf`"
+        "{path} is not on a BPF file system, which keeps links and maps when flowlog ends: mount one with `mount -t bpf bpf /sys/fs/bpf`"
     )]
     NoBpffs {
         /// Where it was to be.
@@ -130,7 +130,7 @@ pub enum Error {
     },
     /// Another daemon has this gateway's links and maps.
     #[error(
-        "a flowlog runs for gateway {gateway} and has its links and maps: stop it first (`systemctl stop flowlog`), or name another gateway with --gateway"
+        "another flowlog runs for gateway {gateway} and uses its links and maps: stop that one first (`systemctl stop flowlog`), or name another gateway with --gateway"
     )]
     Running {
         /// The gateway.
@@ -138,7 +138,7 @@ pub enum Error {
     },
     /// A later version made the maps, which may be counting.
     #[error(
-        "{path} was made by a newer version of flowlog, and is left as it is: start that version again; to count with this one, stop that version and `flowlog uninstall` with it first"
+        "a newer version of flowlog made {path}, and this version does not touch it: start the newer version again; to count with this version, first stop the newer version and run its `flowlog uninstall`"
     )]
     Newer {
         /// The directory of its layout.

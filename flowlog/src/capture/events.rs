@@ -60,14 +60,14 @@ impl Event<'_> {
                 NOT_REACHED.add();
                 tracing::warn!(
                     interface,
-                    "packets on the interface did not reach flowlog; the ledger has the time as a gap (not_reached): see `flowlog check` for who comes first at its hooks"
+                    "packets on the interface did not reach flowlog; the ledger has this time as a gap (not_reached): `flowlog check` lists the programs before flowlog at its hooks"
                 );
             }
             Self::Bypassed { interface } => {
                 BYPASSED.add();
                 tracing::warn!(
                     interface,
-                    "the interface counts more packets than reach flowlog: somebody takes some of them before; see `flowlog check`"
+                    "the interface counts more packets than reach flowlog: another program takes some of them first; see `flowlog check`"
                 );
             }
         }

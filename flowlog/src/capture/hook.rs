@@ -69,7 +69,10 @@ impl Attachment {
             }
             Ok(_) => None,
             Err(error) => {
-                tracing::warn!(interface = link.name, "its TCX links cannot be listed: {error}");
+                tracing::warn!(
+                    interface = link.name,
+                    "the TCX links of the interface cannot be listed: {error}"
+                );
                 None
             }
         }

@@ -106,12 +106,12 @@ impl fmt::Display for Notice {
             }
             Self::AttachedAgain { interface, direction } => write!(
                 f,
-                "{interface}: somebody took flowlog away from the hook for packets {}; it is attached again, and the ledger has a gap",
+                "{interface}: somebody took flowlog away from the hook for packets {}; flowlog is attached again, and the ledger has a gap",
                 side(*direction)
             ),
             Self::Overtaken { interface, direction, by } => write!(
                 f,
-                "{interface}: {} before flowlog at the hook for packets {}: what it takes is not counted",
+                "{interface}: {} before flowlog at the hook for packets {}: the packets that it takes are not counted",
                 Names(by),
                 side(*direction)
             ),
@@ -127,21 +127,21 @@ impl fmt::Display for Notice {
             ),
             Self::Contested { interface, direction, pause } => write!(
                 f,
-                "{interface}: somebody comes before flowlog again and again at the hook for packets {}; flowlog moves in front again in {pause:?}: see `flowlog check` for who it is, or set order = \"last\"",
+                "{interface}: somebody comes before flowlog again and again at the hook for packets {}; flowlog moves in front again in {pause:?}: `flowlog check` lists the other programs; move them, or set order = \"last\"",
                 side(*direction)
             ),
             Self::Preceded { interface, direction, by } => write!(
                 f,
-                "{interface}: {} before flowlog at the hook for packets {}: as order = \"last\" has it, what it does not let by with \"next\" is not counted",
+                "{interface}: {} before flowlog at the hook for packets {}: with order = \"last\", packets that it does not let pass with \"next\" are not counted",
                 Names(by),
                 side(*direction)
             ),
             Self::PinnedAgain => f.write_str(
-                "somebody removed pins of flowlog from the BPF file system; they are there again",
+                "somebody removed pins of flowlog from the BPF file system; flowlog made the pins again",
             ),
             Self::NotPinned { source } => write!(
                 f,
-                "somebody removed pins of flowlog from the BPF file system, and they cannot be made again ({source}): nothing counts when this process ends; restart flowlog"
+                "somebody removed pins of flowlog from the BPF file system, and flowlog cannot make them again ({source}): counting stops when this process ends; restart flowlog"
             ),
         }
     }

@@ -40,7 +40,7 @@ impl Capture {
                 Ok(false) => {}
                 Err(error) => tracing::warn!(
                     interface = link.name,
-                    "cannot go on where the daemon before stopped: {}",
+                    "cannot continue where the previous daemon stopped: {}",
                     crate::telemetry::with_causes(&error)
                 ),
             }
@@ -172,7 +172,10 @@ fn left_on(link: &Link, pins: &mut Vec<LinkPin>, programs: &HashSet<u32>) -> Vec
     match Filter::list_of(link.kernel_index, programs) {
         Ok(filters) => existing.extend(filters.into_iter().map(Attachment::Filter)),
         Err(error) => {
-            tracing::warn!(interface = link.name, "its filters cannot be listed: {error}");
+            tracing::warn!(
+                interface = link.name,
+                "the filters of the interface cannot be listed: {error}"
+            );
         }
     }
     existing

@@ -173,7 +173,7 @@ async fn remember(
 ) {
     let memory = inventory.remember(rule, clock.refuses(), clock.newest, plan);
     if let Err(error) = memory.write(store, &inventory.memory).await {
-        tracing::warn!("retention cannot remember this run: {}", with_causes(&error));
+        tracing::warn!("retention cannot record this run in the store: {}", with_causes(&error));
     }
 }
 

@@ -73,7 +73,7 @@ fn socket(arguments: &Arguments) -> Result<PathBuf, Failure> {
     let StoreSettings { gateway, .. } = file.settings().map_err(Failure::usage)?;
     match (status_socket, gateway) {
         (Some(socket), _) if socket.as_os_str().is_empty() => Err(Failure::usage(anyhow::anyhow!(
-            "the configuration has an empty status_socket: the daemon answers nowhere"
+            "the configuration has an empty status_socket: this daemon has no socket to ask"
         ))),
         (Some(socket), _) => Ok(socket),
         (None, Some(gateway)) => Ok(status::socket_of(&gateway)),

@@ -52,7 +52,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> Result<Outcome, Failure> {
 
 fn describe(removal: &Removal, dry_run: bool) -> String {
     if removal.is_empty() {
-        return "there is nothing of flowlog in the kernel\n".to_owned();
+        return "flowlog has nothing in the kernel\n".to_owned();
     }
     let verb = if dry_run { "to be removed" } else { "removed" };
     let mut lines = vec![];
@@ -65,12 +65,12 @@ fn describe(removal: &Removal, dry_run: bool) -> String {
                 lines.push(format!("  with {flows} flows that were not drained yet; {KEEP}"));
             }
             None => lines.push(format!(
-                "  with what another version of flowlog counted and did not drain; {KEEP}"
+                "  with flows of another version of flowlog that were not drained yet; {KEEP}"
             )),
         }
         for number in &found.not_here {
             lines.push(format!(
-                "  its filters on interface number {number} are not in this network namespace: where it is in another, run this there too"
+                "  its filters on interface number {number} are not in this network namespace: if the interface is in another one, run this command there too"
             ));
         }
     }

@@ -144,7 +144,9 @@ fn write_text(report: &Report, out: &mut Output) {
     ));
     if !gaps.is_empty() {
         let count = gaps.len();
-        out.line(format!("{count} GAPS, listed above: what passed then may not have been counted"));
+        out.line(format!(
+            "{count} GAPS, listed above: packets in these times may not have been counted"
+        ));
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) fn read(text: &str, keys: &[&[Key]]) -> Result<Table, String> {
     let keys: Vec<Key> = keys.concat();
     Checking { text, all: &keys }.keys(&keys, "", table.get_ref())?;
     Table::read(table.get_ref(), &|place| Origin::Line(line(text, place)))
-        .ok_or_else(|| "it has values that no key takes".to_owned())
+        .ok_or_else(|| "it has a value of a kind that no key takes".to_owned())
 }
 
 fn line(text: &str, place: usize) -> usize {
@@ -156,9 +156,9 @@ impl Checking<'_> {
         match nearest {
             Some(known) => format!("unknown key `{prefix}{key}`: did you mean `{known}`?"),
             None if key.chars().all(is_word) => {
-                format!("unknown key `{prefix}{key}`; docs/config.md has those that there are")
+                format!("unknown key `{prefix}{key}`; docs/config.md lists all keys")
             }
-            None => "unknown key; docs/config.md has those that there are".to_owned(),
+            None => "unknown key; docs/config.md lists all keys".to_owned(),
         }
     }
 

@@ -16,10 +16,10 @@ use crate::record::{
 pub(super) fn policy(profile: Profile, orders: &[TargetSettings]) -> Result<Policy, String> {
     match (profile, orders.is_empty()) {
         (Profile::Targeted, true) => {
-            Err("profile \"targeted\" records nobody without them: it needs at least one [[targets]] table in the file".to_owned())
+            Err("profile \"targeted\" records nobody without targets: add at least one [[targets]] table to the file".to_owned())
         }
         (Profile::Flows | Profile::Attribution, false) => {
-            Err("only the profile targeted has them; remove them".to_owned())
+            Err("only the profile targeted has targets; remove the [[targets]] tables".to_owned())
         }
         _ => Ok(Policy { profile, targets: targets(orders)? }),
     }
@@ -42,7 +42,7 @@ fn targets(files: &[TargetSettings]) -> Result<Vec<Target>, String> {
         let periods = joined(around.map(|order| order.period).collect());
         if periods.len() > MAX_SPANS {
             return Err(format!(
-                "one of them has {} periods, and there may be {MAX_SPANS}; remove those that are over",
+                "a prefix has {} periods, and at most {MAX_SPANS} are possible; remove periods that are over",
                 periods.len()
             ));
         }

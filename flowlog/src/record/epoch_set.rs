@@ -13,7 +13,7 @@ pub struct EpochSet(Vec<(u64, u64)>);
 
 /// A text that is no set of epoch numbers.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no list of epoch numbers such as 1-40,46-60")]
+#[error("{0:?} is not a list of epoch numbers such as 1-40,46-60")]
 pub struct NoEpochSet(String);
 
 impl EpochSet {

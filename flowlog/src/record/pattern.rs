@@ -44,7 +44,7 @@ impl FromStr for InterfacePattern {
         if text.is_empty() || text.len() > MAX_NAME || !text.chars().all(is_sound) {
             return Err(format!(
                 "{text:?} is not an interface name: 1 to {MAX_NAME} characters without blanks \
-                 and '/', in which '*' stands for any"
+                 and '/'; '*' stands for any characters"
             ));
         }
         Ok(Self(text.to_owned()))

@@ -207,9 +207,11 @@ fn pins(base: &Path, gateway: &str, look: &FirstLook) -> Result<Pins, capture::E
     if let Some(former) = &look.former_gateway {
         match pins.adopt(former) {
             Ok(Adoption::Nothing) => {}
-            Ok(Adoption::All) => tracing::info!("goes on with what {former} counted, as {gateway}"),
+            Ok(Adoption::All) => {
+                tracing::info!("continues the counts of gateway {former} as gateway {gateway}")
+            }
             Ok(Adoption::Kept) => tracing::error!(
-                "both gateway {former} and {gateway} have programs in the kernel; `flowlog uninstall --gateway {former}` ends those of the former name"
+                "both gateway {former} and {gateway} have programs in the kernel; `flowlog uninstall --gateway {former}` removes those of the former name"
             ),
             Err(error @ capture::Error::Newer { .. }) => return Err(error),
             // Counting does not depend on it.

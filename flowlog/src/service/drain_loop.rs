@@ -275,7 +275,7 @@ fn warn_once(warned: &mut bool, error: &spool::Error, signals: &Signals) {
     snapshot::spool_failed(&signals.status, error);
     if !std::mem::replace(warned, true) {
         tracing::error!(
-            "{}; the kernel holds what is counted, and the spool is tried again every {SPOOL_PAUSE:?}",
+            "{}; the kernel holds the counts, and flowlog tries the spool again every {SPOOL_PAUSE:?}",
             with_causes(error)
         );
     }

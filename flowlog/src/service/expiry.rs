@@ -133,12 +133,12 @@ impl Expiry {
         }
         let every = self.retention.interval;
         match verdict {
-            Verdict::Allow => tracing::info!("retention has no doubt about the clock any more"),
+            Verdict::Allow => tracing::info!("retention trusts the clock again"),
             Verdict::Warn(doubt) => {
-                tracing::warn!("retention goes by a doubtful clock: {doubt}; {}", doubt.remedy());
+                tracing::warn!("retention uses a doubtful clock: {doubt}; {}", doubt.remedy());
             }
             Verdict::Refuse(doubt) => tracing::warn!(
-                "retention deletes nothing: {doubt}; {}; it is tried again every {every:?}",
+                "retention deletes nothing: {doubt}; {}; flowlog tries again every {every:?}",
                 doubt.remedy()
             ),
         }
@@ -156,7 +156,7 @@ impl Expiry {
         let misdated = plan.misdated.len();
         if misdated > 0 && self.reported.insert(format!("{misdated} misdated")) {
             tracing::warn!(
-                "{misdated} files in the store have names that a wrong clock has made; \
+                "{misdated} files in the store have a wrong time in their names, from a wrong clock; \
                  `flowlog retention plan` names them"
             );
         }
@@ -168,7 +168,10 @@ impl Expiry {
         match deleted {
             Ok(done) => {
                 if done.files > 0 {
-                    tracing::info!(files = done.files, "what the spool had set aside expired");
+                    tracing::info!(
+                        files = done.files,
+                        "deleted expired files that the spool had set aside"
+                    );
                 }
                 if let Some((path, error)) = done.failed.first() {
                     tracing::error!(
@@ -189,7 +192,7 @@ async fn delete(store: &Store, plan: &RetentionPlan) -> Option<store::Error> {
     })
     .await;
     if done.staged > 0 {
-        tracing::info!(files = done.staged, "what was never finished expired");
+        tracing::info!(files = done.staged, "deleted expired files that were never finished");
     }
     if let Some((path, error)) = done.failed.first() {
         let (failed, untried) = (done.failed.len(), done.untried);

@@ -28,7 +28,7 @@ pub struct Notifier {
 
 /// Why the service manager cannot be told anything.
 #[derive(Debug, thiserror::Error)]
-#[error("the service manager cannot be told anything at {address:?}, which NOTIFY_SOCKET names")]
+#[error("cannot notify the service manager at {address:?}, which NOTIFY_SOCKET names")]
 pub struct Error {
     address: String,
     source: io::Error,
@@ -92,7 +92,7 @@ impl Notifier {
         let Some((socket, address)) = &self.manager else { return };
         let assignment = state.to_string();
         if let Err(error) = socket.send_to_addr(assignment.as_bytes(), address) {
-            tracing::warn!("the service manager was not told {assignment:?}: {error}");
+            tracing::warn!("cannot send {assignment:?} to the service manager: {error}");
         }
     }
 }

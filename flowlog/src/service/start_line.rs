@@ -44,7 +44,7 @@ fn line(
         Profile::Targeted => format!("targeted ({} prefixes)", policy.targets.len()),
     };
     let spool = spool.spool.as_ref().map_or_else(
-        || "none, a crash loses what is not stored yet".to_owned(),
+        || "none (a crash loses all counts that are not stored yet)".to_owned(),
         |spool| spool.display().to_string(),
     );
     let keep = retention

@@ -55,18 +55,17 @@ impl Whereabouts {
         match (&state.spool, state.is_counting) {
             (_, false) => "nothing was counted yet".to_owned(),
             (Some(spool), true) => format!(
-                "what is not in the store is in the spool {} and in the kernel, and is stored when flowlog starts again",
+                "counts that are not in the store are in the spool {} and in the kernel, and are stored when flowlog starts again",
                 spool.display()
             ),
             (None, true) => match state.files.as_ref().and_then(Shared::unstored) {
                 Some(Backlog { windows, rows }) => format!(
-                    "what is not in the store is lost: up to {windows} windows with {rows} flow rows, and the window that was open"
+                    "counts that are not in the store are lost: up to {windows} windows with {rows} flow rows, and the window that was open"
                 ),
-                None => "what is not in the store is lost (--spool keeps it)".to_owned(),
+                None => "each count that is not in the store is lost (--spool keeps it)".to_owned(),
             },
         }
     }
 }
 
-const UNKNOWN: &str =
-    "what is not in the store is in the spool and in the kernel, or lost where there is no spool";
+const UNKNOWN: &str = "counts that are not in the store are in the spool and in the kernel, or lost if there is no spool";

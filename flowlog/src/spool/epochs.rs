@@ -285,7 +285,7 @@ fn report_step(epoch: &Epoch) {
         let step_ms = epoch.clock_step_ms;
         tracing::warn!(
             step_ms,
-            "the wall clock was set; the ledger has it (clock_step_ms), and the counts of the \
+            "the wall clock was set; the ledger has the step (clock_step_ms), and the counts of the \
              last {:?} are dated from {} on",
             epoch.opened.distance(epoch.closed),
             epoch.opened

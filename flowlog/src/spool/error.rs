@@ -29,7 +29,7 @@ pub enum Error {
     },
     /// It is not ours alone.
     #[error(
-        "the spool {} cannot be trusted, {reason}; give flowlog a directory that it makes itself, or look at what is in this one, then chown and chmod go-w it",
+        "the spool {} cannot be trusted, {reason}; name a directory that does not exist yet, or inspect the files in this one, then run chown and chmod go-w on it",
         path.display()
     )]
     Foreign {
@@ -40,7 +40,7 @@ pub enum Error {
     },
     /// A later version wrote it.
     #[error(
-        "{} was written by a newer flowlog (format {format}; this one knows {FORMAT}), and is left as it is: start the newer one, or name another directory with --spool",
+        "{} was written by a newer flowlog (format {format}; this version knows {FORMAT}), and this version does not touch it: start the newer version, or name another directory with --spool",
         path.display()
     )]
     Newer {
@@ -50,7 +50,7 @@ pub enum Error {
         format: u32,
     },
     /// The daemon is to end, and what was being done can be done again.
-    #[error("stopped in the middle; the next flowlog goes on with it")]
+    #[error("stopped before the end; flowlog continues at its next start")]
     Stopped,
     /// A run is not what was written.
     #[error("{} is damaged", path.display())]
@@ -59,7 +59,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// The description of a run cannot be written or understood.
-    #[error("the description of {} is not one that this version of flowlog knows", path.display())]
+    #[error("this version of flowlog does not know the description of {}", path.display())]
     Header {
         /// The run.
         path: PathBuf,
@@ -77,7 +77,7 @@ pub enum Error {
         limit: u64,
     },
     /// A table of events has no name of ours.
-    #[error("{table:?} is no name of a table: lower-case letters and underscores")]
+    #[error("{table:?} is not a table name: use lower-case letters and underscores")]
     TableName {
         /// The name.
         table: String,

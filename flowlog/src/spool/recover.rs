@@ -150,7 +150,7 @@ fn take_over(spool: &Spool, listing: &mut Listing, recording: &Recording) -> boo
         let known = identity.of(&numbering);
         let stored = known.stored.last().map(|last| (last, Utc::from_ns(known.stored_until_ns)));
         tracing::warn!(
-            "the spool has counts of {}; they go to where they belong",
+            "the spool has counts of {}; flowlog stores them apart from its own",
             if is_foreign { "another machine" } else { "another gateway name" }
         );
         let abouts = listing.directories.iter().filter_map(|directory| directory.about.as_ref());

@@ -51,9 +51,14 @@ pub(super) fn remove_abandoned(parent: &Path) -> Result<(), Error> {
         let Ok(file) = File::open(&path) else { continue };
         if let Ok(_lock) = Lock::take(file) {
             if let Err(error) = std::fs::remove_dir_all(&path) {
-                tracing::error!("delete {} by hand, it may have flows: {error}", path.display());
+                tracing::error!(
+                    "cannot delete {}, which may have flows in it; delete it by hand: {error}",
+                    path.display()
+                );
             } else {
-                tracing::warn!("deleted what a killed flowlog without --spool had not stored yet");
+                tracing::warn!(
+                    "deleted flows that a killed flowlog without --spool had not stored yet"
+                );
             }
         }
     }

@@ -21,13 +21,13 @@ pub enum Error {
         path: PathBuf,
     },
     /// There is a socket, and nobody listens.
-    #[error("no flowlog answers: nobody listens at {}, which a flowlog that was killed left behind", path.display())]
+    #[error("no flowlog answers: nobody listens at {}, a socket that a killed flowlog left behind", path.display())]
     NobodyListens {
         /// The socket.
         path: PathBuf,
     },
     /// Somebody listens, and does not answer.
-    #[error("no flowlog answers: the one that listens at {} has sent nothing for {timeout:?}", path.display())]
+    #[error("no flowlog answers: the process that listens at {} has sent nothing for {timeout:?}", path.display())]
     Hangs {
         /// The socket.
         path: PathBuf,
@@ -41,7 +41,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// It cannot be asked.
-    #[error("cannot ask at {}", path.display())]
+    #[error("cannot ask the daemon at {}", path.display())]
     Io {
         /// The socket.
         path: PathBuf,
@@ -56,17 +56,17 @@ impl Error {
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::Absent { .. } => {
-                "start it (`systemctl start flowlog`), or name the socket of the one that runs with --socket or --config"
+                "start flowlog (`systemctl start flowlog`), or name the socket of the running daemon with --socket or --config"
             }
             Self::NobodyListens { .. } => {
-                "start it (`systemctl start flowlog`); `journalctl -u flowlog` has how it ended"
+                "start flowlog (`systemctl start flowlog`); `journalctl -u flowlog` shows how it ended"
             }
             Self::Hangs { .. } => {
-                "see `journalctl -u flowlog`; the kernel counts all the same, so restarting it loses nothing where it has a spool"
+                "see `journalctl -u flowlog`; the kernel still counts, so that a restart loses nothing if the daemon has a spool"
             }
             Self::Answer { .. } => "use the `flowlog` of the daemon's version",
             Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                "run it as the user that the daemon runs as, which is root"
+                "run this command as the daemon's user, which is root"
             }
             Self::Io { .. } => "name the socket of the daemon with --socket",
         }

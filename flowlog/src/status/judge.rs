@@ -46,13 +46,13 @@ pub fn judge(snapshot: &Snapshot) -> Judgement {
         Phase::Starting => attention.push(Attention::new(
             "daemon",
             "flowlog has not begun to count",
-            "wait a moment; the log has the reason where it does not begin",
+            "wait a moment; if it does not begin, see the log for the reason",
         )),
         Phase::Counting => {}
         Phase::Ending => attention.push(Attention::new(
             "daemon",
-            "flowlog was told to end, and stores what is open",
-            "wait for its end; start it again unless it is to stay away",
+            "flowlog is ending, and stores its open windows",
+            "wait until it has ended; then start it again, if it should run",
         )),
     }
     interfaces(snapshot, &mut attention);
@@ -97,8 +97,8 @@ fn interfaces(snapshot: &Snapshot, attention: &mut Vec<Attention>) {
     if let Some(error) = &snapshot.interfaces_error {
         attention.push(Attention::new(
             "interface",
-            format!("the interfaces cannot be looked at: {}", error.text),
-            "those that are attached are counted, and it is tried again every second; see `flowlog check`",
+            format!("the interfaces cannot be listed: {}", error.text),
+            "flowlog counts on the attached interfaces, and tries again every second; see `flowlog check`",
         ));
     }
     if snapshot.phase == Phase::Counting && snapshot.interfaces.is_empty() {
@@ -109,7 +109,7 @@ fn interfaces(snapshot: &Snapshot, attention: &mut Vec<Attention>) {
         attention.push(Attention::new(
             "interface",
             format!("no interface is counted{patterns}"),
-            "bring the VPN up, or correct `interfaces` (`ip link` lists their names)",
+            "bring the VPN up, or correct `interfaces` (`ip link` lists the names)",
         ));
     }
     for interface in &snapshot.interfaces {
@@ -128,16 +128,16 @@ fn state(interface: &Interface, snapshot: &Snapshot) -> Option<Attention> {
             });
             (
                 format!("packets on {name} do not reach flowlog{since}; the ledger has a gap"),
-                "`flowlog check` lists who comes first at its hooks; let that program pass packets on",
+                "`flowlog check` lists the programs before flowlog at its hooks; let them pass packets on",
             )
         }
         InterfaceState::Refused => (
             format!("{name} cannot be counted: {}", refusal.as_deref().unwrap_or("see the log")),
-            "see `flowlog check`; it is tried again by itself",
+            "see `flowlog check`; flowlog tries again by itself",
         ),
         InterfaceState::Absent => (
-            format!("{name} does not exist, and is counted as soon as it does"),
-            "bring it up, or remove it from `interfaces`",
+            format!("{name} does not exist; flowlog counts it as soon as it exists"),
+            "bring the interface up, or remove it from `interfaces`",
         ),
     };
     Some(Attention::new("interface", message, remedy))
@@ -158,12 +158,14 @@ fn gap(interface: &Interface, snapshot: &Snapshot) -> Option<Attention> {
     );
     let remedy = match gap.reason.as_str() {
         "down" => {
-            "nothing counted then: see why flowlog was down, and that it has --spool and its pins"
+            "nothing counted in that time: find out why flowlog was down, and give it --spool and --pins"
         }
         "detached" => {
-            "find out who took flowlog away from its hook: `flowlog check` lists who is there"
+            "find out which program took flowlog away from its hook: `flowlog check` lists the programs there"
         }
-        "not_reached" => "find out who took the packets: `flowlog check` lists who is at its hooks",
+        "not_reached" => {
+            "find out which program took the packets: `flowlog check` lists the programs at its hooks"
+        }
         _ => "`flowlog verify` lists every gap",
     };
     Some(Attention::new("interface", message, remedy))
@@ -192,8 +194,8 @@ fn spool(spool: &Spool) -> Option<Attention> {
     if let Some(error) = &spool.error {
         return Some(Attention::new(
             "spool",
-            format!("the spool takes nothing, and the kernel holds the counts: {}", error.text),
-            "make room on its disk, or bring the store back; it is tried again by itself",
+            format!("the spool cannot be written, and the kernel holds the counts: {}", error.text),
+            "make room on its disk, or bring the store back; flowlog tries again by itself",
         ));
     }
     let limit = spool.limit_bytes?;
@@ -201,8 +203,8 @@ fn spool(spool: &Spool) -> Option<Attention> {
     (percent >= u128::from(NEARLY_FULL)).then(|| {
         Attention::new(
             "spool",
-            format!("the spool has {percent} % of the bytes that it may have"),
-            "bring the store back, or raise `spool_max_bytes`; a full spool costs detail",
+            format!("the spool has reached {percent} % of `spool_max_bytes`"),
+            "bring the store back, or raise `spool_max_bytes`; a full spool costs ports and remote addresses",
         )
     })
 }
@@ -215,9 +217,9 @@ fn store(snapshot: &Snapshot) -> Option<Attention> {
             "store",
             format!("the store failed {times}: {}", error.text),
             if snapshot.spool.directory.is_some() {
-                "bring it back: until then the spool keeps everything, and it is tried again by itself"
+                "bring the store back: until then the spool keeps everything, and flowlog tries again by itself"
             } else {
-                "bring it back before flowlog ends: there is no spool that would keep what waits"
+                "bring the store back before flowlog ends: there is no spool to keep the waiting windows"
             },
         ));
     }
@@ -227,7 +229,7 @@ fn store(snapshot: &Snapshot) -> Option<Attention> {
         return Some(Attention::new(
             "store",
             format!("the store {url} has not answered for {}", span(snapshot.age(*since))),
-            "see whether it can be reached; it is given up after a while, and tried again",
+            "check that the store can be reached; flowlog gives this request up after a while, and tries again",
         ));
     }
     // Since it could be there: a window, and the drains after it.
@@ -237,7 +239,7 @@ fn store(snapshot: &Snapshot) -> Option<Attention> {
         Attention::new(
             "store",
             format!("nothing was stored for {}", span(snapshot.age(since))),
-            "see the log for what holds it up",
+            "see the log for the reason",
         )
     })
 }
@@ -255,7 +257,7 @@ fn retention(retention: &Retention) -> Option<Attention> {
     Some(Attention::new(
         "retention",
         format!("not everything that has expired could be deleted: {}", error.text),
-        "see `flowlog retention plan`; it is tried again by itself",
+        "see `flowlog retention plan`; flowlog tries again by itself",
     ))
 }
 

@@ -46,7 +46,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// Something else is in its place.
-    #[error("{} is not a socket, and is left as it is; name another one with status_socket", path.display())]
+    #[error("{} is not a socket, and flowlog does not replace it; name another path with status_socket", path.display())]
     Occupied {
         /// What is there.
         path: PathBuf,

@@ -73,10 +73,10 @@ pub enum Error {
         source: Source,
     },
     /// The list of the objects does not end.
-    #[error("the store's list of its objects begins again and again")]
+    #[error("the store's list of its objects starts again and again, and never ends")]
     Endless,
     /// The store said that it has an object, and has not.
-    #[error("the store took {object} and does not have it: {found}")]
+    #[error("the store reported that it took {object}, and does not have it: {found}")]
     Unconfirmed {
         /// Its path in the store.
         object: Path,
@@ -113,7 +113,7 @@ pub enum Error {
         source: io::Error,
     },
     /// What a killed put left behind cannot be removed.
-    #[error("cannot remove what was left behind under {}", path.display())]
+    #[error("cannot remove unfinished files under {}", path.display())]
     Sweep {
         /// The file or directory.
         path: PathBuf,
@@ -141,7 +141,7 @@ pub enum Error {
 #[non_exhaustive]
 pub enum Found {
     /// No object.
-    #[error("nothing has that name")]
+    #[error("no object has that name")]
     Nothing,
     /// An object of another size.
     #[error("it has {is} bytes instead of {should_be}")]
@@ -152,7 +152,7 @@ pub enum Found {
         should_be: u64,
     },
     /// An object of that size with other bytes.
-    #[error("its bytes are others")]
+    #[error("its content differs")]
     Bytes,
 }
 

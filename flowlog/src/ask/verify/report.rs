@@ -191,8 +191,8 @@ impl fmt::Display for PairDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { object, fault } = self;
         let fault = match fault {
-            PairFault::NoLedger => "there is no ledger for these flows",
-            PairFault::NoFlows => "the file of flows that this ledger proves is not there",
+            PairFault::NoLedger => "the ledger of these flows is missing",
+            PairFault::NoFlows => "the file of flows that belongs to this ledger is missing",
             PairFault::LedgerIsOlder => "the ledger is older than its flows",
             PairFault::FlowsAreOlder => "the flows are older than their ledger",
             PairFault::OtherFlows => "these are not the flows whose digest is in the ledger",
@@ -218,7 +218,7 @@ impl fmt::Display for Missing {
         write!(
             f,
             "gateway {gateway}: epochs {first} to {last}, counted between {start} and {end}, are in \
-             no file, and no gap says so"
+             no file and in no gap of the ledger"
         )
     }
 }
@@ -273,9 +273,11 @@ impl fmt::Display for Foreign {
         match reason {
             ForeignReason::Name => write!(f, "{object}: flowlog gives no file this name"),
             ForeignReason::Format => write!(f, "{object}: flowlog did not write this file"),
-            ForeignReason::Gateway(gateway) => write!(f, "{object}: it is of gateway {gateway}"),
-            ForeignReason::Hour(hour) => write!(f, "{object}: it is of the hour {hour}"),
-            ForeignReason::Day(day) => write!(f, "{object}: it is of the day {day}"),
+            ForeignReason::Gateway(gateway) => {
+                write!(f, "{object}: it belongs to gateway {gateway}")
+            }
+            ForeignReason::Hour(hour) => write!(f, "{object}: it belongs to the hour {hour}"),
+            ForeignReason::Day(day) => write!(f, "{object}: it belongs to the day {day}"),
             ForeignReason::Copy(other) => write!(f, "{object}: it is a copy of {other}"),
         }
     }

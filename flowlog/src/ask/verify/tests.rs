@@ -138,7 +138,7 @@ async fn an_hour_that_is_missing_amid_others_is_named_with_its_time() {
     assert_eq!(
         strings(&report.missing),
         ["gateway gw1: epochs 61 to 100, counted between 1970-01-01T06:00:00Z and \
-          1970-01-01T08:00:00Z, are in no file, and no gap says so"]
+          1970-01-01T08:00:00Z, are in no file and in no gap of the ledger"]
     );
     assert!(!report.is_balanced() && report.differences.is_empty());
     // Nobody counted then, as the later one says.

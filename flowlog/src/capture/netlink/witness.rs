@@ -16,7 +16,7 @@ impl Witness {
     pub fn open() -> Self {
         let opened = Netlink::open().map_err(|error| {
             tracing::warn!(
-                "the interfaces' own counters cannot be read, and are not in the ledger: {error}"
+                "the ledger will lack the interfaces' own counters, which cannot be read: {error}"
             );
         });
         Self(opened.ok())

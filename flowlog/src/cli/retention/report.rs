@@ -126,9 +126,7 @@ impl Report {
                 .map(|path| format!("expired  {}  set aside in the spool", path.display())),
         );
         for object in &plan.foreign {
-            output.line(format!(
-                "kept     {object}  not a file of flowlog, so that its time cannot be read"
-            ));
+            output.line(format!("kept     {object}  not a file of flowlog: its time is unknown"));
         }
         named(
             output,
@@ -233,7 +231,8 @@ fn by(date: Date) -> String {
             format!("its name cannot be true; its records are taken to have ended at {end}")
         }
         Date::Unknown => {
-            "its name cannot be true; its time counts from the first run that sees it".to_owned()
+            "its name cannot be true; its retention period begins with the first run that sees it"
+                .to_owned()
         }
     }
 }

@@ -86,7 +86,10 @@ fn drain(snapshot: &Snapshot) -> String {
 
 fn spool(snapshot: &Snapshot) -> String {
     let spool = &snapshot.spool;
-    let place = spool.directory.as_deref().unwrap_or("none, a crash loses what is not stored yet");
+    let place = spool
+        .directory
+        .as_deref()
+        .unwrap_or("none: a crash loses all counts that are not stored yet");
     let is_read = if spool.is_recovered { "" } else { "; not read yet" };
     match spool.limit_bytes {
         Some(limit) => {
@@ -108,8 +111,8 @@ fn store(snapshot: &Snapshot) -> String {
 fn retention(snapshot: &Snapshot) -> String {
     let Some(retention) = &snapshot.retention else { return "keeps for ever".to_owned() };
     let looked = retention.looked_at.map_or_else(
-        || "not looked yet".to_owned(),
-        |looked| format!("looked at {}", at(looked, now(snapshot))),
+        || "not run yet".to_owned(),
+        |looked| format!("last run at {}", at(looked, now(snapshot))),
     );
     let doubt = retention.doubt.as_ref().map_or_else(String::new, |doubt| format!("; {doubt}"));
     let every = seconds(retention.interval_seconds);

@@ -113,10 +113,10 @@ impl Doubt {
         match self {
             Self::Unsynchronised { .. } => "install and start chrony, ntpd or systemd-timesyncd",
             Self::Jump { synchronised: true, .. } => {
-                "after a long pause nothing is wrong; else look at the source of the time"
+                "after a long pause of flowlog this is normal; otherwise check the time source"
             }
             Self::Jump { synchronised: false, .. } => {
-                "set the clock by chrony, ntpd or systemd-timesyncd; where it is right, \
+                "synchronise the clock with chrony, ntpd or systemd-timesyncd; if it is right already, \
                  run `flowlog retention run --accept-clock` once"
             }
         }

@@ -36,14 +36,14 @@ pub(super) fn findings(patterns: &[InterfacePattern]) -> Vec<Finding> {
 }
 
 fn missing(pattern: &InterfacePattern, links: &[Link]) -> Finding {
-    let none = format!("{pattern}: there is none yet");
+    let none = format!("{pattern}: there is no such interface yet");
     if !pattern.is_name() {
         return Finding::sound("interface", none);
     }
     let (detail, remedy) = match interface::real_name(&pattern.to_string(), links) {
         Some(name) => (
             format!("{pattern} is an alternative name of {name}"),
-            format!("name it {name}: packets are recorded under that"),
+            format!("name it {name}: flowlog records its packets under this name"),
         ),
         None => (none, "correct the name (`ip link` lists them), or start with --wait".to_owned()),
     };
@@ -84,13 +84,14 @@ fn describe(hook: &Hook) -> Option<String> {
     let Hook { before, ours, behind } = hook;
     match (before.is_empty(), ours.is_some(), behind.is_empty()) {
         (true, false, _) | (true, true, true) => None,
-        (false, false, _) => Some(format!("others are there: {}", names(before))),
+        (false, false, _) => Some(format!("other programs are there: {}", names(before))),
         (true, true, false) => Some(format!("flowlog is first; behind it: {}", names(behind))),
-        (false, true, true) => {
-            Some(format!("before flowlog: {}; it counts what they let pass to it", names(before)))
-        }
+        (false, true, true) => Some(format!(
+            "before flowlog: {}; flowlog counts packets that they let pass",
+            names(before)
+        )),
         (false, true, false) => Some(format!(
-            "before flowlog: {}; it counts what they let pass to it; behind it: {}",
+            "before flowlog: {}; flowlog counts packets that they let pass; behind it: {}",
             names(before),
             names(behind)
         )),

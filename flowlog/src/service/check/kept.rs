@@ -15,7 +15,7 @@ pub(super) fn findings(
     gateway: &str,
 ) -> Vec<Finding> {
     let Some(directory) = &settings.spool else {
-        let none = "none: a crash loses what is not stored yet (--spool keeps it)";
+        let none = "none: a crash loses each count that is not stored yet (--spool keeps it)";
         return vec![Finding::sound("spool", none)];
     };
     let name = directory.display();
@@ -56,8 +56,8 @@ fn spool(name: &str, survey: &Survey, limit: u64) -> Vec<Finding> {
     if let Some(first) = damaged.first() {
         findings.push(Finding::failed(
             "damaged runs",
-            format!("{} set aside, the first is {}", damaged.len(), first.display()),
-            "test the disk; what they held may be missing in the store: keep them elsewhere, and delete them here",
+            format!("{} damaged files moved aside, the first is {}", damaged.len(), first.display()),
+            "test the disk; the counts in these files may be missing in the store: move the files to another place",
         ));
     }
     findings
@@ -83,25 +83,25 @@ fn pins(settings: &CaptureSettings, gateway: &str) -> Vec<Finding> {
         let layout = newer.file_name().unwrap_or_default().to_string_lossy();
         Finding::failed(
             "pins",
-            format!("those of a newer version of flowlog ({layout}): this one does not start"),
-            "start the newer version again; to count with this one, stop the newer one and `flowlog uninstall` with it first",
+            format!("pins of a newer version of flowlog ({layout}): this version does not start"),
+            "start the newer version again; to count with this version, first stop the newer version and run its `flowlog uninstall`",
         )
     } else if let Some(first) = unreadable.first() {
         let layout = first.file_name().unwrap_or_default().to_string_lossy();
         Finding::failed(
             "pins",
             format!(
-                "those of another version ({layout}): what they hold is lost, and a gap in the ledger"
+                "pins of another version ({layout}): their counts will be lost, with a gap in the ledger"
             ),
-            "start the version that made them, stop it, and start this one at once: then the gap is short",
+            "start the version that made the pins, stop it, and start this version at once: then the gap is short",
         )
     } else {
         Finding::sound(
             "pins",
             match (goes_on, has_other_sizes) {
-                (true, _) => "those of a flowlog before: counting goes on without a gap",
+                (true, _) => "pins of a flowlog before: counting goes on without a gap",
                 (false, true) => {
-                    "those of a flowlog with other sizes: they are drained, and counting goes on without a gap"
+                    "pins of a flowlog with other sizes of its maps: flowlog drains them, and counting goes on without a gap"
                 }
                 (false, false) => "none: counting begins with the start",
             },

@@ -71,7 +71,7 @@ impl Draining<'_> {
             }
         } else {
             tracing::error!(
-                "what another version of flowlog had counted since its last drain cannot be read, and is lost"
+                "the counts of another version of flowlog since its last drain cannot be read, and are lost"
             );
         }
         emptied.remove()?;

@@ -40,7 +40,7 @@ pub(super) fn delete(shared: &Shared, rule: &Rule<'_>) {
             Ok(()) => tracing::warn!(
                 windows,
                 rows,
-                "the hour {hour} expired before the store took it: it is deleted from the spool, and not published"
+                "the hour {hour} expired before the store took it: flowlog deletes it from the spool, and does not publish it"
             ),
             Err(error) => tracing::error!("retention: {}", with_causes(&error)),
         }

@@ -55,18 +55,20 @@ impl Event<'_> {
             Self::Closed { epochs, hour } => {
                 CLOSED_FILES.add();
                 tracing::warn!(
-                    "the store has epochs {epochs} of {hour} in another file, which is left as it is; the rest goes into one more"
+                    "the store has epochs {epochs} of {hour} in another file, which flowlog does not change; the other epochs go into a new file"
                 );
             }
             Self::Completed { ledger } => {
                 COMPLETED_LEDGERS.add();
                 tracing::warn!(
-                    "{ledger} in the store does not account for all of its flows; completed"
+                    "{ledger} in the store does not account for all of its flows; flowlog completed it"
                 );
             }
             Self::Unsound { path } => {
                 UNSOUND_FILES.add();
-                tracing::warn!("{path} in the store is no sound Parquet file; it is left as it is");
+                tracing::warn!(
+                    "{path} in the store is not a sound Parquet file; flowlog does not change it"
+                );
             }
             Self::FormerStoreAway { error } => {
                 FORMER_STORES_AWAY.add();

@@ -63,7 +63,10 @@ impl Targets {
         }
         let swept = store.sweep(gateway).await?;
         if swept > 0 {
-            tracing::info!(files = swept, "deleted what a killed flowlog was writing to the store");
+            tracing::info!(
+                files = swept,
+                "deleted unfinished files that a killed flowlog left in the store"
+            );
         }
         if !is_probed {
             store.probe(gateway).await?;

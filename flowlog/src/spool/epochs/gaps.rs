@@ -84,7 +84,7 @@ impl Epochs {
         for Gap { start, end, reason } in lost.iter().map(Lost::gap) {
             let reason = reason.name();
             tracing::warn!(
-                "nothing is recorded from {start} to {end} ({reason}); the ledger says so (gap_start, gap_end)"
+                "there are no records from {start} to {end} ({reason}); the ledger has this gap (gap_start, gap_end)"
             );
         }
         let known = self.spool.know(|identity| {

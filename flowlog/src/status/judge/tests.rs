@@ -136,7 +136,7 @@ fn a_drain_that_stands_still_is_noticed() {
 #[test]
 fn a_spool_that_is_nearly_full_or_takes_nothing_is_noticed() {
     assert_one("spool", "80 %", |snapshot| snapshot.spool.size_bytes = 80);
-    assert_one("spool", "the spool takes nothing", |snapshot| {
+    assert_one("spool", "the spool cannot be written", |snapshot| {
         snapshot.spool.error = Some(Message::new("the disk is full"));
         snapshot.drain.drained_until = Some(utc("2026-03-01T02:00:00Z"));
     });

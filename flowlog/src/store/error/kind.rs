@@ -44,26 +44,26 @@ impl Kind {
     pub const fn remedy(self) -> Option<&'static str> {
         Some(match self {
             Self::Away => {
-                "see whether the store, and the network or disk on the way, answers; \
+                "check that the store answers, and the network or disk on the way; \
                  `flowlog run` tries again by itself"
             }
             Self::Unfaithful => {
-                "see what else writes to the store, or answers in its place; \
+                "find out which other program writes to the store, or answers in its place; \
                  `flowlog run` tries again by itself"
             }
-            Self::Missing => "see what else deletes from the store",
+            Self::Missing => "find out which other program deletes from the store",
             Self::Expired => {
                 "keys from an instance, a role or a web identity are renewed; \
                  with keys from the environment, restart with new ones"
             }
-            Self::Denied => "see docs/stores.md for the permissions that it takes",
+            Self::Denied => "see docs/stores.md for the permissions that flowlog needs",
             Self::NoCredentials => {
                 "set the usual variables of the cloud, such as AWS_ACCESS_KEY_ID"
             }
             Self::NoBucket => "make the bucket or container, or correct the URL",
             Self::Full => "free some space, or raise the quota",
-            Self::Clock => "set the clock: stores refuse requests that are minutes off",
-            Self::Locked => "end the other one, or give this one another gateway name",
+            Self::Clock => "set the clock: stores refuse requests with a time that is minutes off",
+            Self::Locked => "stop the other flowlog, or give this one another gateway name",
             Self::Setup => "correct the URL, the region or the endpoint",
         })
     }

@@ -27,10 +27,10 @@ pub enum Fault {
     #[error("it is damaged: the decoder panicked")]
     Panicked,
     /// It is not as it was written.
-    #[error("it was changed after it was written: its own digest is another one")]
+    #[error("it was changed after flowlog wrote it: its digest does not match")]
     Changed,
     /// It has another number of rows than its footer says.
-    #[error("it has {rows} rows, and says that it has {named}")]
+    #[error("it has {rows} rows, and its metadata names {named}")]
     Rows {
         /// Rows that are there.
         rows: u64,
