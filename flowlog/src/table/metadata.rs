@@ -31,28 +31,34 @@ const MEANINGS: [(&str, &str); 13] = [
     (WINDOW_START, "beginning of the first of its windows, UTC"),
     (
         WINDOW_LENGTH_MS,
-        "length of its windows in milliseconds, which bounds how long a row lasts unless the ledger says that an interface was observed since before its window",
+        "length of its windows in milliseconds. A row covers no more time than that, unless `observed_start` in the ledger is before `window_start`",
     ),
-    (POLICY, "SHA-256 of the capture policy, which shows what was never collected"),
+    (
+        POLICY,
+        "SHA-256 of the profile and its targets, as evidence of which data were never collected",
+    ),
     (
         LINEAGE,
-        "what tells the file from every other; the file of `flows` and that of `ledger` which belong together share it",
+        "identity of the file: no other file has it, except that a file of `flows` and its file of `ledger` share it",
     ),
     (ROWS, "number of rows"),
     (
         EPOCHS,
-        "the numbers of the epochs that it holds, such as `1-40,46-60`; those of `flows` and of its `ledger` are the same",
+        "numbers of the epochs in the file, such as `1-40,46-60`; a file of `flows` and its `ledger` have the same numbers",
     ),
-    (NUMBERING, "whose numbers these are: each spool counts by itself"),
+    (NUMBERING, "spool that gave the epochs their numbers: each spool numbers its own"),
     (LEDGER, "the sum of its windows' ledgers, a JSON array, in files of `flows`"),
-    (FLOWS_ROWS, "number of rows of the file of `flows` that belongs to it, in files of `ledger`"),
+    (
+        FLOWS_ROWS,
+        "number of rows in the file of `flows` that belongs to this file, in files of `ledger`",
+    ),
     (
         FLOWS_SHA256,
-        "SHA-256 of the file of `flows` that belongs to it, in files of `ledger`; absent where there is no such file",
+        "SHA-256 of the file of `flows` that belongs to this file, in files of `ledger`; absent if there is no such file",
     ),
     (
         seal::KEY,
-        "SHA-256 of the file itself, made with 64 zeros in the place of this value, in files of `ledger`",
+        "SHA-256 of the file itself, computed with 64 zeros in the place of this value, in files of `ledger`",
     ),
 ];
 

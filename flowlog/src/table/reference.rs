@@ -12,7 +12,7 @@ pub fn reference(tables: &[&Table]) -> String {
          # The tables\n\n\
          | table | version | a partition is | kept as long as | about persons |\n|---|---|---|---|---|\n{summary}\n\
          The folders add `gateway`, `date` and, where a partition is an hour, `hour` (UTC) to every row. A column \
-         that is there since a later version than 1 is null in the rows of versions before.\n\n\
+         that came with a later version than 1 is null in the rows of earlier versions.\n\n\
          {sections}\
          ## Metadata\n\n\
          Every file carries these key-value pairs:\n\n{}",

@@ -27,7 +27,7 @@ static COLUMNS: [Column; 18] = [
         .known_as("flowStartMilliseconds (152)", "start_time"),
     column("flow_end", Kind::Timestamp, "last packet of the flow within the window")
         .known_as("flowEndMilliseconds (153)", "end_time"),
-    column("member_ip", Kind::Text, "address behind the VPN interface, as RFC 5952 writes it")
+    column("member_ip", Kind::Text, "address of the member behind the VPN interface, written as in RFC 5952")
         .known_as("sourceIPv4Address (8), sourceIPv6Address (27)", "src_endpoint.ip"),
     column("remote_ip", Kind::Text, "address on the other side; null in a row whose `partial` is `overflow`, and in the profile `attribution`")
         .nullable()
@@ -40,15 +40,15 @@ static COLUMNS: [Column; 18] = [
         .known_as("destinationTransportPort (11)", "dst_endpoint.port"),
     column("protocol", Kind::UInt8, "IP protocol number after extension headers (6 TCP, 17 UDP, 1 ICMP, 58 ICMPv6)")
         .known_as("protocolIdentifier (4)", "connection_info.protocol_num"),
-    column("icmp_type", Kind::UInt8, "as on the wire, so that request and reply are two rows; null unless ICMP")
+    column("icmp_type", Kind::UInt8, "type as on the wire, so that request and reply are two rows; null unless ICMP")
         .nullable()
         .known_as("icmpTypeIPv4 (176), icmpTypeIPv6 (178)", ""),
-    column("icmp_code", Kind::UInt8, "as on the wire; null unless ICMP")
+    column("icmp_code", Kind::UInt8, "code as on the wire; null unless ICMP")
         .nullable()
         .known_as("icmpCodeIPv4 (177), icmpCodeIPv6 (179)", ""),
     column("packets_up", Kind::UInt64, "IP packets on the wire from the member")
         .known_as("packetDeltaCount (2)", "traffic.packets_out"),
-    column("bytes_up", Kind::UInt64, "IP bytes on the wire from the member, headers included, link layer and padding not")
+    column("bytes_up", Kind::UInt64, "IP bytes on the wire from the member, with IP headers, without link layer and padding")
         .known_as("octetDeltaCount (1)", "traffic.bytes_out"),
     column("packets_down", Kind::UInt64, "IP packets on the wire to the member")
         .known_as("reverse packetDeltaCount (29305/2)", "traffic.packets_in"),
@@ -60,9 +60,9 @@ static COLUMNS: [Column; 18] = [
     column("tcp_flags_down", Kind::UInt8, "OR of the TCP flags to the member; null unless TCP")
         .nullable()
         .known_as("reverse tcpControlBits (29305/6)", ""),
-    column("initiator", Kind::Text, "who sent the first packet seen: `member` or `remote`")
+    column("initiator", Kind::Text, "sender of the first packet that flowlog saw: `member` or `remote`")
         .known_as("biflowDirection (239)", "connection_info.direction"),
-    column("partial", Kind::Text, "null when whole; else why the row says less than the packets did: `overflow`, `fragment without first`, `transport header cut`")
+    column("partial", Kind::Text, "null if the row is complete; else the reason why ports or address are missing: `overflow` (the flow map was full), `fragment without first` (a later fragment without its first one), `transport header cut` (a packet too short for its ports)")
         .nullable(),
 ];
 

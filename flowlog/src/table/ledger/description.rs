@@ -24,7 +24,7 @@ pub static LEDGER: Table = Table {
 
 static COLUMNS: [Column; 32] = [
     column("window_start", Kind::Timestamp, "beginning of the window"),
-    column("window_end", Kind::Timestamp, "end of the window, which the next one begins with"),
+    column("window_end", Kind::Timestamp, "end of the window, and beginning of the next one"),
     column(
         "epoch_first",
         Kind::UInt64,
@@ -34,7 +34,7 @@ static COLUMNS: [Column; 32] = [
     column(
         "epoch_last",
         Kind::UInt64,
-        "number of the last epoch of the window, from which the next window goes on; null in files of version 1",
+        "number of the last epoch of the window; the next window continues the numbers; null in files of version 1",
     )
     .since(2),
     column("interface", Kind::Text, "name of the VPN interface"),
@@ -42,25 +42,25 @@ static COLUMNS: [Column; 32] = [
     column(
         "observed_start",
         Kind::Timestamp,
-        "since when the interface was counted within the window",
+        "when the counting in this row began; before `window_start` if a drain came late",
     ),
     column(
         "observed_end",
         Kind::Timestamp,
-        "until when the interface was counted within the window",
+        "when the counting in this row ended",
     ),
-    column("interruptions", Kind::UInt32, "how often the interface came back after it had gone"),
+    column("interruptions", Kind::UInt32, "how often the interface came back after it had disappeared"),
     column(
         "gap_start",
         Kind::Timestamp,
-        "since when the interface may have been in use without being counted; null where there is no such gap. A window with several gaps has a further row, without counts, for each of them",
+        "start of a gap: from here on, the interface may have been in use without being counted; null if there is no gap. A window with several gaps has a further row, without counts, for each of them",
     )
     .nullable(),
-    column("gap_end", Kind::Timestamp, "until when").nullable(),
+    column("gap_end", Kind::Timestamp, "end of the gap").nullable(),
     column(
         "gap_reason",
         Kind::Text,
-        "why: `down` (no program counted: power loss, removal of flowlog, maps of another version), `detached` (somebody took the program away), `not_reached` (the interface's own counters moved, and no packet reached the program), `damaged` (counted, and damaged before the store had it)",
+        "reason of the gap: `down` (no program counted: power loss, removal of flowlog, maps of another version), `detached` (somebody took the program away), `not_reached` (the interface's own counters moved, and no packet reached the program), `damaged` (packets were counted, but the counts were damaged before the store had them)",
     )
     .since(2),
     column(
@@ -71,42 +71,42 @@ static COLUMNS: [Column; 32] = [
     column(
         "clock_step_ms",
         Kind::Int64,
-        "by how many milliseconds the clock was set within the window; null where it was not",
+        "milliseconds by which the clock was set within the window; null if it was not set",
     )
     .since(2),
     column(
         "packets_interface",
         Kind::UInt64,
-        "packets by the interface's own counters while it was observed; null where they were not asked all the while",
+        "packets by the interface's own counters between `observed_start` and `observed_end`; null if flowlog could not read them for all of that time",
     )
     .since(2),
-    column("bytes_interface", Kind::UInt64, "bytes by the interface's own counters").since(2),
+    column("bytes_interface", Kind::UInt64, "bytes by the interface's own counters, as for `packets_interface`").since(2),
     column("packets_seen", Kind::UInt64, "packets that the interface saw"),
-    column("bytes_seen", Kind::UInt64, "their bytes on the wire, without the link layer"),
-    column("packets_flows", Kind::UInt64, "of them, in rows of `flows`"),
-    column("bytes_flows", Kind::UInt64, "their bytes"),
+    column("bytes_seen", Kind::UInt64, "bytes of `packets_seen` on the wire, without the link layer"),
+    column("packets_flows", Kind::UInt64, "packets of `packets_seen` in rows of `flows`, without the rows of `packets_overflow`"),
+    column("bytes_flows", Kind::UInt64, "bytes of `packets_flows`"),
     column(
         "packets_overflow",
         Kind::UInt64,
-        "of them, in rows of `flows` that tell only member and protocol, since the flow map was full",
+        "packets of `packets_seen` in rows of `flows` that have only member and protocol, because the flow map was full",
     ),
-    column("bytes_overflow", Kind::UInt64, "their bytes"),
+    column("bytes_overflow", Kind::UInt64, "bytes of `packets_overflow`"),
     column(
         "packets_remainder",
         Kind::UInt64,
-        "of them, in no row at all, since the overflow map was full too",
+        "packets of `packets_seen` in no row of `flows`, because the overflow map was full too",
     ),
-    column("bytes_remainder", Kind::UInt64, "their bytes"),
-    column("packets_not_ip", Kind::UInt64, "of them, neither IPv4 nor IPv6"),
-    column("bytes_not_ip", Kind::UInt64, "their bytes"),
-    column("packets_malformed", Kind::UInt64, "of them, without a readable IP header"),
-    column("bytes_malformed", Kind::UInt64, "their bytes"),
-    column("packets_excluded", Kind::UInt64, "of them, left out by the capture policy"),
-    column("bytes_excluded", Kind::UInt64, "their bytes"),
+    column("bytes_remainder", Kind::UInt64, "bytes of `packets_remainder`"),
+    column("packets_not_ip", Kind::UInt64, "packets of `packets_seen` that are neither IPv4 nor IPv6"),
+    column("bytes_not_ip", Kind::UInt64, "bytes of `packets_not_ip`"),
+    column("packets_malformed", Kind::UInt64, "packets of `packets_seen` without a readable IP header"),
+    column("bytes_malformed", Kind::UInt64, "bytes of `packets_malformed`"),
+    column("packets_excluded", Kind::UInt64, "packets of `packets_seen` that the profile leaves out"),
+    column("bytes_excluded", Kind::UInt64, "bytes of `packets_excluded`"),
     column(
         "packets_fragments_without_first",
         Kind::UInt64,
-        "of those in flows: fragments whose ports are unknown",
+        "packets of `packets_flows` that are fragments with unknown ports",
     ),
-    column("bytes_fragments_without_first", Kind::UInt64, "their bytes"),
+    column("bytes_fragments_without_first", Kind::UInt64, "bytes of `packets_fragments_without_first`"),
 ];
