@@ -1,5 +1,5 @@
--- An address, as the tables have it (RFC 5952, and IPv4 where it is mapped into IPv6), from any other
--- notation of it. It is a constant once DuckDB plans a question, so that row groups without it are not read.
+-- Turns any notation of an address into the one of the tables (RFC 5952; IPv4 for an IPv6 address that maps it).
+-- For DuckDB the result is a constant, so that it skips row groups without the address.
 CREATE OR REPLACE MACRO address_of(text) AS
     [[[[CASE
         WHEN NOT contains(plain, ':') THEN plain
@@ -14,11 +14,11 @@ CREATE OR REPLACE MACRO address_of(text) AS
                 for octets in [string_split(regexp_extract(plain, '[^:]*$'), '.')::INT[]]][1]
             ELSE plain END]][1]
         for plain in [lower(trim(text, E' \t\r\n'))]][1];
--- These folders, or an error where an address is none.
+-- Returns the folders, or an error if the text is no IP address.
 CREATE OR REPLACE MACRO folders_if_address(text, folders) AS
     CASE WHEN regexp_full_match(lower(trim(text, E' \t\r\n')), '(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])([.](25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}|([0-9a-f]{1,4}:){7}([0-9a-f]{1,4}|:)|([0-9a-f]{1,4}:){1,6}(:[0-9a-f]{1,4}){1,1}|([0-9a-f]{1,4}:){1,5}(:[0-9a-f]{1,4}){1,2}|([0-9a-f]{1,4}:){1,4}(:[0-9a-f]{1,4}){1,3}|([0-9a-f]{1,4}:){1,3}(:[0-9a-f]{1,4}){1,4}|([0-9a-f]{1,4}:){1,2}(:[0-9a-f]{1,4}){1,5}|([0-9a-f]{1,4}:){1,1}(:[0-9a-f]{1,4}){1,6}|:(:[0-9a-f]{1,4}){1,7}|::|([0-9a-f]{1,4}:){1,6}:|([0-9a-f]{1,4}:){6}(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])([.](25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}|::([0-9a-f]{1,4}:){0,5}(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])([.](25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}|[0-9a-f]{1,4}::([0-9a-f]{1,4}:){0,4}(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])([.](25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}|([0-9a-f]{1,4}:){2}:([0-9a-f]{1,4}:){0,3}(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])([.](25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}|([0-9a-f]{1,4}:){3}:([0-9a-f]{1,4}:){0,2}(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])([.](25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}|([0-9a-f]{1,4}:){4}:([0-9a-f]{1,4}:){0,1}(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])([.](25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}|([0-9a-f]{1,4}:){5}:([0-9a-f]{1,4}:){0,0}(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])([.](25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}') THEN folders ELSE error('"' || coalesce(text, 'NULL') || '" is no IP address') END;
--- Where `day` is a date, a day of UTC, only its folders are read, and it is an error when there is none:
--- nothing was recorded on it, or its time was over.
+-- With `day`, a date in UTC, DuckDB reads the folders of this day alone. A day without folders is an error: flowlog
+-- recorded nothing on it, or its files have expired.
 CREATE OR REPLACE MACRO folders_of(day) AS
     CASE WHEN day IS NULL THEN '*' ELSE strftime(day::DATE, 'date=%Y-%m-%d') END || '/*';
 -- Two gateways may have the same address: a member is an address behind an interface of a gateway.
@@ -39,11 +39,11 @@ CREATE OR REPLACE MACRO flows_of(address, day := NULL) AS TABLE
 -- Who used a remote address and port at an instant, a second either way:
 --                               FROM at_instant('192.0.2.1', 443, TIMESTAMPTZ '2026-11-22 09:57:31+00');
 -- The instant cannot be a subquery: SET VARIABLE t = (SELECT ...), and at_instant(..., getvariable('t')).
--- Reads the hour of the instant and the next one. Where neither is there, nothing was recorded then, or
--- its time was over, and DuckDB may say that it finds no file. A row is in the hour of its window, but
--- what was counted while no daemon ran is in the hour in which one came back: after an outage of more
--- than an hour, say how long it was, as in at_instant(..., outage := INTERVAL 5 HOUR). The ledger shows
--- it, since it has rows there whose observed_start is before their window_start.
+-- DuckDB reads the hour of the instant and the next one. If the store has neither, flowlog recorded nothing then, or
+-- the files have expired, and DuckDB may report that it finds no file. A row is in the hour of its window; but
+-- counts of a time without a daemon are in the hour in which a daemon came back. After an outage of more
+-- than an hour, add its length: at_instant(..., outage := INTERVAL 5 HOUR). The ledger shows such an
+-- outage: its rows have an observed_start before their window_start.
 CREATE OR REPLACE MACRO in_utc(instant) AS make_timestamp(epoch_us(instant::TIMESTAMPTZ));
 CREATE OR REPLACE MACRO hours_between(first, last) AS generate_series(date_trunc('hour', first), last, INTERVAL 1 HOUR);
 -- One pattern, which has at each place the characters of all these hours there.
@@ -61,12 +61,12 @@ CREATE OR REPLACE MACRO at_instant(address, port, instant, outage := '1 hour') A
 CREATE OR REPLACE MACRO volume_per_hour(day := NULL) AS TABLE
     SELECT gateway, date, hour, sum(bytes_up) AS bytes_up, sum(bytes_down) AS bytes_down, count(*) AS flows
     FROM flows_in(folders_of(day)) GROUP BY ALL ORDER BY ALL;
--- What was seen and not kept:   FROM losses();
+-- Packets in no complete row:   FROM losses();
 CREATE OR REPLACE MACRO losses() AS TABLE
     SELECT gateway, window_start, interface, direction, packets_overflow, packets_remainder, packets_not_ip, packets_malformed, packets_excluded
     FROM ledger WHERE packets_seen <> packets_flows ORDER BY ALL;
--- When nothing was counted, and why, on interfaces that were counted within a day before or at any time
--- after; files of version 1 do not say why:
+-- Gaps in counting and their reasons, on interfaces that flowlog counted within a day before a gap or at any time
+-- after it; files of version 1 have no reasons:
 --                               FROM gaps();
 CREATE OR REPLACE MACRO gaps() AS TABLE
     SELECT gateway, interface, gap_start, gap_end, gap_reason
