@@ -90,8 +90,8 @@ impl View<'_> {
         let files = self.files(&format!("'{FOLDERS}'")).replace('\'', "''");
         let (name, pattern) = (self.table.name, self.pattern(folders));
         format!(
-            "-- There was no file of {name} when this was written: read it again in a session that began\n\
-             -- before the first one, and write it again when there is one.\n\
+            "-- The store had no file of {name} when flowlog wrote this SQL. A session that began before the\n\
+             -- first file must read this SQL again. When there is a file, run flowlog duckdb again.\n\
              SET VARIABLE {variable} = (SELECT CASE WHEN count(*) = 0 THEN '{none}' ELSE '{files}' END \
              FROM glob({pattern}));\n"
         )

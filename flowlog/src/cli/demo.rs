@@ -46,7 +46,7 @@ async fn demonstrate(
     let says = global.format == Format::Text;
     let mut out = Output::new();
     if says {
-        out.line("A VPN of its own: two network namespaces and a tunnel between them.");
+        out.line("The demo makes a VPN: two network namespaces and a tunnel between them.");
     }
     let summary = record(directory, signals).await?;
     let store = Store::open(&directory.display().to_string())?;
@@ -80,7 +80,7 @@ async fn record(store: &Path, signals: &Signals) -> anyhow::Result<Summary> {
     );
     let file = File::parse(&file).map_err(anyhow::Error::msg)?;
     let config = Config::from_file(file, "demo")?;
-    let vpn = Vpn::new().context("cannot make a VPN of its own; run as root")?;
+    let vpn = Vpn::new().context("cannot make the VPN of the demo; run as root")?;
     vpn.gateway.enter()?;
     let mut traffic = None;
     let options = Options::default();

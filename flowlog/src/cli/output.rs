@@ -68,7 +68,7 @@ impl Output {
     /// Ends the report of work that is done, whether anybody reads of it or not.
     pub fn finish(self) {
         if let Err(error) = self.finish_answer() {
-            tracing::warn!("the work is done, but {error:#}");
+            tracing::warn!("the command did its work, but {error:#}");
         }
     }
 

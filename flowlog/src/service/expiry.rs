@@ -199,7 +199,7 @@ async fn delete(store: &Store, plan: &RetentionPlan) -> Option<store::Error> {
         tracing::error!(
             failed,
             untried,
-            "retention: could not delete all that has expired; the first is {path}: {}",
+            "retention: could not delete some expired files; the first is {path}: {}",
             with_causes(error)
         );
         return Some(done.failed.remove(0).1);

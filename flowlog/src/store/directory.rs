@@ -140,14 +140,14 @@ impl Directory {
         let mut odd = |reason| oddities.push(Oddity { path: path.to_string(), reason });
         if found.st_uid != ours && found.st_uid != 0 {
             odd(format!(
-                "belongs to user {}, who can change and delete what is stored; give it to the user \
+                "belongs to user {}, who can change and delete the stored files; give it to the user \
                  that runs flowlog: chown {ours} {path}",
                 found.st_uid
             ));
         }
         if mode.contains(Mode::S_IWOTH) && !mode.contains(Mode::S_ISVTX) {
             odd(format!(
-                "every user of this machine can change and delete what is stored: chmod o-w {path}"
+                "every user of this machine can change and delete the stored files: chmod o-w {path}"
             ));
         }
         Ok(oddities)

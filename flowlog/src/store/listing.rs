@@ -22,7 +22,7 @@ impl Listing {
     #[must_use]
     pub fn reported(self) -> Vec<ObjectMeta> {
         for oddity in &self.oddities {
-            tracing::warn!("flowlog does not touch a file in the store: {oddity}");
+            tracing::warn!("flowlog does not touch an entry of the store: {oddity}");
         }
         self.objects
     }

@@ -44,7 +44,10 @@ fn sql_of_before_the_first_file_finds_what_is_recorded_later() {
         let found = ask_duckdb(&mut cli, &views, MEMBERS).unwrap();
         assert_eq!(found, vec![json!({"member_ip": "10.0.0.100"}); 3]);
     }
-    assert!(views.contains("There was no file of flows when this was written"), "{views}");
+    assert!(
+        views.contains("The store had no file of flows when flowlog wrote this SQL"),
+        "{views}"
+    );
 }
 
 #[test]

@@ -117,7 +117,7 @@ fn look_into(
             }
         };
         match found.st_mode & libc::S_IFMT {
-            libc::S_IFDIR if deepest == 0 => odd("a directory within too many others"),
+            libc::S_IFDIR if deepest == 0 => odd("a directory that is nested too deeply"),
             libc::S_IFDIR => match open_below(folder, Path::new(&name)) {
                 Ok(below) => look_into(below.as_fd(), &path, deepest - 1, rule, aside)?,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -128,7 +128,7 @@ fn look_into(
             }
             // The spool's own.
             libc::S_IFREG => {}
-            _ if is_aside => odd("not a file: it is left alone"),
+            _ if is_aside => odd("not a file: flowlog does not touch it"),
             _ => {}
         }
     }

@@ -41,7 +41,9 @@ impl Memory {
             Err(error) => Err(with_causes(&error)),
         };
         read.unwrap_or_else(|error| {
-            tracing::warn!("{NAME} in the store cannot be read, and is made anew: {error}");
+            tracing::warn!(
+                "cannot read {NAME} in the store, and flowlog writes a new one: {error}"
+            );
             Self::default()
         })
     }

@@ -24,7 +24,7 @@ pub(super) fn findings(
         Err(error) => vec![Finding::failed(
             "spool",
             with_causes(&error),
-            "name a directory on a local disk that can be written to",
+            "name a directory on a local disk that flowlog can write to",
         )],
     };
     findings.extend(pins(capture, gateway));
@@ -43,13 +43,13 @@ fn spool(name: &str, survey: &Survey, limit: u64) -> Vec<Finding> {
     );
     let left = limit.saturating_sub(*bytes);
     let mut findings = vec![if left < MIB {
-        let remedy = "see whether the store takes files, or raise spool_max_bytes";
+        let remedy = "check that the store takes files, or raise spool_max_bytes";
         Finding::failed("spool", detail + ": it is full", remedy)
     } else if *free < MIB {
         Finding::failed("spool", detail + ": the disk is full", "free some space there")
     } else {
         if *free < left {
-            detail += ", which is full before the spool is";
+            detail += ", and the disk will be full before the spool is";
         }
         Finding::sound("spool", detail)
     }];

@@ -42,12 +42,12 @@ pub(super) async fn finding(url: &str, gateway: &str, probe: bool) -> Finding {
     };
     tokio::time::timeout(PATIENCE, looking).await.unwrap_or_else(|_| {
         let detail = format!("{url} did not answer within {PATIENCE:?}");
-        Finding::failed("store", detail, "see whether its disk or network hangs")
+        Finding::failed("store", detail, "check whether the disk or the network of the store hangs")
     })
 }
 
 /// What the look leaves open.
-const TRY: &str = "--probe tries whether it takes files";
+const TRY: &str = "--probe tests whether it takes files";
 
 async fn probed(url: &str, gateway: &str) -> Result<(), store::Error> {
     Store::create(url)?.probe(gateway).await
@@ -97,7 +97,7 @@ fn look(directory: &Path) -> Finding {
         Err(error) => wrong(&error),
         Ok((_, free)) if free < MIB => wrong(&"no space is left on its disk"),
         Ok((owner, _)) if exists && owner != Uid::effective().as_raw() => wrong(&format!(
-            "it belongs to the user {owner}, who can replace what is in it; give it to the user that runs flowlog"
+            "it belongs to the user {owner}, who can replace its files; give it to the user that runs flowlog"
         )),
         Ok((_, free)) => {
             let is_new = if exists { "" } else { " is made at the start" };

@@ -114,7 +114,7 @@ fn walk_folder(
         };
         let path = join(above, text);
         if Path::parse(&path).map_or(true, |parsed| parsed.as_ref() != path) {
-            odd("its name has characters that no object has");
+            odd("its name has characters that no object of flowlog has");
             continue;
         }
         let found = match durable::look(folder, text) {
@@ -122,7 +122,7 @@ fn walk_folder(
             // It went meanwhile.
             Ok(None) => continue,
             Err(error) => {
-                odd(&format!("cannot be looked at: {error}"));
+                odd(&format!("cannot be examined: {error}"));
                 continue;
             }
         };
@@ -130,11 +130,11 @@ fn walk_folder(
             SFlag::S_IFREG => seen(Sight::File { folder, path: &path, found: &found }),
             // That of a file system, for its own repairs.
             SFlag::S_IFDIR if path == "lost+found" => {}
-            SFlag::S_IFDIR if deepest == 0 => odd("a directory within too many others"),
+            SFlag::S_IFDIR if deepest == 0 => odd("a directory that is nested too deeply"),
             SFlag::S_IFDIR => match open_and_list(folder, text) {
                 Ok((below, names)) => walk_folder(below.as_fd(), &path, &names, deepest - 1, seen),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => odd(&format!("cannot be looked into: {error}")),
+                Err(error) => odd(&format!("cannot be listed: {error}")),
             },
             _ => odd(kind_of(&found)),
         }

@@ -38,7 +38,7 @@ impl Directory {
     pub(super) fn remove_staged(&self, path: &str) -> Result<bool, Failure> {
         let failed = Failure::of(Action::Sweep, path);
         let Some(gateway) = owner(path) else {
-            return Err(failed(super::odd("not a file that was being written")));
+            return Err(failed(super::odd("not an unfinished file of flowlog")));
         };
         let lock = if self.locks.contains_key(&gateway) {
             None
