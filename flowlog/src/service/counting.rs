@@ -208,7 +208,7 @@ fn pins(base: &Path, gateway: &str, look: &FirstLook) -> Result<Pins, capture::E
         match pins.adopt(former) {
             Ok(Adoption::Nothing) => {}
             Ok(Adoption::All) => {
-                tracing::info!("continues the counts of gateway {former} as gateway {gateway}")
+                tracing::info!("continues the counts of gateway {former} as gateway {gateway}");
             }
             Ok(Adoption::Kept) => tracing::error!(
                 "both gateway {former} and {gateway} have programs in the kernel; `flowlog uninstall --gateway {former}` removes those of the former name"
