@@ -21,7 +21,7 @@ impl Direction {
 /// Key of a flow; `A` is the size of an address in bytes.
 ///
 /// ICMP has no ports: type and code are the two bytes of both port fields, in either direction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 // Aligned so that the kernel program copies and hashes it by words.
 #[repr(C, align(8))]
 pub struct FlowKey<const A: usize> {

@@ -3,7 +3,7 @@
 use crate::layout::assert_layout;
 
 /// Which packet a fragment is a part of; `A` is the size of an address in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(C, align(8))]
 pub struct FragmentKey<const A: usize> {
     /// Source address, network order.

@@ -30,6 +30,7 @@ pub mod interface;
 mod layout;
 pub mod packet;
 pub mod policy;
+mod redacted;
 pub mod total;
 
 /// The number of what [`flow`], [`total`] and [`control`] mean in the kernel's maps, which outlive

@@ -45,7 +45,7 @@ pub trait Packet {
 pub struct Malformed;
 
 /// What a flow row says of an IP packet; `A` is the size of an address in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Datagram<const A: usize> {
     /// Source address, network order.
     pub source: [u8; A],
