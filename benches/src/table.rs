@@ -136,8 +136,8 @@ impl<const A: usize> Flows<A> {
         let key = &self.keys[flow];
         FlowRecord {
             interface: "wg0",
-            member: key.member.into(),
-            remote: Some(key.remote.into()),
+            member: IpAddr::from(key.member).into(),
+            remote: Some(IpAddr::from(key.remote).into()),
             member_port: u16::from_be_bytes(key.member_port),
             remote_port: u16::from_be_bytes(key.remote_port),
             protocol: key.protocol,

@@ -11,7 +11,6 @@ mod item;
 mod key;
 mod keys;
 mod plain;
-mod redact;
 mod reference;
 mod settings;
 mod show;
@@ -23,7 +22,6 @@ use std::time::Duration;
 pub use error::Error;
 pub use file::File;
 pub use flags::Flags;
-pub use redact::without_credentials;
 pub use settings::{
     CaptureSettings, InterfaceSettings, KeepSettings, PolicySettings, RetentionSettings,
     SpoolSettings, StatusSettings, StoreSettings, TargetSettings, TimeSettings,
@@ -32,6 +30,7 @@ pub use show::{Shown, ShownKey, show};
 
 use crate::record::{
     gateway::{GatewayName, InvalidName},
+    location::Location,
     pattern::InterfacePattern,
     policy::Policy,
 };
@@ -48,7 +47,7 @@ pub struct Config {
     /// How the kernel program counts, and in what.
     pub capture: CaptureSettings,
     /// Where the files go: a path or a URL.
-    pub store: String,
+    pub store: Location,
     /// How long a window is, how often the kernel is drained, and how long an end may take.
     pub times: TimeSettings,
     /// Where what was drained stays until the store has it.

@@ -46,3 +46,6 @@ pub mod demo;
 
 #[cfg(test)]
 mod generated;
+
+#[cfg(test)]
+mod markers;

@@ -298,14 +298,27 @@ fn parse_location(location: &str) -> Result<Location, Error> {
         Url::from_directory_path(path).map_err(|()| wrong(location, "not a path"))?
     };
     if url.scheme() != "file" {
-        return Ok(Location::Cloud(url));
+        return Ok(Location::Cloud(without_credentials(url)));
     }
     let path = url.to_file_path().map_err(|()| wrong(location, "not a local path"))?;
     Ok(Location::Directory(url, path))
 }
 
+/// The URL of a cloud without what might open it: keys come from the environment, and a password in a URL
+/// would get into messages, and into what the spool remembers. Azure has a container in the user's place.
+fn without_credentials(mut url: Url) -> Url {
+    let user =
+        if url.scheme().starts_with("abfs") { url.username().to_owned() } else { String::new() };
+    url.set_query(None);
+    url.set_fragment(None);
+    match url.set_password(None).and_then(|()| url.set_username(&user)) {
+        // A URL without a host has no place for them.
+        Ok(()) | Err(()) => url,
+    }
+}
+
 fn wrong(location: &str, source: impl Into<Source>) -> Error {
-    Error::Url { url: location.to_owned(), source: source.into() }
+    Error::Url { url: location.into(), source: source.into() }
 }
 
 fn parse_gateway(gateway: &str) -> Result<GatewayName, Error> {

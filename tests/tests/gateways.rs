@@ -174,8 +174,8 @@ fn write_the_greatest_counters(store: &Path, instant: Utc) {
     let [member, remote] = [demo::MEMBER, demo::GATEWAY].map(|[_, v6]| v6);
     let row = FlowRecord {
         interface: "wg0",
-        member,
-        remote: Some(remote),
+        member: member.into(),
+        remote: Some(remote.into()),
         member_port: u16::MAX,
         remote_port: 8080,
         protocol: 17,

@@ -43,8 +43,8 @@ fn record(row: &Row) -> FlowRecord<'static> {
     let is_icmp = ICMP.contains(&row.protocol);
     FlowRecord {
         interface: "wg0",
-        member: row.member,
-        remote: Some(row.remote),
+        member: row.member.into(),
+        remote: Some(row.remote.into()),
         member_port: if is_icmp { row.remote_port } else { row.member_port },
         remote_port: row.remote_port,
         protocol: row.protocol,

@@ -29,6 +29,7 @@ impl Targets {
             for (span, (from, to)) in spans.spans.iter_mut().zip(periods) {
                 *span = Span { from_ns: offset.monotonic(*from), to_ns: offset.monotonic(*to) };
             }
+            let prefix = prefix.in_clear();
             let length = u32::from(prefix.prefix_len());
             match prefix.addr() {
                 IpAddr::V4(ip) => self.v4.insert(&Key::new(length, ip.octets()), spans, 0),

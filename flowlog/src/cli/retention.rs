@@ -94,7 +94,7 @@ impl Arguments {
                  add `keep = \"90d\"` under [retention], or use --keep"
             ))
         })?;
-        let store = self.store.clone().unwrap_or(store);
+        let store = self.store.clone().unwrap_or_else(|| store.in_clear().to_owned());
         Ok(Settings { keep, store, spool: self.spool.clone().or(spool) })
     }
 }

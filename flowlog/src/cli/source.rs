@@ -40,7 +40,7 @@ impl StoreArguments {
     /// The store.
     pub fn read(&self) -> Result<String, Failure> {
         let StoreSettings { store, .. } = self.file.read()?.settings().map_err(Failure::usage)?;
-        Ok(self.store.clone().unwrap_or(store))
+        Ok(self.store.clone().unwrap_or_else(|| store.in_clear().to_owned()))
     }
 }
 

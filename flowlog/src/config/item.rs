@@ -25,7 +25,7 @@ pub struct Item {
 }
 
 /// A value as it is written.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Content {
     /// A text in quotes.
     Text(String),
@@ -85,6 +85,18 @@ impl Content {
             }
             DeValue::Table(table) => Table::read(table, origin).map(Self::Table),
             _ => None,
+        }
+    }
+}
+
+impl fmt::Debug for Content {
+    /// Writes no text: it may be the address of a member, or a URL with a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(_) => f.write_str("[withheld]"),
+            Self::Number(number) => number.fmt(f),
+            Self::List(items) => items.fmt(f),
+            Self::Table(table) => table.fmt(f),
         }
     }
 }

@@ -8,13 +8,14 @@ use std::{path::PathBuf, time::Duration};
 use super::{
     key::{Key, Settings as _},
     keys::keys,
-    redact::without_credentials,
 };
 use crate::record::{
     gateway::GatewayName,
+    location::{Location, without_credentials},
     pattern::InterfacePattern,
     period::Period,
     policy::{Order, Profile},
+    redacted::Redacted,
 };
 
 /// The keys of the whole file, part by part.
@@ -53,15 +54,15 @@ keys! {
     pub struct TargetSettings {
         /// Address of a member under an order, or a prefix for several addresses
         /// (`2001:db8:7::/48`).
-        pub prefix: String, example: "192.0.2.7", secret(withheld);
+        pub prefix: Redacted<String>, example: "192.0.2.7", secret(withheld);
 
         /// Start of the recording: an instant with its time zone (`Z` is UTC).
-        pub from: String, example: "2026-03-01T00:00:00Z";
+        pub from: Redacted<String>, example: "2026-03-01T00:00:00Z";
 
         /// End of the recording: an instant with its time zone, not included. The kernel program
         /// stops at this instant by itself. A prefix can have at most 4 periods; periods that touch
         /// count as one.
-        pub to: String, example: "2026-05-01T00:00:00Z";
+        pub to: Redacted<String>, example: "2026-05-01T00:00:00Z";
     }
 }
 
@@ -108,7 +109,7 @@ keys! {
     /// The store, and who writes to it.
     pub struct StoreSettings {
         /// Directory or URL for the files of flowlog (`s3://bucket/prefix`, `gs://…`, `az://…`).
-        pub store: String, default: "/var/lib/flowlog/store", in_file: "/var/lib/flowlog/store",
+        pub store: Location, default: "/var/lib/flowlog/store", in_file: "/var/lib/flowlog/store",
             flag("store", "URL"), short('s'), secret(without_credentials);
 
         /// Name of this gateway in the store. No two gateways in a store may have the same name.

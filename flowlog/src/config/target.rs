@@ -46,7 +46,7 @@ fn targets(files: &[TargetSettings]) -> Result<Vec<Target>, String> {
                 periods.len()
             ));
         }
-        Ok(Target { prefix, periods })
+        Ok(Target { prefix: prefix.into(), periods })
     };
     prefixes.into_iter().map(target).collect()
 }
@@ -58,6 +58,7 @@ struct Order {
 
 fn order(file: &TargetSettings) -> Result<Order, String> {
     let TargetSettings { prefix, from, to } = file;
+    let (prefix, from, to) = (prefix.in_clear(), from.in_clear(), to.in_clear());
     let prefix = prefix
         .parse::<IpNet>()
         .or_else(|_| prefix.parse().map(|address: IpAddr| IpNet::from(address)))
@@ -121,7 +122,11 @@ mod tests {
     /// An order for some seconds of a minute.
     fn order(prefix: &str, from: u32, to: u32) -> TargetSettings {
         let instant = |second| format!("2026-03-01T00:00:{second:02}Z");
-        TargetSettings { prefix: prefix.to_owned(), from: instant(from), to: instant(to) }
+        TargetSettings {
+            prefix: prefix.to_owned().into(),
+            from: instant(from).into(),
+            to: instant(to).into(),
+        }
     }
 
     fn plain(files: &[TargetSettings]) -> Vec<(String, Vec<(i64, i64)>)> {
@@ -176,7 +181,8 @@ mod tests {
     #[test]
     fn an_address_in_the_place_of_an_instant_is_not_repeated() {
         for text in ["192.0.2.77", "2001:db8::77", "2001-db8", "2026-03-01 192.0.2.77"] {
-            let misplaced = TargetSettings { from: text.to_owned(), ..order("10.0.0.7", 1, 2) };
+            let misplaced =
+                TargetSettings { from: text.to_owned().into(), ..order("10.0.0.7", 1, 2) };
             let error = targets(&[misplaced]).unwrap_err();
             assert!(error.contains("number 1: from is not an instant"), "{error}");
             assert!(!error.contains(text), "{error}");
@@ -188,7 +194,7 @@ mod tests {
         let five: Vec<_> = (0..5).map(|n| order("10.0.0.7", n * 10, n * 10 + 5)).collect();
         assert!(targets(&five[..4]).is_ok());
         let mut without_zone = order("10.0.0.7", 1, 2);
-        without_zone.to = "2026-03-02".to_owned();
+        without_zone.to = "2026-03-02".to_owned().into();
         for (orders, said) in [
             (five, "5 periods"),
             (vec![order("10.0.0.7/24", 1, 2)], "number 1: prefix has bits"),

@@ -22,7 +22,7 @@ fn the_least_configuration_has_the_documented_defaults() {
     assert_eq!(config.gateway.as_str(), "gw1");
     assert_eq!(config.times.window, Duration::from_mins(5));
     assert_eq!(config.times.drain_interval, Duration::from_secs(10));
-    assert_eq!(config.store, "/var/lib/flowlog/store");
+    assert_eq!(config.store.in_clear(), "/var/lib/flowlog/store");
     assert!(config.retention.is_none());
 }
 

@@ -1,6 +1,6 @@
 //! The types of values that keys take.
 
-use std::{fmt::Display, path::PathBuf, str::FromStr, time::Duration};
+use std::{convert::Infallible, fmt::Display, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::ValueEnum;
 
@@ -10,9 +10,11 @@ use super::{
 };
 use crate::record::{
     gateway::GatewayName,
+    location::Location,
     pattern::InterfacePattern,
     period::{Period, parse_duration, parse_period},
     policy::{Order, Profile},
+    redacted::Redacted,
 };
 
 impl<T: Value> Value for Option<T> {
@@ -66,6 +68,8 @@ macro_rules! texts {
 
 texts! {
     String: Self::from_str;
+    Redacted<String>: |text| Ok::<_, Infallible>(text.to_owned().into());
+    Location: |text| Ok::<_, Infallible>(text.into());
     PathBuf: Self::from_str;
     Duration: parse_duration;
     Period: parse_period;

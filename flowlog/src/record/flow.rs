@@ -1,8 +1,8 @@
 //! What a flow did, in an epoch or in a window, in UTC.
 
-use std::net::IpAddr;
-
 use flowlog_common::flow::Direction;
+
+use super::redacted::Address;
 
 /// What one flow did in a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,9 +35,9 @@ pub struct FlowRecord<'a> {
     /// Name of the interface.
     pub interface: &'a str,
     /// Address behind the interface.
-    pub member: IpAddr,
+    pub member: Address,
     /// Address on the other side; `None` where it is not known.
-    pub remote: Option<IpAddr>,
+    pub remote: Option<Address>,
     /// Port of the member; ICMP: type and code.
     pub member_port: u16,
     /// Port of the remote side; ICMP: type and code.

@@ -173,7 +173,7 @@ pub fn sorted<'r, 'a>(
     });
     let mut members: Vec<_> = records
         .chunk_by(|one, other| one.member == other.member)
-        .filter_map(|rows| Some((MemberText::from(rows.first()?.member), rows)))
+        .filter_map(|rows| Some((MemberText::from(*rows.first()?.member.in_clear()), rows)))
         .collect();
     members.sort_unstable_by_key(|(text, _)| *text);
     members.into_iter().flat_map(|(_, rows)| rows)
@@ -183,8 +183,11 @@ pub fn sorted<'r, 'a>(
 fn record_place<'a>(record: &FlowRecord<'a>) -> impl Ord + use<'a> {
     let FlowRecord { member, remote, member_port, remote_port, interface, protocol, activity } =
         *record;
-    let unknown =
-        if member.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let unknown = if member.in_clear().is_ipv4() {
+        Ipv4Addr::UNSPECIFIED.into()
+    } else {
+        Ipv6Addr::UNSPECIFIED.into()
+    };
     let key = (protocol, remote_port, remote.unwrap_or(unknown), member_port, interface);
     (key, remote.is_none(), activity.start_ms)
 }

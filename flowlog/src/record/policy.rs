@@ -1,9 +1,8 @@
 //! What is collected, of whom, and when.
 
-use ipnet::IpNet;
 use sha2::{Digest as _, Sha256};
 
-use super::clock::Utc;
+use super::{clock::Utc, redacted::Prefix};
 
 /// What is collected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -20,7 +19,7 @@ pub enum Profile {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// The addresses.
-    pub prefix: IpNet,
+    pub prefix: Prefix,
     /// From when on and until when (not inside), in their order and apart.
     pub periods: Vec<(Utc, Utc)>,
 }
@@ -50,6 +49,7 @@ impl Policy {
         let mut hash = Sha256::new_with_prefix(format!("profile={profile}\n"));
         for Target { prefix, periods } in &self.targets {
             for (from, to) in periods {
+                let prefix = prefix.in_clear();
                 hash.update(format!("target={prefix} from={from} to={to}\n"));
             }
         }

@@ -91,7 +91,7 @@ pub async fn check(config: &Config, options: Options) -> Vec<Finding> {
     findings.push(store::finding(store, gateway, probe).await);
     findings.extend(kept::findings(spool, capture, gateway));
     findings.push(clock_finding(&clock::quality()));
-    findings.extend(retention::finding(retention.as_ref(), store).await);
+    findings.extend(retention::finding(retention.as_ref(), store.in_clear()).await);
     findings
 }
 

@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf, time::Duration};
 use super::backlog::Backlog;
 use crate::{
     capture::{self, drain},
-    record::pattern::InterfacePattern,
+    record::{location::Location, pattern::InterfacePattern},
     spool::{self, encode},
     store,
     telemetry::with_causes,
@@ -42,7 +42,7 @@ pub enum Error {
     #[error("the store {url} cannot be used")]
     Store {
         /// The store.
-        url: String,
+        url: Location,
         /// Why.
         source: store::Error,
     },

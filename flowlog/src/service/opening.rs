@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) async fn open(target: &Target, has_spooled: bool) -> Result<Option<Early>, Error> {
     let Target { store: url, gateway, is_durable } = target;
     let failed = |source| Error::Store { url: url.clone(), source };
-    let store = Store::open_isolated(url).map_err(failed)?;
+    let store = Store::open_isolated(url.in_clear()).map_err(failed)?;
     if !is_durable {
         return usable(store, gateway).await.map(Some).map_err(failed);
     }

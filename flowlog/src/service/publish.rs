@@ -21,6 +21,7 @@ use tokio::{
 
 use super::{Error, snapshot, windows::Shared};
 use crate::{
+    record::location::Location,
     spool::Growing,
     status::Status,
     store::{self, Store},
@@ -33,7 +34,7 @@ pub(crate) use worker::Worker;
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     /// The store as it is configured.
-    pub(crate) store: String,
+    pub(crate) store: Location,
     /// Name of the gateway.
     pub(crate) gateway: String,
     /// Whether the spool outlives the process: then the store is tried for ever.

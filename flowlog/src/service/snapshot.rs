@@ -3,7 +3,7 @@
 use super::standing::Standing;
 use crate::{
     capture::Attached,
-    config::{Config, without_credentials},
+    config::Config,
     keep::retain::guard::Verdict,
     record::{
         clock::{self, Utc},
@@ -44,7 +44,7 @@ pub(super) fn configured(status: &Status, config: &Config) {
         snapshot.drain.interval_seconds = times.drain_interval.as_secs_f64();
         snapshot.spool.limit_bytes = directory.is_some().then_some(spool.spool_max_bytes);
         snapshot.spool.directory = directory;
-        snapshot.store.url = without_credentials(store);
+        snapshot.store.url = store.to_string();
     });
 }
 

@@ -2,7 +2,7 @@
 
 use super::counting::Counting;
 use crate::{
-    config::{Config, TimeSettings, without_credentials},
+    config::{Config, TimeSettings},
     record::{pattern::InterfacePattern, policy::Profile},
     telemetry,
 };
@@ -52,7 +52,7 @@ fn line(
         .map_or_else(|| "for ever".to_owned(), |retention| retention.keep.to_string());
     format!(
         "gateway {gateway} {interfaces}; profile {profile}, window {window:?}, drained every {drain_interval:?}, store {}, spool {spool}, keep {keep}",
-        without_credentials(store)
+        store
     )
 }
 

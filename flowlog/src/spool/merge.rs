@@ -192,8 +192,8 @@ where
         entry.key;
     FlowRecord {
         interface: interfaces.get(usize::from(interface)).map_or("", String::as_str),
-        member: IpAddr::from(member),
-        remote: (detail == detail::FULL).then(|| IpAddr::from(remote)),
+        member: IpAddr::from(member).into(),
+        remote: (detail == detail::FULL).then(|| IpAddr::from(remote).into()),
         member_port: u16::from_be_bytes(member_port),
         remote_port: u16::from_be_bytes(remote_port),
         protocol,

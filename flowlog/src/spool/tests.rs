@@ -101,7 +101,7 @@ pub(super) fn rows(runs: &[Run], same: Same) -> Vec<(String, i64, u64)> {
     while rows
         .next_row(|row| {
             let packets = row.activity.packets_up + row.activity.packets_down;
-            found.push((row.member.to_string(), row.activity.start_ms, packets));
+            found.push((row.member.in_clear().to_string(), row.activity.start_ms, packets));
             Ok::<_, Error>(())
         })
         .unwrap()

@@ -29,7 +29,7 @@ const REPEATS: usize = 2;
 const REPEATING: Duration = Duration::from_secs(30);
 
 /// An object store.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Cloud {
     /// Its objects, without the path of the URL.
     objects: Arc<PrefixStore<Arc<dyn ObjectStore>>>,
@@ -42,9 +42,11 @@ pub(super) struct Cloud {
 #[derive(Clone)]
 struct Pages(Arc<dyn PaginatedListStore>);
 
-impl std::fmt::Debug for Pages {
+impl std::fmt::Debug for Cloud {
+    /// Leaves out the objects, which would print the keys that open them.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Pages")
+        let Self { objects: _, pages: _, prefix } = self;
+        formatter.debug_struct("Cloud").field("prefix", prefix).finish_non_exhaustive()
     }
 }
 

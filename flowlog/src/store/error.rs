@@ -8,7 +8,7 @@ use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::request::Odd;
-use crate::record::gateway::InvalidName;
+use crate::record::{gateway::InvalidName, location::Location};
 use kind::{causes, kind_of};
 
 pub use kind::Kind;
@@ -24,7 +24,7 @@ pub enum Error {
     #[error("{url:?} is not a store: give a directory, or a URL such as s3://bucket/prefix")]
     Url {
         /// What was given.
-        url: String,
+        url: Location,
         /// Why.
         source: Source,
     },

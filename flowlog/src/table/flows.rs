@@ -152,8 +152,8 @@ impl RowGroup {
         self.interface.push(name);
         self.flow_start.push(start_ms);
         self.flow_end.push(end_ms);
-        self.member_ip.push(member.into());
-        self.remote_ip.push_optional(remote.map(Key::from));
+        self.member_ip.push(Key::from(*member.in_clear()));
+        self.remote_ip.push_optional(remote.map(|remote| Key::from(*remote.in_clear())));
         self.member_port.push_optional(port(member_port));
         self.remote_port.push_optional(remote.and_then(|_| port(remote_port)));
         self.protocol.push(protocol.into());
@@ -220,7 +220,7 @@ impl FlowRecord<'_> {
 
     /// ICMP type and code, which stand in place of the ports.
     fn icmp(&self) -> Option<[u8; 2]> {
-        let of_this_version = if self.member.is_ipv4() { ICMP } else { ICMPV6 };
+        let of_this_version = if self.member.in_clear().is_ipv4() { ICMP } else { ICMPV6 };
         Some(self.member_port.to_be_bytes()).filter(|_| self.protocol == of_this_version)
     }
 }

@@ -1,6 +1,6 @@
 //! Addresses as people write them, and members who have the same one.
 
-use std::{path::Path, time::Duration};
+use std::{net::IpAddr, path::Path, time::Duration};
 
 use flowlog::{
     record::clock::Utc,
@@ -14,8 +14,8 @@ use super::flow;
 /// Writes a file of one flow between these addresses into a store.
 fn write(store: &Path, gateway: &str, member: &str, remote: &str) {
     let mut row = flow(0);
-    row.member = member.parse().unwrap();
-    row.remote = Some(remote.parse().unwrap());
+    row.member = member.parse::<IpAddr>().unwrap().into();
+    row.remote = Some(remote.parse::<IpAddr>().unwrap().into());
     let mut file = FlowsWriter::new(vec![]).unwrap();
     file.push(&row).unwrap();
     let begins = Utc::from_ms(row.activity.start_ms);

@@ -9,6 +9,7 @@ use nix::{
 
 use super::Finding;
 use crate::{
+    record::location::Location,
     store::{self, Store},
     table,
     telemetry::with_causes,
@@ -21,11 +22,12 @@ const MIB: u64 = 1 << 20;
 const LOCAL_REMEDY: &str = "make the directory writable and free some space, or name another store";
 
 /// Looks at the store; with `probe` by writing, else without.
-pub(super) async fn finding(url: &str, gateway: &str, probe: bool) -> Finding {
+pub(super) async fn finding(location: &Location, gateway: &str, probe: bool) -> Finding {
+    let url = location.in_clear();
     let looking = async {
         if probe {
             return match probed(url, gateway).await {
-                Ok(()) => Finding::sound("store", format!("{url} takes files")),
+                Ok(()) => Finding::sound("store", format!("{location} takes files")),
                 Err(error) => failed(&error),
             };
         }
@@ -33,15 +35,15 @@ pub(super) async fn finding(url: &str, gateway: &str, probe: bool) -> Finding {
             // Its disk may hang.
             Some(directory) => tokio::task::spawn_blocking(move || look(&directory))
                 .await
-                .unwrap_or_else(|error| failed_to_look(url, &error)),
+                .unwrap_or_else(|error| failed_to_look(location, &error)),
             None => match reached(url, gateway).await {
-                Ok(()) => Finding::sound("store", format!("{url} answers; {TRY}")),
+                Ok(()) => Finding::sound("store", format!("{location} answers; {TRY}")),
                 Err(error) => failed(&error),
             },
         }
     };
     tokio::time::timeout(PATIENCE, looking).await.unwrap_or_else(|_| {
-        let detail = format!("{url} did not answer within {PATIENCE:?}");
+        let detail = format!("{location} did not answer within {PATIENCE:?}");
         Finding::failed("store", detail, "check whether the disk or the network of the store hangs")
     })
 }
@@ -64,7 +66,7 @@ fn failed(error: &store::Error) -> Finding {
     Finding::failed("store", with_causes(error), remedy)
 }
 
-fn failed_to_look(store: &str, error: &dyn std::fmt::Display) -> Finding {
+fn failed_to_look(store: &dyn std::fmt::Display, error: &dyn std::fmt::Display) -> Finding {
     Finding::failed("store", format!("{store}: {error}"), LOCAL_REMEDY)
 }
 
@@ -78,7 +80,7 @@ fn local(store: &str) -> Option<std::path::PathBuf> {
 
 fn look(directory: &Path) -> Finding {
     let name = directory.display();
-    let wrong = |what: &dyn std::fmt::Display| failed_to_look(&name.to_string(), what);
+    let wrong = |what: &dyn std::fmt::Display| failed_to_look(&name, what);
     let absolute = match std::path::absolute(directory) {
         Ok(absolute) => absolute,
         Err(error) => return wrong(&error),

@@ -52,7 +52,8 @@ impl Targets {
         let early = match early {
             Some(early) if gateway == self.target.gateway => early,
             _ => {
-                let store = (self.opener)(known.as_deref().unwrap_or(&self.target.store))?;
+                let store =
+                    (self.opener)(known.as_deref().unwrap_or(self.target.store.in_clear()))?;
                 let lock = store.lock(gateway).await?;
                 Early { store, lock, is_probed: false }
             }

@@ -107,7 +107,7 @@ impl Worker {
         open: Option<&Growing>,
         opened: &watch::Sender<Option<Store>>,
     ) -> Result<Option<Instant>, Error> {
-        if !self.is_paused(&self.target.store) {
+        if !self.is_paused(self.target.store.in_clear()) {
             let mut targets = self.targets.lock().await;
             match targets.open(None, &self.target.gateway).await {
                 Ok((store, url)) => {
@@ -115,12 +115,12 @@ impl Worker {
                     if opened.borrow().is_none() {
                         opened.send_replace(Some(store));
                     }
-                    self.state().pauses.remove(&self.target.store);
+                    self.state().pauses.remove(self.target.store.in_clear());
                 }
                 Err(source) if !self.target.is_durable && opened.borrow().is_none() => {
                     return Err(Error::Store { url: self.target.store.clone(), source });
                 }
-                Err(error) => self.pause(&self.target.store, Fault::Store(error)),
+                Err(error) => self.pause(self.target.store.in_clear(), Fault::Store(error)),
             }
         }
         if let Err(fault) = self.settle(shared).await {
@@ -132,7 +132,7 @@ impl Worker {
             files.push(open.clone());
         }
         let mut is_changed = false;
-        let mut tried = vec![LOST.to_owned(), self.target.store.clone()];
+        let mut tried = vec![LOST.to_owned(), self.target.store.in_clear().to_owned()];
         tried.extend(files.iter().map(|file| file.about.lineage.clone()));
         for file in files {
             let lineage = file.about.lineage.clone();

@@ -169,11 +169,8 @@ impl World {
             window: Duration::from_mins(1),
         };
         let Ok(recovered) = recover(&spool, recording) else { return };
-        let target = Target {
-            store: self.store.to_owned(),
-            gateway: self.gateway.to_owned(),
-            is_durable: true,
-        };
+        let target =
+            Target { store: self.store.into(), gateway: self.gateway.to_owned(), is_durable: true };
         let mut daemon = Daemon {
             spool,
             epochs: recovered.epochs,
