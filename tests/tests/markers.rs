@@ -127,6 +127,31 @@ fn no_line_of_any_level_and_no_answer_has_a_member_or_a_password() {
         let all = [arguments, &["--config", config]].concat();
         ended(&all.join(" "), &flowlog_with(&variables, &all));
     }
+    for url in [
+        "ftp://planted-user:planted-password@host/a?sig=planted-signature",
+        "s3://planted-user:planted-password@?sig=planted-signature",
+    ] {
+        for arguments in [
+            &["run", "--config", config][..],
+            &["check", "--config", config],
+            &["config", "show", "--config", config],
+            &["verify"],
+            &["duckdb"],
+            &["retention", "plan", "--keep", "90d"],
+        ] {
+            let all = [arguments, &["--store", url]].concat();
+            let arguments: Vec<String> = all.iter().map(|&argument| argument.to_owned()).collect();
+            let variables = variables.clone();
+            let answer = gateway.run(move || {
+                let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+                Ok(flowlog_with(&variables, &arguments))
+            });
+            let answer = answer.unwrap();
+            ended(&all.join(" "), &answer);
+            let said = [answer.stdout, answer.stderr].concat();
+            assert!(said.contains("ftp://host/a") || said.contains("s3://"), "{all:?}: {said}");
+        }
+    }
     for prefix in ["10.93.117.300", "10.93.117.2/8", "10.93.117.2/33", "planted-secret"] {
         let wrong = directory.path().join("wrong.toml");
         let text = configuration(directory.path(), &bpffs.base(), prefix);
