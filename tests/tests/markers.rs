@@ -40,14 +40,15 @@ fn ended(origin: &str, ended: &Ended) {
 
 /// A configuration with an order for this prefix.
 fn configuration(directory: &Path, pins: &Path, prefix: &str) -> String {
-    let spool = directory.join("spool");
     format!(
         "profile = \"targeted\"\ninterfaces = [\"fltun\"]\ngateway = \"gw1\"\n\
          store = \"s3://planted-user:planted-password@bucket/a?sig=planted-signature\"\n\
          window = \"1s\"\ndrain_interval = \"500ms\"\nshutdown_timeout = \"2s\"\n\
-         spool = {spool:?}\npins = {pins:?}\n\
+         spool = \"{}\"\npins = \"{}\"\n\
          [retention]\nkeep = \"90d\"\n[[targets]]\nprefix = \"{prefix}\"\n\
-         from = \"2020-01-01T00:00:00Z\"\nto = \"2100-01-01T00:00:00Z\"\n"
+         from = \"2020-01-01T00:00:00Z\"\nto = \"2100-01-01T00:00:00Z\"\n",
+        directory.join("spool").display(),
+        pins.display()
     )
 }
 

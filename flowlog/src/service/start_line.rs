@@ -51,8 +51,7 @@ fn line(
         .as_ref()
         .map_or_else(|| "for ever".to_owned(), |retention| retention.keep.to_string());
     format!(
-        "gateway {gateway} {interfaces}; profile {profile}, window {window:?}, drained every {drain_interval:?}, store {}, spool {spool}, keep {keep}",
-        store
+        "gateway {gateway} {interfaces}; profile {profile}, window {window:?}, drained every {drain_interval:?}, store {store}, spool {spool}, keep {keep}"
     )
 }
 
