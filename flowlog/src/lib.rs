@@ -20,6 +20,56 @@
 //! | 4 | [`service`]: the shell that puts them together |
 //!
 //! The core of each is pure: times, packets and listings are arguments.
+//!
+//! # Record
+//!
+//! What `flowlog run` does, until the future ends. It needs root, and interfaces to count.
+//!
+#![cfg_attr(feature = "capture", doc = "```no_run")]
+#![cfg_attr(not(feature = "capture"), doc = "```ignore")]
+//! use flowlog::{
+//!     config::{Config, File},
+//!     service::{self, Options},
+//! };
+//!
+//! # async fn record() -> Result<(), Box<dyn std::error::Error>> {
+//! let file = File::read("/etc/flowlog/flowlog.toml".as_ref())?;
+//! let config = Config::from_file(file, "gw1")?;
+//! let hour = tokio::time::sleep(std::time::Duration::from_hours(1));
+//! let summary = service::run(&config, &Options::default(), hour).await?;
+//! println!("{} packets in {} flows", summary.packets, summary.flows);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Read a store
+//!
+//! Every table has one description, and one reader, which names the file where that is not what it says.
+//!
+//! ```no_run
+//! use arrow::datatypes::UInt64Type;
+//! use flowlog::{
+//!     store::Store,
+//!     table::{FLOWS, ObjectName, Reader},
+//! };
+//!
+//! # async fn read() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = Store::open("/var/lib/flowlog/store")?;
+//! let mut packets = 0;
+//! for object in store.list_folder(FLOWS.name).await?.reported() {
+//!     if ObjectName::parse(&object.location).is_none() {
+//!         continue;
+//!     }
+//!     let file = store.read(&object.location).await?;
+//!     let reader = Reader::open_sealed(&FLOWS, &object.location, file)?;
+//!     for rows in reader.select(&["packets_up"])?.batches()? {
+//!         packets += rows?.numbers::<UInt64Type>("packets_up")?.values().iter().sum::<u64>();
+//!     }
+//! }
+//! println!("members sent {packets} packets");
+//! # Ok(())
+//! # }
+//! ```
 
 mod durable;
 pub mod record;

@@ -60,6 +60,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     if includes(Level::Unit) {
         shell::run(test().args(["--lib", "--bins"]))?;
+        shell::run(test().arg("--doc"))?;
         // What asks and keeps on a machine that counts nothing.
         let laptop = ["--no-default-features", "--features", "aws,azure,gcp", "--lib", "--bins"];
         let mut test = shell::cargo();
