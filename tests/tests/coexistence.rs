@@ -324,7 +324,7 @@ impl OtherFilters {
         assert_eq!(ended.code, 0, "{}", ended.stderr);
         assert_eq!(self.filters(&[]), self.before, "{attach}");
         assert_balanced(&store);
-        let warned = ended.stderr.contains("what it takes is not counted");
+        let warned = ended.stderr.contains("the packets that it takes are not counted");
         (ended, warned)
     }
 

@@ -177,7 +177,7 @@ fn a_spool_that_cannot_be_used_yet_does_not_keep_a_daemon_from_counting() {
     let store = rig.path("store");
     let (mut daemon, _) = rig.start(&netns, "fltun", &[], &store);
     send(&netns, 7);
-    daemon.wait_for("the kernel holds what is counted");
+    daemon.wait_for("the kernel holds the counts");
     let spool = rig.path("spool");
     std::fs::remove_file(&spool).unwrap();
     std::fs::create_dir(&spool).unwrap();

@@ -20,7 +20,7 @@ fn uninstalled_nothing_of_flowlog_is_left_and_all_of_others() {
 
         let refused = rig.flowlog(&["uninstall"]);
         assert_eq!(refused.code, 3, "{}", refused.stdout);
-        assert!(refused.stderr.contains("stop it first"), "{}", refused.stderr);
+        assert!(refused.stderr.contains("stop that one first"), "{}", refused.stderr);
         drop(daemon);
         let planned = rig.flowlog(&["uninstall", "--dry-run"]);
         assert_eq!(planned.code, 0, "{}", planned.stderr);
@@ -81,7 +81,7 @@ fn uninstalled_from_another_network_namespace_no_interface_is_called_by_the_name
         assert!(!said.contains(FAR) && !said.contains(NEAR), "{said}");
         assert!(tc_of_peer("show").contains("clsact"), "it is not flowlog's");
         if mode == AttachMode::Clsact {
-            assert!(said.contains("run this there too"), "{said}");
+            assert!(said.contains("run this command there too"), "{said}");
             let there = rig.flowlog(&["uninstall"]);
             assert!(there.stdout.contains("flnear up (clsact)"), "{}", there.stdout);
         }

@@ -185,7 +185,7 @@ fn a_daemon_that_starts_ten_years_ahead_destroys_nothing_however_often_it_is_sta
     daemon.wait_for("retention deletes nothing");
     rig.clock.set(0);
     // Right again, and still nothing keeps it.
-    daemon.wait_for("retention goes by a doubtful clock");
+    daemon.wait_for("retention uses a doubtful clock");
     assert_eq!(daemon.terminate().code, DONE);
     assert_eq!(rig.packets(), 1000);
 }
