@@ -15,6 +15,18 @@ pub enum Profile {
     Targeted,
 }
 
+impl Profile {
+    /// Its name in the configuration, in files and in the status.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Flows => "flows",
+            Self::Attribution => "attribution",
+            Self::Targeted => "targeted",
+        }
+    }
+}
+
 /// Addresses of members, and when they are recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -41,11 +53,7 @@ impl Policy {
     /// file, so that what was never collected can be shown.
     #[must_use]
     pub fn hash(&self) -> String {
-        let profile = match self.profile {
-            Profile::Flows => "flows",
-            Profile::Attribution => "attribution",
-            Profile::Targeted => "targeted",
-        };
+        let profile = self.profile.name();
         let mut hash = Sha256::new_with_prefix(format!("profile={profile}\n"));
         for Target { prefix, periods } in &self.targets {
             for (from, to) in periods {

@@ -9,7 +9,6 @@ use crate::{
         clock::{self, Utc},
         ledger::{Gap, GapReason, LedgerEntry},
         pattern::InterfacePattern,
-        policy::Profile,
     },
     spool::run::Run,
     status::{self, Interface, InterfaceState, Message, Phase, Snapshot, Status},
@@ -17,11 +16,6 @@ use crate::{
 
 /// What is known before anything is counted.
 pub(super) fn configured(status: &Status, config: &Config) {
-    let profile = match config.policy.profile {
-        Profile::Flows => "flows",
-        Profile::Attribution => "attribution",
-        Profile::Targeted => "targeted",
-    };
     let retention = config.retention.as_ref().map(|retention| status::Retention {
         keep: retention.keep.to_string(),
         interval_seconds: retention.interval.as_secs_f64(),
@@ -36,7 +30,7 @@ pub(super) fn configured(status: &Status, config: &Config) {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             gateway: gateway.to_string(),
             process_id: std::process::id(),
-            profile: profile.to_owned(),
+            profile: config.policy.profile.name().to_owned(),
             window_seconds: times.window.as_secs_f64(),
             retention,
             ..Snapshot::default()

@@ -39,9 +39,8 @@ fn line(
         (false, false) => format!("counts {}, waits for {}", names(counted), names(waited_for)),
     };
     let profile = match policy.profile {
-        Profile::Flows => "flows".to_owned(),
-        Profile::Attribution => "attribution".to_owned(),
         Profile::Targeted => format!("targeted ({} prefixes)", policy.targets.len()),
+        profile => profile.name().to_owned(),
     };
     let spool = spool.spool.as_ref().map_or_else(
         || "none (a crash loses all counts that are not stored yet)".to_owned(),
