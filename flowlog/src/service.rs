@@ -167,13 +167,15 @@ pub async fn run(
         PublishSettings { target, retention: retention.clone(), spool: spool.spool.clone() };
     let publish =
         |found, (news, early)| Publishing::start(settings.clone(), options, found, news, early);
+    // One for all turns: it knows what it has shown.
+    let mut shown = pin!(show(status, &notifier, times.drain_interval));
     let stopped = loop {
         tokio::select! {
             () = &mut shutdown => break Ok(()),
             () = counting.follow() => {}
             () = drain.ended() => break Ok(()),
             () = drain.keep_alive(&notifier, times.drain_interval) => {}
-            () = show(status, &notifier, times.drain_interval) => {}
+            () = &mut shown => {}
             found = &mut recovered, if waiting.is_some() => match found {
                 Ok(found) => publishing = waiting.take().map(|waiting| publish(found, waiting)),
                 // The drain has ended, and tells why.
