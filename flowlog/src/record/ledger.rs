@@ -271,7 +271,8 @@ impl Account {
         }
     }
 
-    fn terms_mut(&mut self) -> [(&'static str, &mut Count); 8] {
+    /// The same, to be filled in.
+    pub fn terms_mut(&mut self) -> [(&'static str, &mut Count); 8] {
         // Destructured, so that a new term cannot be forgotten.
         let Self {
             seen,

@@ -122,47 +122,23 @@ impl Ledger {
     }
 }
 
-/// The columns of accounts.
-struct Accounts<'a>([[&'a UInt64Array; 2]; 8]);
+/// The columns of accounts: packets and bytes of each term.
+struct Accounts<'a>(Vec<[&'a UInt64Array; 2]>);
 
 impl<'a> Accounts<'a> {
     fn of(rows: &'a Rows) -> Result<Self, Error> {
-        let number = |name| rows.numbers::<UInt64Type>(name);
-        let pair = |packets, bytes| -> Result<_, Error> { Ok([number(packets)?, number(bytes)?]) };
-        Ok(Self([
-            pair("packets_seen", "bytes_seen")?,
-            pair("packets_flows", "bytes_flows")?,
-            pair("packets_overflow", "bytes_overflow")?,
-            pair("packets_remainder", "bytes_remainder")?,
-            pair("packets_not_ip", "bytes_not_ip")?,
-            pair("packets_malformed", "bytes_malformed")?,
-            pair("packets_excluded", "bytes_excluded")?,
-            pair("packets_fragments_without_first", "bytes_fragments_without_first")?,
-        ]))
+        let number = |unit, term| rows.numbers::<UInt64Type>(&format!("{unit}_{term}"));
+        let columns = Account::default()
+            .terms()
+            .map(|(term, _)| Ok([number("packets", term)?, number("bytes", term)?]));
+        Ok(Self(columns.into_iter().collect::<Result<_, Error>>()?))
     }
 
     fn row(&self, row: usize) -> Account {
-        let [
-            seen,
-            flows,
-            overflow,
-            remainder,
-            not_ip,
-            malformed,
-            excluded,
-            fragments_without_first,
-        ] = self
-            .0
-            .map(|[packets, bytes]| Count { packets: packets.value(row), bytes: bytes.value(row) });
-        Account {
-            seen,
-            flows,
-            overflow,
-            remainder,
-            not_ip,
-            malformed,
-            excluded,
-            fragments_without_first,
+        let mut account = Account::default();
+        for ((_, count), [packets, bytes]) in account.terms_mut().into_iter().zip(&self.0) {
+            *count = Count { packets: packets.value(row), bytes: bytes.value(row) };
         }
+        account
     }
 }
