@@ -44,7 +44,6 @@ mod temporary;
 pub mod windows;
 
 use std::{
-    io,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -53,11 +52,12 @@ use std::{
 };
 
 pub use copies::FORMAT;
-use disk::{Kind, RealDisk, SharedDisk, remove_all};
+use copies::Kept;
+use disk::{Kind, RealDisk, SharedDisk, list_any, remove_all};
 pub use epochs::Epochs;
 pub use error::Error;
 pub use files::{Files, Growing};
-use identity::{Identity, Kept};
+use identity::Identity;
 
 use crate::{
     durable::{self, Lock},
@@ -77,7 +77,7 @@ pub struct Spool {
     limit: u64,
     /// Its size when it was last measured.
     bytes: AtomicU64,
-    kept: Mutex<Kept>,
+    kept: Mutex<Kept<Identity>>,
     _lock: Option<Lock>,
     /// Goes with the spool where nobody named a directory.
     temporary: Option<tempfile::TempDir>,
@@ -122,7 +122,7 @@ impl Spool {
 
     /// A spool on a disk, which nobody else uses.
     fn on(disk: SharedDisk, directory: &Path, limit: u64) -> Result<Self, Error> {
-        let kept = Kept::read(&disk, directory.join(IDENTITY))?;
+        let kept = Kept::read(&*disk, directory.join(IDENTITY))?;
         let directory = directory.to_owned();
         let (kept, temporary, bytes) = (Mutex::new(kept), None, AtomicU64::new(0));
         Ok(Self { disk, directory, limit, bytes, kept, _lock: None, temporary })
@@ -149,7 +149,7 @@ impl Spool {
         let runs = directories.iter().flat_map(|path| self.disk.list(path).unwrap_or_default());
         let by_name =
             runs.filter_map(|run| name::RunName::parse(Path::new(&run.name))).map(|n| n.last);
-        let identity = self.kept().identity.clone();
+        let identity = self.kept().value.clone();
         let known = identity
             .numberings
             .values()
@@ -163,14 +163,14 @@ impl Spool {
     /// that name. To be asked before the spool is recovered.
     #[must_use]
     pub fn former_gateway(&self, gateway: &str) -> Option<String> {
-        let before = self.kept().identity.gateway.clone();
+        let before = self.kept().value.gateway.clone();
         (!before.is_empty() && before != gateway).then_some(before)
     }
 
     /// Names that the gateway had before, and when it gave each of them up.
     #[must_use]
     pub fn former_names(&self) -> Vec<(String, Utc)> {
-        let former = self.kept().identity.former.clone();
+        let former = self.kept().value.former.clone();
         former.into_iter().map(|(name, until)| (name, Utc::from_ns(until))).collect()
     }
 
@@ -192,22 +192,14 @@ impl Spool {
         self.directory.join("events")
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn kept(&self) -> MutexGuard<'_, Kept<Identity>> {
         // Every change leaves it sound, so that of a thread that panicked is too.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes what is known of the epochs, and makes that durable; where it cannot, nothing has changed, since
-    /// whoever wanted it does not go on.
+    /// Changes what is known of the epochs, and makes that durable; where it cannot, nothing has changed.
     fn know<T>(&self, change: impl FnOnce(&mut Identity) -> T) -> Result<T, Error> {
-        let mut kept = self.kept();
-        let before = kept.identity.clone();
-        let changed = change(&mut kept.identity);
-        if let Err(error) = kept.write(&self.disk) {
-            kept.identity = before;
-            return Err(error);
-        }
-        Ok(changed)
+        self.kept().change(&*self.disk, change)
     }
 
     /// Moves aside what is in the place of a directory.
@@ -239,10 +231,7 @@ impl Spool {
     /// What a process that was killed was making, and what the store has.
     fn empty_scratch(&self) -> Result<(), Error> {
         let scratch = self.scratch();
-        let entries = match self.disk.list(&scratch) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            entries => entries.map_err(Error::io("list", &scratch))?,
-        };
+        let entries = list_any(&*self.disk, &scratch).map_err(Error::io("list", &scratch))?;
         for entry in entries {
             let path = scratch.join(&entry.name);
             let removed = match entry.kind {

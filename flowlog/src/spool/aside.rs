@@ -2,13 +2,12 @@
 
 use std::{
     ffi::OsString,
-    io,
     path::{Path, PathBuf},
 };
 
 use super::{
     Error, Spool,
-    disk::{Disk, Kind, Listed},
+    disk::{Disk, Kind, Listed, list_any},
     identity::Lost,
     run::Run,
     sync_directory,
@@ -108,13 +107,13 @@ impl Spool {
     /// The stores that files went to.
     #[must_use]
     pub fn stores(&self) -> Vec<String> {
-        self.kept().identity.stores.clone()
+        self.kept().value.stores.clone()
     }
 
     /// What is lost, unless the store has it.
     #[must_use]
     pub fn unsettled(&self) -> Vec<Lost> {
-        let lost = self.kept().identity.lost.clone();
+        let lost = self.kept().value.lost.clone();
         lost.into_iter().filter(|lost| !lost.is_settled).collect()
     }
 
@@ -166,12 +165,8 @@ fn list_into(
     is_aside: bool,
     aside: &mut Vec<(PathBuf, Listed)>,
 ) -> Result<(), Error> {
-    let entries = match disk.list(directory) {
-        // Directories of files that are in the store for good go meanwhile.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries.map_err(Error::io("list", directory))?,
-    };
-    for entry in entries {
+    // Directories of files that are in the store for good go meanwhile.
+    for entry in list_any(disk, directory).map_err(Error::io("list", directory))? {
         let path = directory.join(&entry.name);
         if is_aside || path.extension().is_some_and(|extension| extension == DAMAGED_1) {
             aside.push((path, entry));

@@ -5,20 +5,24 @@
 //! crc32 1a2b3c4d
 //! ```
 
-use std::{io, path::Path};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
     Error, UNFINISHED,
     disk::{Disk, read_small},
+    planted::{Bug, planted},
 };
 
 /// The version of the spool that this flowlog writes. Version 1 had no number.
 pub const FORMAT: u32 = 2;
 
 /// What was read of a small file.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Small<T> {
     /// The newest sound copy.
     Sound(T),
@@ -26,6 +30,70 @@ pub(super) enum Small<T> {
     Absent,
     /// There is something, and no copy of it is sound.
     Damaged,
+}
+
+/// What is known of something, in memory and in a small file.
+#[derive(Debug)]
+pub(super) struct Kept<T> {
+    pub(super) value: T,
+    /// What is on the disk, in both copies.
+    written: Option<T>,
+    serial: u64,
+    path: PathBuf,
+    /// What there was of it.
+    pub(super) found: Small<()>,
+    /// Whether its copies differed: what a daemon knew was perhaps not written down.
+    pub(super) may_be_old: bool,
+}
+
+impl<T: Clone + Default + PartialEq + Serialize + DeserializeOwned> Kept<T> {
+    /// Reads it.
+    pub(super) fn read(disk: &dyn Disk, path: PathBuf) -> Result<Self, Error> {
+        let (read, serial) = read::<T>(disk, &path)?;
+        let (value, found) = match read {
+            Small::Sound(value) => (value, Small::Sound(())),
+            Small::Absent => (T::default(), Small::Absent),
+            Small::Damaged => (T::default(), Small::Damaged),
+        };
+        let may_be_old = !agree(disk, &path);
+        // Where the copies differ, one that is damaged later must not bring back the other.
+        let is_durable = !may_be_old || planted(Bug::EventsDisagree);
+        let written = is_durable.then(|| value.clone());
+        Ok(Self { value, written, serial, path, found, may_be_old })
+    }
+
+    /// Whether the disk has it as it is.
+    pub(super) fn is_durable(&self) -> bool {
+        self.written.as_ref() == Some(&self.value)
+    }
+
+    /// Makes a change durable, or takes it back: whoever wanted it does not go on.
+    pub(super) fn change<R>(
+        &mut self,
+        disk: &dyn Disk,
+        change: impl FnOnce(&mut T) -> R,
+    ) -> Result<R, Error> {
+        let before = self.value.clone();
+        let changed = change(&mut self.value);
+        let written = self.write(disk);
+        if written.is_err() {
+            self.value = before;
+        }
+        written.map(|()| changed)
+    }
+
+    /// Makes it durable as it is.
+    pub(super) fn write(&mut self, disk: &dyn Disk) -> Result<(), Error> {
+        if self.is_durable() {
+            return Ok(());
+        }
+        // Whatever comes of it, what is on the disk is not known any more.
+        self.written = None;
+        self.serial += 1;
+        write(disk, &self.path, self.serial, &self.value)?;
+        self.written = Some(self.value.clone());
+        Ok(())
+    }
 }
 
 #[derive(Serialize)]

@@ -278,6 +278,14 @@ pub(super) fn read_small(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// What is in a directory: nothing, where there is none.
+pub(super) fn list_any(disk: &dyn Disk, directory: &Path) -> io::Result<Vec<Listed>> {
+    match disk.list(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(vec![]),
+        entries => entries,
+    }
+}
+
 /// Removes a directory and all that is in it.
 pub(super) fn remove_all(disk: &dyn Disk, directory: &Path) -> io::Result<()> {
     for entry in disk.list(directory)? {
@@ -292,12 +300,8 @@ pub(super) fn remove_all(disk: &dyn Disk, directory: &Path) -> io::Result<()> {
 
 /// Bytes of all files in a directory and in those within it. Files come and go while they are measured.
 pub(super) fn bytes_under(disk: &dyn Disk, directory: &Path) -> io::Result<u64> {
-    let entries = match disk.list(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-        entries => entries?,
-    };
     let mut bytes = 0;
-    for entry in entries {
+    for entry in list_any(disk, directory)? {
         bytes += match entry.kind {
             Kind::Directory => bytes_under(disk, &directory.join(&entry.name))?,
             _ => entry.bytes,

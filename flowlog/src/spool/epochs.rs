@@ -63,7 +63,7 @@ impl Epochs {
         let windows = found.iter().flat_map(|run| &run.header.windows);
         let rows = windows.flat_map(|window| &window.rows);
         let mut counted: BTreeSet<String> = rows.map(|row| row.interface.clone()).collect();
-        let identity = spool.kept().identity.clone();
+        let identity = spool.kept().value.clone();
         let may_have_lost = spool.kept().may_be_old;
         counted.extend(identity.lost.iter().flat_map(|lost| lost.interfaces.clone()));
         let by_run = found.iter().map(|run| (run.header.epochs.1, run.header.closed()));

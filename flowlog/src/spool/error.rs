@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::FORMAT;
+use crate::telemetry::with_causes;
 
 /// Why the spool cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -96,14 +97,10 @@ impl Error {
     /// The run that cannot be read, now or later.
     #[must_use]
     pub fn lost_run(&self) -> Option<&Path> {
-        const FOR_GOOD: [i32; 3] = [libc::ENOENT, libc::EINVAL, libc::EIO];
         match self {
             Self::Damaged { path } => Some(path),
             Self::Io { action: "read", path, source } => {
-                // What is there instead of a run may be a link, or a pipe.
-                let is_other = source.kind() == io::ErrorKind::InvalidInput;
-                let code = source.raw_os_error();
-                (is_other || code.is_some_and(|code| FOR_GOOD.contains(&code))).then_some(path)
+                (is_gone(source) || is_damage(source)).then_some(path)
             }
             _ => None,
         }
@@ -114,5 +111,23 @@ impl Error {
         path: &'a Path,
     ) -> impl FnOnce(io::Error) -> Self + use<'a> {
         move |source| Self::Io { action, path: path.to_owned(), source }
+    }
+}
+
+/// Whether a file is not there, or what is there is no file: a link, or a pipe.
+pub(super) fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidInput
+        || [Some(libc::ENOENT), Some(libc::EINVAL)].contains(&error.raw_os_error())
+}
+
+/// Whether the disk cannot read something, which may be so for good.
+pub(super) fn is_damage(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EIO)
+}
+
+/// Reports what could not be done, where that holds nothing up.
+pub(super) fn report(done: Result<(), Error>) {
+    if let Err(error) = done {
+        tracing::warn!("{}", with_causes(&error));
     }
 }

@@ -28,7 +28,6 @@ mod tests;
 mod walk;
 
 use std::{
-    io,
     ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
@@ -37,6 +36,8 @@ use std::{
 use super::{
     Error, Spool,
     aside::Reason,
+    copies::Kept,
+    error::is_gone,
     identity::random,
     planted::{Bug, planted},
 };
@@ -49,7 +50,7 @@ pub use record::{LONGEST_BODY, NewEvent};
 pub use segment::End;
 use segment::{SegmentHeader, SegmentName, SegmentWriter};
 pub use state::LostEvents;
-use state::{Kept, Segment};
+use state::{Segment, State};
 
 /// A segment that has more bytes takes no more events.
 const SEGMENT_BYTES: u64 = 8 << 20;
@@ -61,7 +62,7 @@ pub struct EventLog {
     directory: PathBuf,
     table: String,
     gateway: String,
-    kept: Kept,
+    kept: Kept<State>,
     /// The segment that grows; `None` after a start, and after a failure.
     writer: Option<SegmentWriter>,
     pub(super) segment_bytes: u64,
@@ -71,7 +72,7 @@ impl EventLog {
     /// Number of the last event; zero where there is none.
     #[must_use]
     pub fn last(&self) -> u64 {
-        self.kept.state.last()
+        self.kept.value.last()
     }
 
     /// Name of the gateway whose events are appended.
@@ -83,25 +84,25 @@ impl EventLog {
     /// The number up to which all events are released; zero where none is.
     #[must_use]
     pub const fn released(&self) -> u64 {
-        self.kept.state.released
+        self.kept.value.released
     }
 
     /// Where the log ends: id of a segment, and its last number.
     #[must_use]
     pub const fn end(&self) -> Option<&End> {
-        self.kept.state.end.as_ref()
+        self.kept.value.end.as_ref()
     }
 
     /// What is lost, until [`told`](Self::told).
     #[must_use]
     pub fn lost(&self) -> &[LostEvents] {
-        &self.kept.state.lost
+        &self.kept.value.lost
     }
 
     /// The numbers of all that is lost, told or not, but for what is told and released.
     #[must_use]
     pub fn missing(&self) -> EpochSet {
-        self.kept.state.missing()
+        self.kept.value.missing()
     }
 
     /// Appends events, all of them or none, and returns their numbers. Only then they count.
@@ -156,7 +157,7 @@ impl EventLog {
     /// Makes durable that these events count, or that they do not.
     fn count(&mut self, segment: Segment, is_new: bool) -> Result<(), Error> {
         if planted(Bug::EventsUncounted) && !is_new {
-            self.kept.state.count(segment);
+            self.kept.value.count(segment);
             return Ok(());
         }
         let disk = &*self.spool.disk;
@@ -179,7 +180,7 @@ impl EventLog {
             table: self.table.clone(),
             id,
             first,
-            follows: self.kept.state.end.clone(),
+            follows: self.kept.value.end.clone(),
         };
         SegmentWriter::create(&self.spool.disk, &self.directory, &header, &records)
     }
@@ -202,7 +203,7 @@ impl EventLog {
     /// The store has all events up to a number for good: their segments go, once none of their events is needed.
     pub fn release(&mut self, through: u64) -> Result<(), Error> {
         if planted(Bug::EventsReleasedFirst) {
-            self.kept.state.release(through);
+            self.kept.value.release(through);
             self.remove_released()?;
         }
         self.kept.change(&*self.spool.disk, |state| state.release(through))?;
@@ -212,7 +213,7 @@ impl EventLog {
     /// Removes the segments that are released. What stays is removed by the next release, or the next start.
     fn remove_released(&mut self) -> Result<(), Error> {
         let released = self.released();
-        let segments = self.kept.state.segments.iter();
+        let segments = self.kept.value.segments.iter();
         let gone: Vec<Segment> =
             segments.filter(|segment| segment.is_released(released)).cloned().collect();
         if gone.is_empty() {
@@ -236,7 +237,7 @@ impl EventLog {
         }
         let directory = &self.directory;
         self.spool.disk.sync_directory(directory).map_err(Error::io("sync", directory))?;
-        self.kept.state.forget_released(&gone);
+        self.kept.value.forget_released(&gone);
         Ok(())
     }
 
@@ -250,17 +251,6 @@ impl EventLog {
         let name = SegmentName { first: segment.first, id: segment.id.clone() };
         self.directory.join(name.file_name())
     }
-}
-
-/// Whether a file is not there, or something that is no file.
-fn is_gone(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::InvalidInput
-        || [Some(libc::ENOENT), Some(libc::EINVAL)].contains(&error.raw_os_error())
-}
-
-/// Whether the disk cannot read something, which may be so for good.
-fn is_damage(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(libc::EIO)
 }
 
 fn records(events: &[NewEvent<'_>], first: u64, segment: &str) -> Vec<u8> {

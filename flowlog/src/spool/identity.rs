@@ -3,16 +3,11 @@
 //! Every number of a numbering, from its first to its last, is in a run of the spool, or was shown to
 //! be in the store, or is known to be lost: then some epoch tells of it as a gap.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Error,
-    copies::{self, Small},
-    disk::SharedDisk,
-    planted::{Bug, planted},
-};
+use super::planted::{Bug, planted};
 use crate::record::{
     clock::Utc,
     epoch_set::EpochSet,
@@ -267,42 +262,4 @@ pub fn machine() -> String {
         return String::new();
     }
     crate::table::digest::sha256(&[b"flowlog spool ", id].concat())[..32].to_owned()
-}
-
-/// An identity, and how durable it is.
-#[derive(Debug)]
-pub(super) struct Kept {
-    pub(super) identity: Identity,
-    /// What is on the disk.
-    written: Option<Identity>,
-    serial: u64,
-    path: PathBuf,
-    /// Whether there was one and none of its copies is sound.
-    pub(super) was_damaged: bool,
-    /// Whether its copies differ: what a daemon knew was perhaps not written down.
-    pub(super) may_be_old: bool,
-}
-
-impl Kept {
-    pub(super) fn read(disk: &SharedDisk, path: PathBuf) -> Result<Self, Error> {
-        let (read, serial) = copies::read::<Identity>(&**disk, &path)?;
-        let was_damaged = matches!(read, Small::Damaged);
-        let written = if let Small::Sound(identity) = read { Some(identity) } else { None };
-        let identity = written.clone().unwrap_or_default();
-        let may_be_old = !copies::agree(&**disk, &path);
-        Ok(Self { identity, written, serial, path, was_damaged, may_be_old })
-    }
-
-    /// Makes it durable as it is.
-    pub(super) fn write(&mut self, disk: &SharedDisk) -> Result<(), Error> {
-        if self.written.as_ref() == Some(&self.identity) {
-            return Ok(());
-        }
-        // Whatever comes of it, what is on the disk is not known any more.
-        self.written = None;
-        self.serial += 1;
-        copies::write(&**disk, &self.path, self.serial, &self.identity)?;
-        self.written = Some(self.identity.clone());
-        Ok(())
-    }
 }

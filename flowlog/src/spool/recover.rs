@@ -14,7 +14,9 @@ use std::{path::Path, sync::Arc, time::Duration};
 use super::{
     Epochs, Error, Files, Growing, IDENTITY, Spool,
     aside::Reason,
+    copies::Small,
     disk::remove_all,
+    error::report,
     files::{About, held_by},
     identity::machine,
     run::Run,
@@ -62,7 +64,7 @@ pub fn recover(spool: &Arc<Spool>, recording: Recording) -> Result<Recovered, Er
     report(spool.empty_scratch());
     let mut listing = look(spool);
     let is_foreign = take_over(spool, &mut listing, &recording);
-    let identity = spool.kept().identity.clone();
+    let identity = spool.kept().value.clone();
     let seen = listing.runs().map(|run| run.header.numbering.clone()).collect();
     let abouts: Vec<About> =
         listing.directories.iter().filter_map(|directory| directory.about.clone()).collect();
@@ -104,18 +106,12 @@ pub fn recover(spool: &Arc<Spool>, recording: Recording) -> Result<Recovered, Er
     Ok(Recovered { epochs, files, found, last })
 }
 
-fn report(done: Result<(), Error>) {
-    if let Err(error) = done {
-        tracing::warn!("{}", with_causes(&error));
-    }
-}
-
 /// Whose the spool is from now on. Returns whether another machine filled it, whose numbers have nothing to do
 /// with those in this kernel.
 fn take_over(spool: &Spool, listing: &mut Listing, recording: &Recording) -> bool {
     let mut kept = spool.kept();
-    let was_damaged = std::mem::take(&mut kept.was_damaged);
-    let identity = &mut kept.identity;
+    let was_damaged = std::mem::replace(&mut kept.found, Small::Sound(())) == Small::Damaged;
+    let identity = &mut kept.value;
     let machine = machine();
     let is_new = identity.numbering.is_empty();
     if is_new {

@@ -1,8 +1,11 @@
 //! How much a spool may take.
 
-use std::{io, sync::atomic::Ordering};
+use std::sync::atomic::Ordering;
 
-use super::{Error, Spool, disk::bytes_under};
+use super::{
+    Error, Spool,
+    disk::{bytes_under, list_any},
+};
 
 /// Of so many bytes of a spool one is for events alone, where there are any.
 const RESERVE: u64 = 64;
@@ -12,13 +15,9 @@ impl Spool {
     /// never get rid of it else.
     fn is_empty(&self) -> Result<bool, Error> {
         for directory in [self.epochs_directory(), self.files_directory()] {
-            match self.disk.list(&directory) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                entries => {
-                    if !entries.map_err(Error::io("list", &directory))?.is_empty() {
-                        return Ok(false);
-                    }
-                }
+            let entries = list_any(&*self.disk, &directory);
+            if !entries.map_err(Error::io("list", &directory))?.is_empty() {
+                return Ok(false);
             }
         }
         Ok(true)

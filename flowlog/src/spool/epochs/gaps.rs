@@ -47,7 +47,7 @@ impl Epochs {
 
     /// What is lost, and told by no epoch.
     pub(super) fn untold(&self) -> Vec<Lost> {
-        let identity = self.spool.kept().identity.clone();
+        let identity = self.spool.kept().value.clone();
         identity.lost.into_iter().filter(|lost| lost.is_settled && lost.told_by.is_none()).collect()
     }
 

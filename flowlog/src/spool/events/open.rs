@@ -14,14 +14,15 @@ use super::{
     super::{
         Error, Spool, UNFINISHED,
         aside::Reason,
-        copies::Small,
-        disk::{Kind, SharedDisk, read_small},
+        copies::{Kept, Small},
+        disk::{Kind, SharedDisk, list_any, read_small},
+        error::{is_gone, report},
     },
-    EventLog, SEGMENT_BYTES, is_gone,
+    EventLog, SEGMENT_BYTES,
     segment::{End, SegmentHeader, SegmentName, read_header},
-    state::{Kept, LostEvents, Segment, State},
+    state::{LostEvents, Segment, State},
 };
-use crate::{record::epoch_set::EpochSet, telemetry::with_causes};
+use crate::record::epoch_set::EpochSet;
 
 /// The file that states what counts.
 const LOG: &str = "log";
@@ -58,7 +59,8 @@ impl Spool {
             }
             _ => {}
         }
-        let (kept, read) = Kept::read(&self.disk, directory.join(LOG))?;
+        let kept = Kept::read(&*self.disk, directory.join(LOG))?;
+        let found = kept.found;
         let seen = look(&self.disk, &directory)?;
         let mut log = EventLog {
             spool: Arc::clone(self),
@@ -70,12 +72,12 @@ impl Spool {
             segment_bytes: SEGMENT_BYTES,
         };
         log.refuse_newer(&seen)?;
-        let was_damaged = matches!(read, Small::Damaged);
+        let was_damaged = found == Small::Damaged;
         if was_damaged {
             log.ensure_readable()?;
         }
-        if !matches!(read, Small::Sound(())) {
-            log.kept.state = rebuild(&log, &seen)?;
+        if found != Small::Sound(()) {
+            log.kept.value = rebuild(&log, &seen)?;
         }
         log.recover(&seen, was_damaged)?;
         Ok(log)
@@ -84,10 +86,7 @@ impl Spool {
     /// Moves aside what is no directory among those of the tables.
     fn clear_way(&self, table: &str) -> Result<(), Error> {
         let events = self.events_directory();
-        let entries = match self.disk.list(&events) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            entries => entries.map_err(Error::io("list", &events))?,
-        };
+        let entries = list_any(&*self.disk, &events).map_err(Error::io("list", &events))?;
         for entry in entries.iter().filter(|entry| entry.kind != Kind::Directory) {
             let moved = self.set_aside(&events.join(&entry.name), Reason::Foreign);
             // Only in the place of this table it is in the way.
@@ -97,17 +96,8 @@ impl Spool {
     }
 }
 
-fn report(done: Result<(), Error>) {
-    if let Err(error) = done {
-        tracing::warn!("{}", with_causes(&error));
-    }
-}
-
 fn look(disk: &SharedDisk, directory: &Path) -> Result<Vec<Seen>, Error> {
-    let entries = match disk.list(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => vec![],
-        entries => entries.map_err(Error::io("list", directory))?,
-    };
+    let entries = list_any(&**disk, directory).map_err(Error::io("list", directory))?;
     let seen = entries.into_iter().map(|entry| {
         let path = directory.join(&entry.name);
         let is_unfinished = path.extension().is_some_and(|extension| extension == UNFINISHED);
@@ -136,7 +126,7 @@ impl EventLog {
 
     /// Fails where a later version has been here.
     fn refuse_newer(&self, seen: &[Seen]) -> Result<(), Error> {
-        let known = |id: &str| self.kept.state.segments.iter().any(|segment| segment.id == id);
+        let known = |id: &str| self.kept.value.segments.iter().any(|segment| segment.id == id);
         for Seen { path, content, .. } in seen {
             if let Content::Segment(name) = content
                 && !known(&name.id)
@@ -166,7 +156,7 @@ impl EventLog {
             }
         }
         self.lose(&lost)?;
-        let known = self.kept.state.segments.clone();
+        let known = self.kept.value.segments.clone();
         report(self.remove_released());
         for seen in seen {
             report(self.put_in_order(seen, &known, &lost));
@@ -178,7 +168,7 @@ impl EventLog {
     fn look_for_losses(&self, seen: &[Seen]) -> Vec<(Segment, EpochSet)> {
         let mut lost = vec![];
         let released = self.released();
-        for segment in self.kept.state.segments.iter().filter(|one| one.last > released) {
+        for segment in self.kept.value.segments.iter().filter(|one| one.last > released) {
             let path = self.path(segment);
             let there = seen
                 .iter()

@@ -1,7 +1,14 @@
 //! Reading events, and naming those that cannot be read.
 
 use super::{
-    super::Error, EventLog, is_damage, is_gone, record::RecordHeader, state::Segment, walk::Walk,
+    super::{
+        Error,
+        error::{is_damage, is_gone},
+    },
+    EventLog,
+    record::RecordHeader,
+    state::Segment,
+    walk::Walk,
 };
 use crate::record::{clock::Utc, epoch_set::EpochSet};
 
@@ -51,7 +58,7 @@ impl EventLog {
         let (after, known) = (after.max(self.released()), self.missing());
         let is_known = |number| known.meets(&EpochSet::range(number, number));
         let mut lost = vec![];
-        for segment in self.kept.state.segments.iter().filter(|segment| segment.last > after) {
+        for segment in self.kept.value.segments.iter().filter(|segment| segment.last > after) {
             let Some(mut walk) = self.walk(segment)? else {
                 lost.push((segment.clone(), segment.numbers()));
                 continue;

@@ -1,16 +1,9 @@
 //! What a log of events knows beside its segments: which of their numbers count, and what became of the others.
 
-use std::path::PathBuf;
-
 use serde::{Deserialize, Serialize};
 
 use super::{
-    super::{
-        Error,
-        copies::{self, Small},
-        disk::{Disk, SharedDisk},
-        planted::{Bug, planted},
-    },
+    super::planted::{Bug, planted},
     segment::End,
 };
 use crate::record::epoch_set::EpochSet;
@@ -132,62 +125,5 @@ impl Segment {
     /// The numbers that count.
     pub(super) fn numbers(&self) -> EpochSet {
         EpochSet::range(self.first, self.last)
-    }
-}
-
-/// A state, and how durable it is.
-#[derive(Debug)]
-pub(super) struct Kept {
-    pub(super) state: State,
-    /// What is on the disk, in both copies.
-    written: Option<State>,
-    serial: u64,
-    path: PathBuf,
-}
-
-impl Kept {
-    /// Reads it, and reports how much of it there was.
-    pub(super) fn read(disk: &SharedDisk, path: PathBuf) -> Result<(Self, Small<()>), Error> {
-        let (read, serial) = copies::read::<State>(&**disk, &path)?;
-        let (state, read) = match read {
-            Small::Sound(state) => (state, Small::Sound(())),
-            Small::Absent => (State::default(), Small::Absent),
-            Small::Damaged => (State::default(), Small::Damaged),
-        };
-        // Where the copies differ, one that is damaged later must not bring back the other.
-        let is_durable = copies::agree(&**disk, &path) || planted(Bug::EventsDisagree);
-        let written = is_durable.then(|| state.clone());
-        Ok((Self { state, written, serial, path }, read))
-    }
-
-    pub(super) fn is_durable(&self) -> bool {
-        self.written.as_ref() == Some(&self.state)
-    }
-
-    /// Makes a change durable, or takes it back.
-    pub(super) fn change<T>(
-        &mut self,
-        disk: &dyn Disk,
-        change: impl FnOnce(&mut State) -> T,
-    ) -> Result<T, Error> {
-        let before = self.state.clone();
-        let changed = change(&mut self.state);
-        let written = self.write(disk);
-        if written.is_err() {
-            self.state = before;
-        }
-        written.map(|()| changed)
-    }
-
-    pub(super) fn write(&mut self, disk: &dyn Disk) -> Result<(), Error> {
-        if self.is_durable() {
-            return Ok(());
-        }
-        // Whatever comes of it, what is on the disk is not known any more.
-        self.written = None;
-        self.serial += 1;
-        copies::write(disk, &self.path, self.serial, &self.state)?;
-        self.written = Some(self.state.clone());
-        Ok(())
     }
 }

@@ -6,9 +6,9 @@ use super::{
     super::{
         Error,
         disk::ReadAt,
+        error::is_damage,
         planted::{Bug, planted},
     },
-    is_damage,
     record::{HEADER, MAGIC, RecordHeader},
     segment::read_header,
     state::Segment,

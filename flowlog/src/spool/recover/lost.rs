@@ -26,7 +26,7 @@ pub(super) fn remember(
     abouts: &[About],
 ) {
     let mut kept = spool.kept();
-    let identity = &mut kept.identity;
+    let identity = &mut kept.value;
     let runs: Vec<&Run> = files.iter().flat_map(|file| &file.runs).chain(found).collect();
     compare(identity, &runs);
     for lost in unreadable {
