@@ -7,12 +7,18 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::planted::{Bug, planted};
+use super::{
+    name::RunName,
+    planted::{Bug, planted},
+};
 use crate::record::{
     clock::Utc,
     epoch_set::EpochSet,
     ledger::{Gap, GapReason},
 };
+
+/// The numbering of something whose numbering nobody knows: its time alone can be looked for in the store.
+pub const UNKNOWN: &str = "";
 
 /// What a spool knows beside its runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,15 +142,23 @@ impl Identity {
         }
     }
 
-    /// The numbering in which a number was counted, as far as that is known.
+    /// The numbering of a run of which there is nothing but the name. It is not that of now where this one began
+    /// with a higher number: the file that named the run's own was damaged.
     #[must_use]
-    pub fn numbering_of(&self, number: u64) -> Option<&String> {
+    pub fn numbering_of_run(&self, name: Option<RunName>) -> &str {
+        let number = name.map_or(u64::MAX, |name| name.first);
         let begun = self.numberings.iter().filter_map(|(numbering, known)| {
             let first = known.first.filter(|first| *first <= number)?;
             // Of one that was begun, and not counted, the first number is that of the next one, too.
             Some((first, *numbering == self.numbering, numbering))
         });
-        begun.max().map(|(_, _, numbering)| numbering)
+        let has_begun = self.numberings.get(&self.numbering).is_some_and(|now| now.first.is_some());
+        let has_times = name.is_some_and(|name| name.times.is_some());
+        match begun.max() {
+            Some((_, _, numbering)) => numbering,
+            None if has_begun && has_times => UNKNOWN,
+            None => &self.numbering,
+        }
     }
 
     /// These epochs are in the store for good, and with them what they told.

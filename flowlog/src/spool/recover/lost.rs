@@ -8,7 +8,7 @@ use std::{
 use super::super::{
     Growing, Spool,
     files::About,
-    identity::{Identity, Lost, Numbering, without},
+    identity::{Identity, Lost, Numbering, UNKNOWN, without},
     run::Run,
 };
 use crate::{
@@ -30,6 +30,12 @@ pub(super) fn remember(
     let runs: Vec<&Run> = files.iter().flat_map(|file| &file.runs).chain(found).collect();
     compare(identity, &runs);
     for lost in unreadable {
+        if lost.numbering == UNKNOWN {
+            for piece in in_pieces(lost, &runs) {
+                identity.lose(piece);
+            }
+            continue;
+        }
         let known = identity.lost_of(&lost.numbering);
         let stored = identity.of(&lost.numbering).stored.clone();
         let epochs = lost.epochs.minus(&known).minus(&stored);
@@ -208,8 +214,11 @@ fn bounded(mut gap: Lost, runs: &[&Run]) -> Lost {
 /// The times of something lost, without those of runs in its middle that are there.
 fn between(lost: &Lost, runs: &[&Run]) -> Vec<(i64, i64)> {
     let all = EpochSet::range(lost.epochs.first().unwrap_or(0), lost.epochs.last().unwrap_or(0));
-    let of = runs.iter().filter(|run| run.header.numbering == lost.numbering);
-    let within = of.filter(|run| all.contains(&run.header.held()));
+    let is_within = |run: &&&Run| {
+        lost.numbering == UNKNOWN
+            || run.header.numbering == lost.numbering && all.contains(&run.header.held())
+    };
+    let within = runs.iter().filter(is_within);
     let times = within.map(|run| (run.header.opened().ns(), run.header.closed_ns));
     without((lost.start_ns, lost.end_ns), &times.collect::<Vec<_>>())
 }

@@ -10,7 +10,7 @@ use super::{
         Growing,
         aside::{Reason, lost_of},
         files::{About, lineage},
-        identity::{Identity, Lost},
+        identity::{Identity, Lost, UNKNOWN},
         name::RunName,
         planted::{Bug, planted},
         run::Run,
@@ -89,8 +89,7 @@ pub(super) fn plan(listing: Listing, identity: &Identity) -> Plan {
         directories.push((directory, damaged));
     }
     for seen in listing.epochs {
-        let number = seen.name.map_or(u64::MAX, |name| name.first);
-        let numbering = identity.numbering_of(number).unwrap_or(&current.numbering).clone();
+        let numbering = identity.numbering_of_run(seen.name).to_owned();
         let known = identity.numberings.get(&numbering);
         let gateway = known.map_or(&current.gateway, |known| &known.gateway).clone();
         sort(&mut plan, None, &About { gateway, numbering, ..About::default() }, seen);
@@ -165,8 +164,12 @@ impl Plan {
             let lost = match (run, name) {
                 (Some(run), _) => lost_of(&run, &run.header.held()),
                 (None, Some(RunName { first, last, times })) => Lost {
+                    epochs: if of.numbering == UNKNOWN {
+                        EpochSet::default()
+                    } else {
+                        EpochSet::range(first, last)
+                    },
                     numbering: of.numbering,
-                    epochs: EpochSet::range(first, last),
                     start_ns: times.map_or(i64::MIN, |(opened, _)| opened.ns()),
                     end_ns: times.map_or(i64::MIN, |(_, closed)| closed.ns()),
                     reason: GapReason::Damaged,
@@ -180,7 +183,7 @@ impl Plan {
             };
             let held = held.get(&lost.numbering).cloned().unwrap_or_default();
             let epochs = lost.epochs.minus(&held);
-            if !epochs.is_empty() {
+            if !epochs.is_empty() || lost.numbering == UNKNOWN {
                 self.lost.push(Lost { epochs, ..lost });
             }
         }
