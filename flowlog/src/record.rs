@@ -17,5 +17,6 @@ pub mod pattern;
 pub mod period;
 pub mod policy;
 pub mod redacted;
+pub mod session;
 pub mod times;
 pub mod window;

@@ -8,6 +8,7 @@
 //! Files are deterministic: the same window gives the same bytes, so that a
 //! second put of a window is recognised as such.
 
+pub mod coverage;
 pub mod description;
 pub mod digest;
 mod flows;
@@ -19,22 +20,27 @@ mod partition;
 pub mod reader;
 mod reference;
 pub mod seal;
+pub mod sessions;
 mod writer;
 
 #[cfg(test)]
 mod trial;
 
+pub use coverage::COVERAGE;
 pub use description::{HOUR, Span, Table};
 pub use flows::{FLOWS, FlowsWriter, layout, layout::Layout};
 pub use ledger::LEDGER;
 pub use partition::{ObjectName, Partition};
 pub use reader::Reader;
 pub use reference::reference;
+pub use sessions::SESSIONS;
 
 /// Every table. The order is that in which partitions of one time go: what proves the rest goes last.
 pub static TABLES: &[&Table] = &[
     &FLOWS,
     &LEDGER,
+    &SESSIONS,
+    &COVERAGE,
     #[cfg(test)]
     &trial::TRIAL,
 ];

@@ -40,6 +40,13 @@ impl Utc {
         self.0.div_euclid(1_000_000)
     }
 
+    /// The first whole millisecond at this instant or after it.
+    #[must_use]
+    pub const fn ceiling_ms(self) -> Self {
+        let rest = self.0.rem_euclid(1_000_000);
+        Self(if rest == 0 { self.0 } else { self.0.saturating_add(1_000_000 - rest) })
+    }
+
     /// The multiple of `step` at this instant or before it.
     #[must_use]
     pub fn floor(self, step: Duration) -> Self {

@@ -22,10 +22,11 @@ const ROWS: &str = "flowlog.rows";
 const LEDGER: &str = "flowlog.ledger";
 const EPOCHS: &str = "flowlog.epochs";
 const NUMBERING: &str = "flowlog.numbering";
+const EVENTS: &str = "flowlog.events";
 const FLOWS_ROWS: &str = "flowlog.flows_rows";
 const FLOWS_SHA256: &str = "flowlog.flows_sha256";
 
-const MEANINGS: [(&str, &str); 13] = [
+const MEANINGS: [(&str, &str); 14] = [
     (SCHEMA_VERSION, "version of the table"),
     (GATEWAY, "name of the gateway"),
     (WINDOW_START, "beginning of the first of its windows, UTC"),
@@ -47,6 +48,10 @@ const MEANINGS: [(&str, &str); 13] = [
         "numbers of the epochs in the file, such as `1-40,46-60`; a file of `flows` and its `ledger` have the same numbers",
     ),
     (NUMBERING, "spool that gave the epochs their numbers: each spool numbers its own"),
+    (
+        EVENTS,
+        "numbers of the events of which the rows were made, such as `3f62:1-40,90aa:41-60`, each with the segment of the spool that had it, in files of `sessions` and `coverage`",
+    ),
     (LEDGER, "the sum of its windows' ledgers, a JSON array, in files of `flows`"),
     (
         FLOWS_ROWS,
@@ -100,6 +105,50 @@ impl Description<'_> {
     }
 }
 
+/// Numbers of events: the id of the segment that had them, the first, and the last one.
+pub type Events = (String, u64, u64);
+
+/// The file of a table whose rows are made of events, as its footer describes it.
+#[derive(Clone, Debug)]
+pub struct EventFile<'a> {
+    /// What tells it from every other one.
+    pub lineage: &'a str,
+    /// Name of the gateway.
+    pub gateway: &'a str,
+    /// Beginning of its partition.
+    pub start: Utc,
+    /// The events.
+    pub events: &'a [Events],
+}
+
+impl EventFile<'_> {
+    /// The pairs of the file of a table that has so many rows.
+    #[must_use]
+    pub fn pairs(&self, table: &Table, rows: u64) -> Vec<KeyValue> {
+        let Self { lineage, gateway, start, events } = self;
+        let events =
+            events.iter().map(|(segment, first, last)| format!("{segment}:{first}-{last}"));
+        vec![
+            pair(SCHEMA_VERSION, table.version.to_string()),
+            pair(GATEWAY, (*gateway).to_owned()),
+            pair(WINDOW_START, start.to_string()),
+            pair(LINEAGE, (*lineage).to_owned()),
+            pair(ROWS, rows.to_string()),
+            pair(EVENTS, events.collect::<Vec<_>>().join(",")),
+        ]
+    }
+}
+
+/// Reads numbers of events; `None` where the text is none.
+fn parse_events(text: &str) -> Option<Vec<Events>> {
+    let part = |part: &str| {
+        let (segment, numbers) = part.split_once(':')?;
+        let (first, last) = numbers.split_once('-')?;
+        Some((segment.to_owned(), first.parse().ok()?, last.parse().ok()?))
+    };
+    if text.is_empty() { Some(vec![]) } else { text.split(',').map(part).collect() }
+}
+
 /// The pairs of the ledger's file that describe the file of flows that it proves.
 #[must_use]
 pub fn flows_pairs(rows: u64, flows: Option<&Bytes>) -> Vec<KeyValue> {
@@ -151,6 +200,8 @@ pub struct Facts {
     pub epochs: Option<EpochSet>,
     /// Whose numbers these are.
     pub numbering: Option<String>,
+    /// The events of which its rows were made.
+    pub events: Option<Vec<Events>>,
     /// A ledger's: number of rows of its file of flows.
     pub flows_rows: Option<u64>,
     /// A ledger's: SHA-256 of its file of flows.
@@ -179,6 +230,7 @@ impl Facts {
             rows: value(ROWS).and_then(|rows| rows.parse().ok()),
             epochs: value(EPOCHS).and_then(|epochs| epochs.parse().ok()),
             numbering: value(NUMBERING),
+            events: value(EVENTS).and_then(|events| parse_events(&events)),
             flows_rows: value(FLOWS_ROWS).and_then(|rows| rows.parse().ok()),
             flows_sha256: value(FLOWS_SHA256),
         }

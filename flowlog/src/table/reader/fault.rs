@@ -49,6 +49,9 @@ pub enum Fault {
     /// It has a column that its version does not have.
     #[error("it has a column {0}, which its version of the table does not have")]
     UnknownColumn(String),
+    /// A value is none of those that its version of the table knows.
+    #[error("a value of its column {0} is none that this version of flowlog knows")]
+    Value(String),
 }
 
 impl Fault {

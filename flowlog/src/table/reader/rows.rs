@@ -116,6 +116,12 @@ impl Rows {
         self.typed(name, |column| column.as_boolean_opt())
     }
 
+    /// The error of the file that has these rows.
+    #[must_use]
+    pub fn fault(&self, fault: Fault) -> Error {
+        fault.of(&self.object)
+    }
+
     fn typed<'a, T: Array>(
         &'a self,
         name: &str,
