@@ -14,6 +14,7 @@ mod plain;
 mod reference;
 mod settings;
 mod show;
+mod source;
 mod target;
 mod value;
 
@@ -24,9 +25,11 @@ pub use file::File;
 pub use flags::Flags;
 pub use settings::{
     CaptureSettings, InterfaceSettings, KeepSettings, PolicySettings, RetentionSettings,
-    SpoolSettings, StatusSettings, StoreSettings, TargetSettings, TimeSettings,
+    SessionRetentionSettings, SourceSettings, SourcesSettings, SpoolSettings, StatusSettings,
+    StoreSettings, SubscriberSettings, TargetSettings, TimeSettings,
 };
 pub use show::{Shown, ShownKey, show};
+pub use source::{SourceConfig, SourceKind, SourceOrigin};
 
 use crate::record::{
     gateway::{GatewayName, InvalidName},
@@ -56,6 +59,10 @@ pub struct Config {
     pub status: StatusSettings,
     /// When the store is cleared of what has expired.
     pub retention: Option<RetentionSettings>,
+    /// Who tells of sessions.
+    pub sources: Vec<SourceConfig>,
+    /// The subscribers of peers.
+    pub subscribers: Option<SubscriberSettings>,
 }
 
 /// The reference of the configuration file, as Markdown.
@@ -91,8 +98,23 @@ impl Config {
         let unnamed = |error: InvalidName| file.wrong_value("gateway", error.to_string());
         let gateway = gateway.map_or_else(|| hostname.parse().map_err(unnamed), Ok)?;
         let KeepSettings { retention } = file.settings()?;
+        let SourcesSettings { source, subscribers } = file.settings()?;
+        let sources = source::sources(source, subscribers.as_ref())
+            .map_err(|message| file.wrong_value("source", message))?;
         let (capture, spool, status) = (file.settings()?, file.settings()?, file.settings()?);
-        Ok(Self { gateway, policy, interfaces, capture, store, times, spool, status, retention })
+        Ok(Self {
+            gateway,
+            policy,
+            interfaces,
+            capture,
+            store,
+            times,
+            spool,
+            status,
+            retention,
+            sources,
+            subscribers,
+        })
     }
 }
 

@@ -18,5 +18,6 @@ pub mod period;
 pub mod policy;
 pub mod redacted;
 pub mod session;
+pub mod subscriber;
 pub mod times;
 pub mod window;

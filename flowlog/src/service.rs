@@ -128,8 +128,18 @@ pub async fn run(
     status.watch(COUNTERS);
     snapshot::configured(status, config);
     let (news_in, news) = mpsc::channel(WAITING_EPOCHS);
-    let Config { gateway, policy, interfaces, capture, store, times, spool, status: _, retention } =
-        config;
+    let Config {
+        gateway,
+        policy,
+        interfaces,
+        capture,
+        store,
+        times,
+        spool,
+        status: _,
+        retention,
+        ..
+    } = config;
     let recording =
         Recording { gateway: gateway.to_string(), policy: policy.hash(), window: times.window };
     let told = (status, news_in);

@@ -19,7 +19,7 @@ use imports::Imports;
 const FLOORS: [&[&str]; 7] = [
     &["record", "telemetry", "durable", "demo"],
     &["config", "status", "store"],
-    &["capture", "table"],
+    &["capture", "source", "table"],
     &["spool", "keep", "ask"],
     &["service"],
     &["cli"],

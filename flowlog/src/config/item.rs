@@ -31,6 +31,8 @@ pub enum Content {
     Text(String),
     /// A whole number from 0.
     Number(u64),
+    /// Yes or no.
+    Boolean(bool),
     /// A list of values, or of tables.
     List(Vec<Item>),
     /// Keys within a table.
@@ -76,6 +78,7 @@ impl Content {
                 let number = u64::from_str_radix(number.as_str(), number.radix()).ok()?;
                 Some(Self::Number(number))
             }
+            DeValue::Boolean(value) => Some(Self::Boolean(*value)),
             DeValue::Array(values) => {
                 let items = values.iter().map(|value| {
                     let content = Self::read(value.get_ref(), origin)?;
@@ -95,6 +98,7 @@ impl fmt::Debug for Content {
         match self {
             Self::Text(_) => f.write_str("[withheld]"),
             Self::Number(number) => number.fmt(f),
+            Self::Boolean(value) => value.fmt(f),
             Self::List(items) => items.fmt(f),
             Self::Table(table) => table.fmt(f),
         }
@@ -108,6 +112,7 @@ impl fmt::Display for Content {
             // What JSON escapes in a text is escaped in the same way in TOML.
             Self::Text(text) => write!(f, "{}", serde_json::Value::from(text.as_str())),
             Self::Number(number) => write!(f, "{number}"),
+            Self::Boolean(value) => write!(f, "{value}"),
             Self::List(items) => {
                 let items: Vec<String> =
                     items.iter().map(|item| item.content.to_string()).collect();

@@ -35,6 +35,8 @@ pub enum Kind {
     Word(fn() -> Vec<PossibleValue>),
     /// A whole number from 0 to this.
     Number(u64),
+    /// `true` or `false`.
+    Boolean,
     /// A list of values, or of tables.
     List(&'static Kind),
     /// A table of its own.

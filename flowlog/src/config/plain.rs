@@ -78,6 +78,8 @@ impl Checking<'_> {
                 Err(self.at(value.span().start, &format!("the value of {name} is out of range")))
             }
             (Kind::Number(_), _) => wrong("a whole number from 0"),
+            (Kind::Boolean, DeValue::Boolean(_)) => Ok(()),
+            (Kind::Boolean, _) => wrong("true or false"),
             (Kind::Table(keys), DeValue::Table(table)) => self.table(keys, &name, place, table),
             (Kind::Table(_), _) => {
                 let message =
@@ -219,6 +221,11 @@ mod tests {
             ("[retention]\nkeep = 90", "retention.keep must be a text in quotes"),
             ("[[targets]]\nprefix = \"a\"\nfrom = \"b\"", "targets.to is missing"),
             ("targets = [\"a\"]", "targets must be tables"),
+            ("[[source]]\ninterface = \"wg0\"", "source.kind is missing"),
+            (
+                "[[source]]\nkind = \"openvpn\"\nhook = \"yes\"",
+                "line 3: source.hook must be true or false, for example hook = false",
+            ),
             ("[targets]\nprefix = \"a\"", "targets must be tables"),
         ] {
             let error = check(text).unwrap_err();

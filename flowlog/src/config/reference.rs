@@ -16,7 +16,9 @@ pub(super) fn page(keys: &[&[Key]]) -> String {
          | key | option | default | meaning |\n|---|---|---|---|\n{}\n```toml\n{}```\n\n\
          To record only the members that an order names, write a table `[[targets]]` for each \
          order:\n\n\
-         ```toml\n{}```\n",
+         ```toml\n{}```\n\n\
+         To record who held an address, name the sources that know it:\n\n\
+         ```toml\n{SOURCES_EXAMPLE}```\n",
         rows.concat(),
         example(&keys),
         targeted_example(&keys)
@@ -70,6 +72,29 @@ pub(super) fn targeted_example(keys: &[Key]) -> String {
     }
     lines.concat()
 }
+
+/// Tables of sources, each with the keys of its kind.
+pub(super) const SOURCES_EXAMPLE: &str = "\
+[[source]]
+kind = \"wireguard\"
+interface = \"wg*\"
+poll = \"5s\"
+
+[[source]]
+kind = \"openvpn\"
+realm = \"office\"
+hook = true
+status = \"/run/openvpn/server.status\"
+management = \"unix:/run/openvpn/server.sock\"
+
+[[source]]
+kind = \"lease\"
+file = \"/var/lib/flowlog/leases.csv\"
+
+[subscribers]
+peer_key_file = \"/etc/flowlog/peer.key\"
+file = \"/etc/flowlog/subscribers.csv\"
+";
 
 /// The file that is installed: every key with its meaning, those with a default as comments.
 pub(super) fn installed_file(keys: &[&[Key]]) -> String {

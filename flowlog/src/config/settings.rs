@@ -8,6 +8,7 @@ use std::{path::PathBuf, time::Duration};
 use super::{
     key::{Key, Settings as _},
     keys::keys,
+    source::SourceKind,
 };
 use crate::record::{
     gateway::GatewayName,
@@ -28,6 +29,7 @@ pub(super) const FILE: &[&[Key]] = &[
     SpoolSettings::KEYS,
     StatusSettings::KEYS,
     KeepSettings::KEYS,
+    SourcesSettings::KEYS,
 ];
 
 /// Least bytes of a spool: a drain and its window of a gateway where little goes on fit in.
@@ -179,6 +181,77 @@ keys! {
 
         /// How often the daemon looks for expired files.
         pub interval: Duration, default: "10m";
+
+        /// Deletion of expired sessions, which have a period of their own. Without this table the
+        /// daemon deletes no sessions and no coverage.
+        pub sessions: Option<SessionRetentionSettings>, otherwise("sessions are not deleted");
+    }
+}
+
+keys! {
+    /// The deletion of expired sessions, in the table `[retention.sessions]`.
+    pub struct SessionRetentionSettings {
+        /// How long the daemon keeps the tables `sessions` and `coverage`, written like
+        /// `retention.keep`. Each day's rows have the beginning of their session, so the period
+        /// counts from its end.
+        pub keep: Period, example: "12mo";
+    }
+}
+
+keys! {
+    /// Who held an address, and who tells.
+    pub struct SourcesSettings {
+        /// Sources of sessions: who held an address, and when. One table for each source.
+        pub source: Vec<SourceSettings>, otherwise("no sessions are recorded");
+
+        /// The subscribers of the peers.
+        pub subscribers: Option<SubscriberSettings>,
+            otherwise("sessions have no subscriber, and sources are refused");
+    }
+}
+
+keys! {
+    /// A source of sessions, in a table `[[source]]`.
+    pub struct SourceSettings {
+        /// The kind of source.
+        pub kind: SourceKind, example: "wireguard";
+
+        /// Address space of the source. An address has one holder at a time within a realm:
+        /// gateways that give out the same addresses to different members need different realms.
+        pub realm: String, default: "default";
+
+        /// With `wireguard`: the interfaces; `*` stands for any characters.
+        pub interface: Option<InterfacePattern>, otherwise("none; `wireguard` needs one"), example: "wg*";
+
+        /// How often the source is asked, or its file looked at.
+        pub poll: Duration, default: "5s";
+
+        /// With `openvpn`: whether the server calls `flowlog hook openvpn`.
+        pub hook: bool, default: false;
+
+        /// With `openvpn`: the status file of the server, of version 2 or 3.
+        pub status: Option<PathBuf>, otherwise("none"), example: "/run/openvpn/server.status";
+
+        /// With `openvpn`: the management socket of the server.
+        pub management: Option<String>, otherwise("none"), example: "unix:/run/openvpn/server.sock";
+
+        /// With `lease`: a file of leases, as CSV with the columns `name,prefix,from,to`.
+        pub file: Option<PathBuf>, otherwise("none: leases come from `flowlog hook lease`"),
+            example: "/var/lib/flowlog/leases.csv";
+    }
+}
+
+keys! {
+    /// The subscribers of peers, in the table `[subscribers]`.
+    pub struct SubscriberSettings {
+        /// The key for the pseudonyms of peers: a file of 16 bytes or more, the same for all gateways of a
+        /// store. Make it with `head -c 32 /dev/urandom`.
+        pub peer_key_file: PathBuf, example: "/etc/flowlog/peer.key";
+
+        /// A file of subscribers, as CSV with the columns `peer,subscriber,from,to`. The daemon reads it
+        /// again when it changes; while it is wrong, the file before it is in force.
+        pub file: Option<PathBuf>, otherwise("sessions have no subscriber"),
+            example: "/etc/flowlog/subscribers.csv";
     }
 }
 

@@ -158,6 +158,7 @@ fn json(content: &Content) -> serde_json::Value {
     match content {
         Content::Text(text) => text.as_str().into(),
         Content::Number(number) => (*number).into(),
+        Content::Boolean(value) => (*value).into(),
         Content::List(items) => items.iter().map(|item| json(&item.content)).collect(),
         Content::Table(_) => serde_json::Value::Null,
     }

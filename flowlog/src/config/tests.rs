@@ -1,7 +1,7 @@
 use super::{
     key::{Key, Settings as _},
     keys::keys,
-    reference::{example, page},
+    reference::{SOURCES_EXAMPLE, example, page},
     settings::FILE,
     *,
 };
@@ -30,8 +30,10 @@ fn the_least_configuration_has_the_documented_defaults() {
 fn the_examples_of_the_reference_have_every_key_and_are_valid() {
     let file = File::parse(&example(&FILE.concat())).unwrap();
     let targeted = File::parse(&targeted_example()).unwrap();
+    let least = "profile = \"flows\"\ninterfaces = [\"wg0\"]\n";
+    let sources = File::parse(&format!("{least}{SOURCES_EXAMPLE}")).unwrap();
     let is_set = |key: &&Key| {
-        file.table().0.contains_key(key.name) || targeted.table().0.contains_key(key.name)
+        [&file, &targeted, &sources].iter().any(|file| file.table().0.contains_key(key.name))
     };
     let missing: Vec<&str> =
         FILE.iter().copied().flatten().filter(|key| !is_set(key)).map(|key| key.name).collect();
@@ -39,6 +41,7 @@ fn the_examples_of_the_reference_have_every_key_and_are_valid() {
     Config::from_file(file, "gw1").unwrap();
     let policy = Config::from_file(targeted, "gw1").unwrap().policy;
     assert_eq!((policy.profile, policy.targets.len()), (Profile::Targeted, 1));
+    assert_eq!(Config::from_file(sources, "gw1").unwrap().sources.len(), 3);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use super::{
     item::{Content, Item},
     key::{Kind, Value, Wrong},
+    source::SourceKind,
 };
 use crate::record::{
     gateway::GatewayName,
@@ -92,7 +93,18 @@ macro_rules! words {
     )+};
 }
 
-words!(Profile, Order);
+words!(Profile, Order, SourceKind);
+
+impl Value for bool {
+    const KIND: Kind = Kind::Boolean;
+
+    fn read(item: &Item) -> Result<Self, Wrong> {
+        match item.content {
+            Content::Boolean(value) => Ok(value),
+            _ => Err(Wrong::of(item, "it must be true or false")),
+        }
+    }
+}
 
 /// Whole numbers.
 macro_rules! numbers {

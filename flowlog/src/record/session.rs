@@ -5,17 +5,21 @@
 
 mod coverage;
 mod names;
+mod peer_key;
+mod report;
 mod slice;
 
 use std::{fmt, str::FromStr};
 
 pub use coverage::{CoverageGap, CoverageReason, CoverageRow};
 pub use names::{EndReason, Source, State};
+pub use peer_key::{BadKey, PeerKey};
+pub use report::{Content, Entry, EntryKey, Report, Since};
 use sha2::{Digest as _, Sha256};
 
 use super::{
     clock::Utc,
-    redacted::{Address, Personal, Prefix, Redacted},
+    redacted::{Address, Prefix, Redacted},
 };
 
 /// What told of a session: a kind of source, and its interface, server or file.
@@ -179,10 +183,6 @@ impl fmt::Debug for Peer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("[peer]")
     }
-}
-
-impl Personal for std::net::SocketAddr {
-    const WORD: &'static str = "[endpoint]";
 }
 
 /// A text that is not 32 hexadecimal digits.

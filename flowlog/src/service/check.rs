@@ -84,6 +84,8 @@ pub async fn check(config: &Config, options: Options) -> Vec<Finding> {
         spool,
         status: _,
         retention,
+        sources: _,
+        subscribers: _,
     } = config;
     let mut findings = vec![kernel(), capabilities(), program(capture, policy), attachment(attach)];
     findings.extend(drain_findings());

@@ -28,6 +28,8 @@ fn line(
         spool,
         status: _,
         retention,
+        sources: _,
+        subscribers: _,
     } = config;
     let TimeSettings { window, drain_interval, shutdown_timeout: _ } = times;
     let names = |patterns: &[&InterfacePattern]| {
