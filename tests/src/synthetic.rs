@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use flowlog::{
     record::{
-        clock::{Offset, Utc},
+        clock::{MonotonicNs, Offset, Utc},
         epoch::{Counters, Entries, Epoch, Observed},
         policy::Policy,
     },
@@ -120,8 +120,8 @@ fn epoch(number: u64, opened_ns: u64, lasts_ns: u64, members: u16) -> Epoch {
     let observed = Observed {
         slot: 0,
         name: INTERFACE.to_owned(),
-        from: opened_ns,
-        to: closed_ns,
+        from: MonotonicNs::from_ns(opened_ns),
+        to: MonotonicNs::from_ns(closed_ns),
         interruptions: 0,
         was_counted: true,
         gaps: vec![],

@@ -18,7 +18,7 @@ use std::{
 
 use flowlog::{
     capture::{Contents, Error, MapSizes},
-    record::policy::AttachMode,
+    record::{clock::MonotonicNs, policy::AttachMode},
 };
 use flowlog_tests::{SMALL, flowlog_binary, has_tcx};
 
@@ -157,9 +157,11 @@ fn an_interface_that_went_or_is_not_wanted_any_more_keeps_its_counts_and_loses_i
         rig.send(7);
         rig.wait_for_no_programs(mode);
         assert_eq!(daemon.counted(), [100; 2], "{mode:?}");
-        let observed = daemon.presence.between(1, u64::MAX);
+        let opened = MonotonicNs::from_ns(1);
+        let observed = daemon.presence.between(opened, MonotonicNs::MAX);
         let of_interface = observed.iter().find(|observed| observed.name == NEAR).unwrap();
-        assert!(of_interface.was_counted && of_interface.from == 1 && of_interface.to < u64::MAX);
+        assert!(of_interface.was_counted && of_interface.from == opened);
+        assert!(of_interface.to < MonotonicNs::MAX);
         assert!(daemon.maps.control.counted().is_empty());
         drop(daemon);
 

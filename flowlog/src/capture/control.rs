@@ -80,7 +80,7 @@ impl Control {
     /// When the open epoch began.
     pub(super) fn opened(&self) -> MonotonicNs {
         let [even, odd] = [self.held(0), self.held(1)];
-        if even.epoch > odd.epoch { even.opened_ns } else { odd.opened_ns }
+        MonotonicNs::from_ns(if even.epoch > odd.epoch { even.opened_ns } else { odd.opened_ns })
     }
 
     /// The interface name of a slot, where it stands for one.

@@ -152,7 +152,7 @@ impl Drainer {
     pub fn announce(&mut self, interval: Duration) -> MonotonicNs {
         let now = clock::monotonic_coarse();
         // By a daemon before this one. To take it back at the last moment would race with the clock.
-        if let Some((end, _)) = self.announced.filter(|(end, _)| *end < now + LAST_MOMENT_NS) {
+        if let Some((end, _)) = self.announced.filter(|(end, _)| *end < now.plus(LAST_MOMENT)) {
             return end;
         }
         let offset = self.open.dating.offset;
@@ -340,4 +340,4 @@ pub fn can_settle() -> Result<(), Error> {
 }
 
 /// Longer than anything takes to announce a change of epoch.
-const LAST_MOMENT_NS: u64 = 1_000_000_000;
+const LAST_MOMENT: Duration = Duration::from_secs(1);

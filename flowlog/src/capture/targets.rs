@@ -27,7 +27,8 @@ impl Targets {
         for Target { prefix, periods } in &self.wanted {
             let mut spans = Spans::default();
             for (span, (from, to)) in spans.spans.iter_mut().zip(periods) {
-                *span = Span { from_ns: offset.monotonic(*from), to_ns: offset.monotonic(*to) };
+                let [from, to] = [*from, *to].map(|bound| offset.monotonic(bound).ns());
+                *span = Span { from_ns: from, to_ns: to };
             }
             let prefix = prefix.in_clear();
             let length = u32::from(prefix.prefix_len());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use flowlog_common::flow::FlowCounters;
 
 use super::{
-    clock::{Offset, Utc},
+    clock::{MonotonicNs, Offset, Utc},
     epoch::Epoch,
     flow::Activity,
 };
@@ -33,13 +33,13 @@ impl Times {
 
     /// An instant in UTC.
     #[must_use]
-    pub fn utc(&self, monotonic: u64) -> Utc {
+    pub fn utc(&self, monotonic: MonotonicNs) -> Utc {
         self.offset.utc(monotonic).max(self.opened)
     }
 
     /// The end of an epoch in UTC is that of its window, to the nanosecond.
     #[must_use]
-    pub fn end_utc(&self, monotonic: u64) -> Utc {
+    pub fn end_utc(&self, monotonic: MonotonicNs) -> Utc {
         let utc = self.utc(monotonic);
         if utc.distance(self.closed) < CLOCK_STEP { self.closed } else { utc }
     }
@@ -47,7 +47,7 @@ impl Times {
     /// The bound of a gap, which may be before the epoch. Where it is that of the epoch, it is the same
     /// in UTC.
     #[must_use]
-    pub fn gap_utc(&self, monotonic: u64) -> Utc {
+    pub fn gap_utc(&self, monotonic: MonotonicNs) -> Utc {
         let utc = self.offset.utc(monotonic);
         let bounds = [self.opened, self.closed];
         bounds.into_iter().find(|bound| utc.distance(*bound) < GAP_STEP).unwrap_or(utc)
@@ -56,10 +56,11 @@ impl Times {
     /// What a flow did in the epoch.
     #[must_use]
     pub fn activity(&self, counters: &FlowCounters) -> Activity {
+        let [first, last] = [counters.first_ns, counters.last_ns].map(MonotonicNs::from_ns);
         Activity {
-            start_ms: self.utc(counters.first_ns).ms(),
+            start_ms: self.utc(first).ms(),
             // Before the end, also where a thread was interrupted while it announced that.
-            end_ms: self.utc(counters.last_ns).min(Utc::from_ns(self.closed.ns() - 1)).ms(),
+            end_ms: self.utc(last).min(Utc::from_ns(self.closed.ns() - 1)).ms(),
             packets_up: counters.packets_up,
             bytes_up: counters.bytes_up,
             packets_down: counters.packets_down,

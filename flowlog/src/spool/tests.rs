@@ -15,7 +15,7 @@ use super::{
     *,
 };
 use crate::record::{
-    clock::{Offset, Utc},
+    clock::{MonotonicNs, Offset, Utc},
     epoch::{Counters, Entries, Epoch, Observed},
     ledger::{Gap, GapReason, LedgerEntry},
 };
@@ -56,8 +56,8 @@ pub(crate) fn epoch(opened: u64, closed: u64, flows: &[(FlowKeyV4, u64, Directio
     let observed = Observed {
         slot: 0,
         name: "wg0".to_owned(),
-        from: opened * SECOND,
-        to: closed * SECOND,
+        from: MonotonicNs::from_ns(opened * SECOND),
+        to: MonotonicNs::from_ns(closed * SECOND),
         interruptions: 0,
         was_counted: true,
         gaps: vec![],

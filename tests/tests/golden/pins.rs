@@ -23,7 +23,7 @@ pub fn pin_again_for(gateway: &str, dump: &Value, layout: &str, base: &Path) {
     let folder = base.join(gateway).join(layout);
     fs::create_dir_all(&folder).unwrap();
     let taken_ns = dump["taken_ns"].as_u64().unwrap();
-    let passed_ns = clock::monotonic_coarse().cast_signed() - taken_ns.cast_signed();
+    let passed_ns = clock::monotonic_coarse().ns().cast_signed() - taken_ns.cast_signed();
     for entry in dump["maps"].as_array().unwrap() {
         let name = entry[0].as_str().unwrap();
         let mut map = PinnedMap::from_json(&entry[1]);

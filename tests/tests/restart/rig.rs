@@ -19,7 +19,10 @@ use flowlog::{
         Capture, Error, Found, Loaded, MapSizes, Maps, Pins, Program, drain, presence::Presence,
     },
     demo::Netns,
-    record::policy::{AttachMode, Order, Policy},
+    record::{
+        clock::MonotonicNs,
+        policy::{AttachMode, Order, Policy},
+    },
 };
 use flowlog_common::{
     flow::{Direction, FlowCounters, FlowKeyV4},
@@ -205,7 +208,7 @@ impl Counting {
 
     /// How often the interface was not counted, since the beginning of time.
     pub fn interruptions(&self) -> u32 {
-        let observed = self.presence.between(0, u64::MAX);
+        let observed = self.presence.between(MonotonicNs::default(), MonotonicNs::MAX);
         let of_interface = observed.iter().find(|o| o.name == NEAR).unwrap();
         assert!(of_interface.was_counted);
         of_interface.interruptions

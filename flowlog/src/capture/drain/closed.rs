@@ -52,7 +52,7 @@ impl Closed {
     ///
     /// Its times are monotonic, so that all of them move alike.
     pub(super) fn dated_again(mut self, now: Dating) -> Self {
-        let open_for = Duration::from_nanos(self.end.saturating_sub(self.was.opened));
+        let open_for = self.end.since(self.was.opened);
         let Some(step) = self.was.dating.step(now, open_for) else { return self };
         self.clock_step = step;
         let better = self.was.dating.better(now, self.end_utc);

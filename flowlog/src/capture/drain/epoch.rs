@@ -1,6 +1,6 @@
 //! The word in kernel memory that says when the epoch changes.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use flowlog_common::{control::Held, epoch::EpochSwitch};
 
@@ -42,13 +42,13 @@ impl EpochWord {
     /// An epoch has begun at this instant, and does not end until something is announced.
     pub(super) fn open(&self, epoch: u64, opened: MonotonicNs) {
         // First, so that whoever finds the maps knows since when they are filled.
-        self.0.hold(set(epoch), Held { epoch, opened_ns: opened });
+        self.0.hold(set(epoch), Held { epoch, opened_ns: opened.ns() });
         self.0.announce(EpochSwitch::never(set(epoch)));
     }
 
     /// The open epoch has another number, of the same set of maps.
     pub(super) fn renumber(&self, epoch: u64, opened: MonotonicNs) {
-        self.0.hold(set(epoch), Held { epoch, opened_ns: opened });
+        self.0.hold(set(epoch), Held { epoch, opened_ns: opened.ns() });
     }
 
     /// What the maps of this epoch held is safe, and they are empty.
@@ -61,15 +61,18 @@ impl EpochWord {
     pub(super) fn resume(&self, last: u64) -> Found {
         let [even, odd] = [self.0.held(0), self.0.held(1)];
         let (newer, older) = if even.epoch > odd.epoch { (even, odd) } else { (odd, even) };
-        let resumed = |held: Held| Resumed { number: held.epoch, opened: held.opened_ns };
+        let resumed = |held: Held| Resumed {
+            number: held.epoch,
+            opened: MonotonicNs::from_ns(held.opened_ns),
+        };
         if newer.epoch == 0 {
             let open = Resumed { number: last + 1, opened: clock::monotonic_coarse() };
             self.open(open.number, open.opened);
             return Found { open, left: None, announced: None };
         }
         let switch = self.0.announced();
-        let end = switch.switch_at_ns();
-        if switch.epoch_at(clock::monotonic_coarse()) != set(newer.epoch) {
+        let end = MonotonicNs::from_ns(switch.switch_at_ns());
+        if switch.epoch_at(clock::monotonic_coarse().ns()) != set(newer.epoch) {
             // The daemon announced it, and did not live to see it.
             let open = Resumed { number: newer.epoch + 1, opened: end };
             self.open(open.number, open.opened);
@@ -85,19 +88,22 @@ impl EpochWord {
 
     /// The epoch changes at an instant to come, which is returned as the kernel reads it.
     pub(super) fn switch_at(&self, at: MonotonicNs, epoch: u64) -> MonotonicNs {
-        let switch = EpochSwitch::at(at, set(epoch));
+        let switch = EpochSwitch::at(at.ns(), set(epoch));
         self.0.announce(switch);
-        switch.switch_at_ns()
+        MonotonicNs::from_ns(switch.switch_at_ns())
     }
 
     /// The epoch changes with the next step of the clock; returns when that was.
     pub(super) fn switch_now(&self, epoch: u64) -> MonotonicNs {
         // Packets of the current step may be counted already, hence the next one.
-        let at = self.switch_at(clock::monotonic_coarse() + 2, epoch);
+        let at = self.switch_at(clock::monotonic_coarse().plus(LEAST_STEP), epoch);
         wait_until(at);
         at
     }
 }
+
+/// The least time by which an announced instant comes later: the word has even nanoseconds only.
+const LEAST_STEP: Duration = Duration::from_nanos(2);
 
 /// Whether packets that are seen now come after this instant.
 pub(super) fn has_passed(at: MonotonicNs) -> bool {
@@ -107,7 +113,7 @@ pub(super) fn has_passed(at: MonotonicNs) -> bool {
 /// Waits until packets that are seen come after this instant.
 pub(super) fn wait_until(at: MonotonicNs) {
     while !has_passed(at) {
-        std::thread::sleep(std::time::Duration::from_millis(1));
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

@@ -5,8 +5,6 @@
 //! another time. A packet may still be on its way from the one to the other: what looks missing in one
 //! epoch must not turn up in the next.
 
-use std::time::Duration;
-
 use flowlog_common::{flow::Direction, total::Count};
 
 use super::super::events::Event;
@@ -38,7 +36,7 @@ const FILTERED_FRAMES: u64 = 10;
 
 impl Interval {
     fn seconds(&self) -> u64 {
-        Duration::from_nanos(self.span.until.saturating_sub(self.span.since)).as_secs()
+        self.span.until.since(self.span.since).as_secs()
     }
 
     fn theirs(&self, direction: Direction) -> Count {
@@ -175,7 +173,7 @@ impl History {
 
     /// Of the times in which somebody came first, those that packets are missing of.
     fn costly(&mut self, is_last: bool) -> Vec<Span> {
-        let ended = self.intervals.last().map_or(0, |interval| interval.span.until);
+        let ended = self.intervals.last().map(|interval| interval.span.until).unwrap_or_default();
         let is_over = |span: &Span| is_last || span.until <= ended;
         let spans: Vec<Span> = self.overtaken.extract_if(.., |span| is_over(span)).collect();
         spans.into_iter().filter(|span| self.has_missing(*span)).collect()

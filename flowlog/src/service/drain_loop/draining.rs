@@ -92,7 +92,7 @@ impl Draining<'_> {
         loop {
             self.signals.alive();
             let end = drainer.announce(interval);
-            let wait = Duration::from_nanos(end.saturating_sub(clock::monotonic_coarse()));
+            let wait = end.since(clock::monotonic_coarse());
             let is_last = self.signals.is_stopped(wait);
             let closed = if is_last { drainer.close_now()? } else { drainer.close()? };
             let epoch = drainer.read(&closed)?;

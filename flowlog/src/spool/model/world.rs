@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     record::{
-        clock::{Offset, Utc},
+        clock::{MonotonicNs, Offset, Utc},
         epoch::Epoch,
     },
     service::model::{Shared, Target, Worker, provisional, try_part},
@@ -320,7 +320,8 @@ fn counted(kernel: &Kernel, now: i64) -> Epoch {
         (counters.first_ns, counters.last_ns) = (ns(kernel.opened), ns(kernel.opened));
     }
     let observed = &mut counted.totals[0].0;
-    (observed.from, observed.to) = (ns(kernel.opened), ns(now));
+    observed.from = MonotonicNs::from_ns(ns(kernel.opened));
+    observed.to = MonotonicNs::from_ns(ns(now));
     counted.number = kernel.number;
     counted.opened = Utc::from_ns(kernel.opened);
     counted.closed = Utc::from_ns(now);

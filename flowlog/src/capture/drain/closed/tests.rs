@@ -8,7 +8,8 @@ fn boundary(opened_ms: i64, now_ms: i64) -> i64 {
 
 fn closed(synchronised: bool) -> Closed {
     let dating = Dating { offset: Offset::from_ns(0), synchronised };
-    let (opened, end) = (20_000_000_000, 30_000_000_000);
+    let (opened, end) =
+        (MonotonicNs::from_ns(20_000_000_000), MonotonicNs::from_ns(30_000_000_000));
     let was = Open { number: 1, opened, opened_utc: dating.offset.utc(opened), dating };
     Closed { was, end, end_utc: dating.offset.utc(end), clock_step: 0 }
 }

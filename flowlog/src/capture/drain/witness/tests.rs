@@ -2,9 +2,14 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// The time between two instants.
+const fn between(since: u64, until: u64) -> Span {
+    span(MonotonicNs::from_ns(since), MonotonicNs::from_ns(until))
+}
+
 fn interval(number: u64, ours: u64, theirs: u64, counters: Counters) -> Interval {
     Interval {
-        span: span(number * 10, number * 10 + 10),
+        span: between(number * 10, number * 10 + 10),
         ours: [ours, 0],
         theirs: Some([Count { packets: theirs, bytes: theirs * 100 }, Count::default()]),
         counters,
@@ -18,10 +23,10 @@ fn same(number: u64, ours: u64, theirs: u64) -> Interval {
 #[test]
 fn packets_of_which_none_is_counted_then_or_later_make_a_gap() {
     let this = same(1, 0, 5);
-    assert_eq!(judge(&this, Some(&same(2, 0, 0))), Some(span(10, 20)));
-    assert_eq!(judge(&this, Some(&same(2, 0, 7))), Some(span(10, 20)));
-    assert_eq!(judge(&this, Some(&same(2, 1_000, 1_000))), Some(span(10, 20)));
-    assert_eq!(judge(&this, None), Some(span(10, 20)));
+    assert_eq!(judge(&this, Some(&same(2, 0, 0))), Some(between(10, 20)));
+    assert_eq!(judge(&this, Some(&same(2, 0, 7))), Some(between(10, 20)));
+    assert_eq!(judge(&this, Some(&same(2, 1_000, 1_000))), Some(between(10, 20)));
+    assert_eq!(judge(&this, None), Some(between(10, 20)));
 }
 
 #[test]
@@ -34,7 +39,7 @@ fn packets_that_turn_up_in_the_next_interval_were_on_their_way() {
 #[test]
 fn an_idle_hour_with_keepalives_and_handshakes_is_no_gap() {
     let hour = |bytes: u64, packets: u64, counters| Interval {
-        span: span(0, 3_600_000_000_000),
+        span: between(0, 3_600_000_000_000),
         ours: [0; 2],
         theirs: Some([Count { packets, bytes }; 2]),
         counters,
@@ -65,8 +70,8 @@ fn observed() -> Observed {
     Observed {
         slot: 0,
         name: "tun0".to_owned(),
-        from: 0,
-        to: 0,
+        from: MonotonicNs::default(),
+        to: MonotonicNs::default(),
         interruptions: 0,
         was_counted: true,
         gaps: vec![],
