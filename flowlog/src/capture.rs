@@ -177,7 +177,7 @@ impl Capture {
             return;
         };
         self.presence.attached(slot);
-        self.program.count_interface(Interface { kernel_index, slot });
+        self.program.count_interface(Interface { kernel_index, slot: slot.number() });
         let metered = Metered { kernel_index, counters: link.counters() };
         self.presence.metered(slot, metered, reading, true);
         if let Some(before) = before {
@@ -205,7 +205,7 @@ impl Capture {
             interface: link.name.clone(),
             limit: self.presence.limit(),
         })?;
-        let counted = Interface { kernel_index, slot };
+        let counted = Interface { kernel_index, slot: slot.number() };
         // Known as counted before the first packet that reaches the program.
         let is_continued = !existing.is_empty() && self.program.control.counts(counted);
         let lost = if is_continued {

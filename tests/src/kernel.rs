@@ -50,7 +50,7 @@ impl Loaded {
         let slot = presence.slot(name).unwrap();
         let drainer = Drainer::new(maps, Arc::clone(&presence), 0).unwrap();
         presence.attached(slot);
-        program.count_interface(Interface { kernel_index, slot });
+        program.count_interface(Interface { kernel_index, slot: slot.number() });
         Self { program, drainer }
     }
 

@@ -6,7 +6,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use flowlog::{
     record::{
         clock::{MonotonicNs, Offset, Utc},
-        epoch::{Counters, Entries, Epoch, Observed},
+        epoch::{Counters, Entries, Epoch, Observed, Slot},
         policy::Policy,
     },
     spool::{
@@ -118,7 +118,7 @@ fn epoch(number: u64, opened_ns: u64, lasts_ns: u64, members: u16) -> Epoch {
         }
     }
     let observed = Observed {
-        slot: 0,
+        slot: Slot::new(0),
         name: INTERFACE.to_owned(),
         from: MonotonicNs::from_ns(opened_ns),
         to: MonotonicNs::from_ns(closed_ns),

@@ -22,7 +22,10 @@ use super::{
     error::Error,
     interface::{name_bytes, name_text},
 };
-use crate::{durable::Lock, record::clock::MonotonicNs};
+use crate::{
+    durable::Lock,
+    record::{clock::MonotonicNs, epoch::Slot},
+};
 
 /// What is mapped; the kernel rounds it up to whole pages.
 const SIZE: NonZeroUsize = NonZeroUsize::new(size_of::<control::Control>()).unwrap();
@@ -85,14 +88,14 @@ impl Control {
 
     /// The interface name of a slot, where it stands for one.
     #[must_use]
-    pub fn name(&self, slot: u16) -> Option<String> {
+    pub fn name(&self, slot: Slot) -> Option<String> {
         let words = self.name_words(slot)?.map(|word| word.load(Ordering::SeqCst).to_ne_bytes());
         let name: Vec<u8> = words.concat().into_iter().take_while(|byte| *byte != 0).collect();
         Some(name_text(&name)).filter(|name| !name.is_empty())
     }
 
     /// Gives a slot its name. Whoever dies in between has given it none.
-    pub(super) fn set_name(&self, slot: u16, name: &str) {
+    pub(super) fn set_name(&self, slot: Slot, name: &str) {
         let Some([first, second]) = self.name_words(slot) else { return };
         let mut bytes = [0; NAME_SIZE];
         for (to, from) in bytes.iter_mut().zip(name_bytes(name)) {
@@ -132,7 +135,7 @@ impl Control {
 
     /// Takes over names and interfaces of the maps before these, which have other sizes.
     pub(super) fn copy_interfaces(&self, other: &Self) {
-        for slot in 0..MAX_SLOTS_U16 {
+        for slot in (0..MAX_SLOTS_U16).map(Slot::new) {
             if let Some(name) = other.name(slot) {
                 self.set_name(slot, &name);
             }
@@ -168,18 +171,18 @@ impl Control {
     }
 
     /// The two words of a name; `None` where there is no such slot.
-    fn name_words(&self, slot: u16) -> Option<[&AtomicU64; 2]> {
+    fn name_words(&self, slot: Slot) -> Option<[&AtomicU64; 2]> {
         const NAMES: usize = std::mem::offset_of!(control::Control, names);
         const WORD: usize = size_of::<u64>();
         const { assert!(NAME_SIZE == 2 * WORD && NAMES.is_multiple_of(WORD)) };
-        if slot >= MAX_SLOTS_U16 {
+        if slot.number() >= MAX_SLOTS_U16 {
             return None;
         }
         // SAFETY: the mapping is the element of the map, whose names begin at a multiple of eight,
         // and the slot is below their number.
         unsafe {
             let words = self.element.as_ptr().cast::<u64>();
-            let name = words.add(NAMES / WORD + 2 * usize::from(slot));
+            let name = words.add(NAMES / WORD + 2 * slot.place());
             Some([AtomicU64::from_ptr(name), AtomicU64::from_ptr(name.add(1))])
         }
     }

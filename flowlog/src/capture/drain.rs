@@ -29,7 +29,7 @@ use crate::{
     capture::{Counts, Maps, Targets, Witness, presence::Presence},
     record::{
         clock::{self, Dating, MonotonicNs, Utc},
-        epoch::{Epoch, Observed},
+        epoch::{Epoch, Observed, Slot},
         ledger::GapReason,
     },
 };
@@ -55,7 +55,7 @@ pub struct Drainer {
     /// What the interfaces themselves count; `None` for maps in which nothing is counted any more.
     witness: Option<Witness>,
     /// What is remembered of each slot.
-    tallies: HashMap<u16, Tally>,
+    tallies: HashMap<Slot, Tally>,
     /// Whether the epoch that was closed last is the last one.
     is_last: bool,
     open: Open,
@@ -237,7 +237,7 @@ impl Drainer {
     }
 
     /// Packets in the maps, of both epochs.
-    fn counted(&self, slot: u16) -> Result<[u64; 2], Error> {
+    fn counted(&self, slot: Slot) -> Result<[u64; 2], Error> {
         let mut packets = [0; 2];
         for direction in Direction::ALL {
             for number in [0, 1] {
@@ -293,7 +293,7 @@ impl Drainer {
         clear(&self.overflow_v6[quiet], &read.overflow_v6.keys).map_err(clear_error)?;
         for (observed, _) in &read.totals {
             for direction in Direction::ALL {
-                let index = total::index(observed.slot, direction, epoch::set(number));
+                let index = total::index(observed.slot.number(), direction, epoch::set(number));
                 totals::clear(&mut self.totals, index)?;
             }
         }
@@ -329,8 +329,8 @@ impl Drainer {
         observed.gaps.extend(missed.into_iter().map(|span| (span, GapReason::NotReached)));
     }
 
-    fn totals_of(&self, slot: u16, of: Direction, number: u64) -> Result<Totals, Error> {
-        totals::sum(&self.totals, total::index(slot, of, epoch::set(number)))
+    fn totals_of(&self, slot: Slot, of: Direction, number: u64) -> Result<Totals, Error> {
+        totals::sum(&self.totals, total::index(slot.number(), of, epoch::set(number)))
     }
 }
 

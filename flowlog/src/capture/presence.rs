@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::Control;
 use crate::record::{
     clock::{self, MonotonicNs},
-    epoch::{Observed, Reading, Span},
+    epoch::{Observed, Reading, Slot, Span},
     ledger::GapReason,
 };
 use meter::Meter;
@@ -17,13 +17,14 @@ pub use meter::Metered;
 /// The interfaces that were ever counted; shared by capture, which attaches, and drain, which asks.
 pub struct Presence {
     limit: u16,
-    slots: Mutex<Vec<Slot>>,
+    slots: Mutex<Vec<Occupant>>,
     /// Where names are written down for the daemons to come.
     control: Option<Arc<Control>>,
 }
 
+/// The interface that a slot stands for.
 #[derive(Debug)]
-struct Slot {
+struct Occupant {
     name: String,
     state: State,
     was_attached: bool,
@@ -42,7 +43,7 @@ struct Slot {
     idle_epochs: u32,
 }
 
-impl Slot {
+impl Occupant {
     fn new(name: String) -> Self {
         Self {
             name,
@@ -85,10 +86,10 @@ impl Presence {
     /// their slot is used. What is being counted was counted before this daemon began.
     #[must_use]
     pub fn restore(limit: u16, control: Arc<Control>) -> Self {
-        let names = (0..limit).map_while(|slot| control.name(slot));
-        let mut slots: Vec<Slot> = names.map(Slot::new).collect();
+        let names = (0..limit).map_while(|number| control.name(Slot::new(number)));
+        let mut slots: Vec<Occupant> = names.map(Occupant::new).collect();
         for counted in control.counted() {
-            if let Some(slot) = slots.get_mut(usize::from(counted.slot)) {
+            if let Some(slot) = slots.get_mut(Slot::new(counted.slot).place()) {
                 slot.state = State::Attached;
                 slot.was_attached = true;
             }
@@ -104,7 +105,7 @@ impl Presence {
 
     /// The slot that stands for a name, where it had none a new one or that of an interface which went
     /// long ago; `None` when all are taken.
-    pub fn slot(&self, name: &str) -> Option<u16> {
+    pub fn slot(&self, name: &str) -> Option<Slot> {
         let mut slots = self.lock();
         let known = slots.iter().position(|slot| slot.name == name);
         let index = match known {
@@ -115,14 +116,14 @@ impl Presence {
                 free.max_by_key(|(_, slot)| slot.idle_epochs)?.0
             }
         };
-        let number = u16::try_from(index).ok()?;
+        let number = Slot::at(index)?;
         if known.is_none() {
             if let Some(control) = &self.control {
                 control.set_name(number, name);
             }
             match slots.get_mut(index) {
-                Some(slot) => *slot = Slot::new(name.to_owned()),
-                None => slots.push(Slot::new(name.to_owned())),
+                Some(slot) => *slot = Occupant::new(name.to_owned()),
+                None => slots.push(Occupant::new(name.to_owned())),
             }
         }
         Some(number)
@@ -130,13 +131,13 @@ impl Presence {
 
     /// The slot that stands for a name, if it has one.
     #[must_use]
-    pub fn known_slot(&self, name: &str) -> Option<u16> {
+    pub fn known_slot(&self, name: &str) -> Option<Slot> {
         let index = self.lock().iter().position(|slot| slot.name == name)?;
-        u16::try_from(index).ok()
+        Slot::at(index)
     }
 
     /// The interface is counted from now on. Returns since when it was lost, and why, where it was.
-    pub fn attached(&self, slot: u16) -> Option<(MonotonicNs, GapReason)> {
+    pub fn attached(&self, slot: Slot) -> Option<(MonotonicNs, GapReason)> {
         let now = clock::monotonic_coarse();
         let mut lost = None;
         self.change(slot, |slot| {
@@ -157,14 +158,14 @@ impl Presence {
     }
 
     /// That it was counted turned out not to be so, and it goes on being lost where it was.
-    pub fn not_attached(&self, slot: u16, lost: Option<(MonotonicNs, GapReason)>) {
+    pub fn not_attached(&self, slot: Slot, lost: Option<(MonotonicNs, GapReason)>) {
         self.detached(slot, None);
         self.change(slot, |slot| slot.lost = lost);
     }
 
     /// The interface is counted as it was before this daemon began: since the epoch opened, and
     /// without an interruption.
-    pub fn continued(&self, slot: u16) {
+    pub fn continued(&self, slot: Slot) {
         self.change(slot, |slot| {
             slot.was_attached = true;
             slot.state = State::Attached;
@@ -173,13 +174,13 @@ impl Presence {
 
     /// Whether the interface of a slot is counted.
     #[must_use]
-    pub fn is_attached(&self, slot: u16) -> bool {
-        self.lock().get(usize::from(slot)).is_some_and(|slot| slot.state == State::Attached)
+    pub fn is_attached(&self, slot: Slot) -> bool {
+        self.lock().get(slot.place()).is_some_and(|slot| slot.state == State::Attached)
     }
 
     /// The interface is gone, and not counted any more. `reading` is of its own counters, where it still
     /// has them.
-    pub fn detached(&self, slot: u16, reading: Option<Reading>) {
+    pub fn detached(&self, slot: Slot, reading: Option<Reading>) {
         self.leave(slot, reading, |slot, now| {
             if let Some((since, reason)) = slot.lost.take() {
                 slot.gaps.push((Span { since, until: now }, reason));
@@ -188,7 +189,7 @@ impl Presence {
     }
 
     /// The interface is there, and has not been counted since an instant.
-    pub fn lost(&self, slot: u16, since: MonotonicNs, reason: GapReason) {
+    pub fn lost(&self, slot: Slot, since: MonotonicNs, reason: GapReason) {
         self.leave(slot, None, |slot, _| {
             slot.lost.get_or_insert((since, reason));
         });
@@ -196,9 +197,9 @@ impl Presence {
 
     fn leave(
         &self,
-        slot: u16,
+        slot: Slot,
         reading: Option<Reading>,
-        then: impl FnOnce(&mut Slot, MonotonicNs),
+        then: impl FnOnce(&mut Occupant, MonotonicNs),
     ) {
         let now = clock::monotonic_coarse();
         self.change(slot, |slot| {
@@ -212,7 +213,7 @@ impl Presence {
     }
 
     /// The interface is counted again at all its hooks, which it was not at one since an instant.
-    pub fn interrupted(&self, slot: u16, since: MonotonicNs, reason: GapReason) {
+    pub fn interrupted(&self, slot: Slot, since: MonotonicNs, reason: GapReason) {
         let until = clock::monotonic_coarse();
         self.change(slot, |slot| {
             slot.interruptions += 1;
@@ -221,7 +222,7 @@ impl Presence {
     }
 
     /// Somebody else came before flowlog at a hook of the interface.
-    pub fn overtaken(&self, slot: u16, span: Span) {
+    pub fn overtaken(&self, slot: Slot, span: Span) {
         self.change(slot, |slot| slot.overtaken.push(span));
     }
 
@@ -229,7 +230,7 @@ impl Presence {
     /// reading is of when it came to be counted.
     pub fn metered(
         &self,
-        slot: u16,
+        slot: Slot,
         metered: Metered,
         reading: Option<Reading>,
         is_since_attached: bool,
@@ -242,22 +243,23 @@ impl Presence {
     pub fn read_meters(
         &self,
         closed: MonotonicNs,
-        mut read: impl FnMut(u16, u32) -> Option<Reading>,
+        mut read: impl FnMut(Slot, u32) -> Option<Reading>,
     ) {
         let metered: Vec<(usize, u32)> = {
             let mut slots = self.lock();
-            let is_read = |slot: &Slot| slot.state == State::Attached && !slot.is_of_next(closed);
+            let is_read =
+                |slot: &Occupant| slot.state == State::Attached && !slot.is_of_next(closed);
             for slot in slots.iter_mut().filter(|slot| is_read(slot)) {
                 if slot.meter.is_expected() {
                     slot.meter.pass_nothing();
                 }
             }
-            let is_read = |slot: &Slot| is_read(slot) && !slot.meter.has_passed();
+            let is_read = |slot: &Occupant| is_read(slot) && !slot.meter.has_passed();
             let slots = slots.iter().enumerate().filter(|(_, slot)| is_read(slot));
             slots.map(|(index, slot)| (index, slot.meter.kernel_index())).collect()
         };
         for (index, kernel_index) in metered {
-            let Ok(slot) = u16::try_from(index) else { continue };
+            let Some(slot) = Slot::at(index) else { continue };
             let reading = read(slot, kernel_index);
             if let Some(slot) = self.lock().get_mut(index)
                 // It may have gone meanwhile, and has been read a last time.
@@ -276,31 +278,31 @@ impl Presence {
     pub fn between(&self, opened: MonotonicNs, closed: MonotonicNs) -> Vec<Observed> {
         let mut observed = vec![];
         for (index, slot) in self.lock().iter_mut().enumerate() {
-            let Ok(number) = u16::try_from(index) else { continue };
+            let Some(number) = Slot::at(index) else { continue };
             observed.push(slot.observed(number, opened, closed));
         }
         observed
     }
 
-    fn change(&self, slot: u16, change: impl FnOnce(&mut Slot)) {
-        if let Some(slot) = self.lock().get_mut(usize::from(slot)) {
+    fn change(&self, slot: Slot, change: impl FnOnce(&mut Occupant)) {
+        if let Some(slot) = self.lock().get_mut(slot.place()) {
             change(slot);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Slot>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Occupant>> {
         // Every change leaves the table sound, so that of a thread that panicked is too.
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Slot {
+impl Occupant {
     /// Attached in the next epoch, which has begun already, says nothing of the one that has closed.
     fn is_of_next(&self, closed: MonotonicNs) -> bool {
         self.first.is_some_and(|first| first >= closed)
     }
 
-    fn observed(&mut self, number: u16, opened: MonotonicNs, closed: MonotonicNs) -> Observed {
+    fn observed(&mut self, number: Slot, opened: MonotonicNs, closed: MonotonicNs) -> Observed {
         let is_attached = self.state == State::Attached;
         let was_counted = !self.is_of_next(closed) && (is_attached || self.last.is_some());
         let mut observed = Observed {

@@ -15,7 +15,7 @@ use super::{
     netlink::Netlink,
     pins::{self, LinkPin},
 };
-use crate::record::{clock, ledger::GapReason, pattern::InterfacePattern};
+use crate::record::{clock, epoch::Slot, ledger::GapReason, pattern::InterfacePattern};
 
 impl Capture {
     /// Goes on with the interfaces that are still wanted, and detaches from the others.
@@ -97,7 +97,7 @@ impl Capture {
                 if was_whole { clock::monotonic_coarse() } else { self.program.control.opened() };
             for counted in self.program.control.counted() {
                 if counted.kernel_index == index {
-                    self.presence.lost(counted.slot, since, GapReason::Detached);
+                    self.presence.lost(Slot::new(counted.slot), since, GapReason::Detached);
                 }
             }
         }
@@ -123,19 +123,20 @@ impl Capture {
     fn forget_others(&mut self, links: &[Link]) {
         for counted in self.program.control.counted() {
             let goes_on = self.attached.get(&counted.kernel_index).is_some_and(|attached| {
-                self.presence.known_slot(&attached.link.name) == Some(counted.slot)
+                self.presence.known_slot(&attached.link.name) == Some(Slot::new(counted.slot))
             });
             // The word of an interface that goes on under another name is its own already.
             if !goes_on && !self.attached.contains_key(&counted.kernel_index) {
                 self.program.ignore_interface(counted.kernel_index);
             }
         }
-        let counted: HashSet<u16> = self
+        let counted: HashSet<Slot> = self
             .attached
             .values()
             .filter_map(|attached| self.presence.known_slot(&attached.link.name))
             .collect();
-        for slot in (0..self.presence.limit()).filter(|slot| !counted.contains(slot)) {
+        let slots = (0..self.presence.limit()).map(Slot::new);
+        for slot in slots.filter(|slot| !counted.contains(slot)) {
             if !self.presence.is_attached(slot) {
                 continue;
             }

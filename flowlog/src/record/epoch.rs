@@ -80,11 +80,41 @@ impl<K, V> Entries<K, V> {
     }
 }
 
+/// The number that stands for an interface's name in the keys of flows and in the totals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(u16);
+
+impl Slot {
+    /// The slot of this number in the kernel's maps.
+    #[must_use]
+    pub const fn new(number: u16) -> Self {
+        Self(number)
+    }
+
+    /// The slot at this place of a list of all slots; `None` where the kernel has no number for it.
+    #[must_use]
+    pub fn at(place: usize) -> Option<Self> {
+        u16::try_from(place).ok().map(Self)
+    }
+
+    /// Its number in the kernel's maps.
+    #[must_use]
+    pub const fn number(self) -> u16 {
+        self.0
+    }
+
+    /// Its place in a list of all slots.
+    #[must_use]
+    pub const fn place(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// When an interface was counted within an epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observed {
     /// The slot in keys and totals.
-    pub slot: u16,
+    pub slot: Slot,
     /// The interface's name.
     pub name: String,
     /// From when.

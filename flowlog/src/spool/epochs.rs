@@ -272,7 +272,7 @@ impl Epochs {
                 self.interfaces.push(observed.name.clone());
                 self.interfaces.len() - 1
             });
-            let slot = usize::from(observed.slot);
+            let slot = observed.slot.place();
             places.resize(places.len().max(slot + 1), u16::MAX);
             places[slot] = u16::try_from(place).unwrap_or(u16::MAX);
         }

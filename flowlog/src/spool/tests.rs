@@ -16,7 +16,7 @@ use super::{
 };
 use crate::record::{
     clock::{MonotonicNs, Offset, Utc},
-    epoch::{Counters, Entries, Epoch, Observed},
+    epoch::{Counters, Entries, Epoch, Observed, Slot},
     ledger::{Gap, GapReason, LedgerEntry},
 };
 
@@ -54,7 +54,7 @@ pub(crate) fn epoch(opened: u64, closed: u64, flows: &[(FlowKeyV4, u64, Directio
         });
     }
     let observed = Observed {
-        slot: 0,
+        slot: Slot::new(0),
         name: "wg0".to_owned(),
         from: MonotonicNs::from_ns(opened * SECOND),
         to: MonotonicNs::from_ns(closed * SECOND),

@@ -21,6 +21,7 @@ use flowlog::{
     demo::Netns,
     record::{
         clock::MonotonicNs,
+        epoch::Slot,
         policy::{AttachMode, Order, Policy},
     },
 };
@@ -215,13 +216,17 @@ impl Counting {
     }
 }
 
-pub fn counted(totals: &PerCpuArray<MapData, Totals>, flows: &[MapData; 2], slot: u16) -> [u64; 2] {
+pub fn counted(
+    totals: &PerCpuArray<MapData, Totals>,
+    flows: &[MapData; 2],
+    slot: Slot,
+) -> [u64; 2] {
     let mut packets = [0; 2];
     for (epoch, flows) in (0..).zip(flows) {
-        let of_cpus = totals.get(&total::index(slot, Direction::Up, epoch), 0).unwrap();
+        let of_cpus = totals.get(&total::index(slot.number(), Direction::Up, epoch), 0).unwrap();
         packets[0] += of_cpus.iter().map(|totals| totals.seen.packets).sum::<u64>();
         let flows = drain::read::<FlowKeyV4, FlowCounters>(flows).unwrap();
-        let of_slot = flows.iter().filter(|(key, _)| key.interface == slot);
+        let of_slot = flows.iter().filter(|(key, _)| key.interface == slot.number());
         packets[1] += of_slot.map(|(_, counters)| counters.packets_up).sum::<u64>();
     }
     packets

@@ -8,9 +8,9 @@ const fn at(ns: u64) -> MonotonicNs {
 #[test]
 fn a_name_keeps_its_slot() {
     let presence = Presence::new(2);
-    assert_eq!(presence.slot("wg0"), Some(0));
-    assert_eq!(presence.slot("tun0"), Some(1));
-    assert_eq!(presence.slot("wg0"), Some(0));
+    assert_eq!(presence.slot("wg0"), Some(Slot::new(0)));
+    assert_eq!(presence.slot("tun0"), Some(Slot::new(1)));
+    assert_eq!(presence.slot("wg0"), Some(Slot::new(0)));
     assert_eq!(presence.slot("wg1"), None);
 }
 

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::record::epoch::Slot;
 
 /// The time between two instants.
 const fn between(since: u64, until: u64) -> Span {
@@ -68,7 +69,7 @@ fn where_the_interface_was_not_asked_nothing_is_said() {
 
 fn observed() -> Observed {
     Observed {
-        slot: 0,
+        slot: Slot::new(0),
         name: "tun0".to_owned(),
         from: MonotonicNs::default(),
         to: MonotonicNs::default(),
