@@ -16,6 +16,7 @@ use flowlog::{
     capture::{Loaded, MapSizes, Program, drain::Drainer, presence::Presence},
     record::{
         clock::{Offset, Utc},
+        epoch::EpochNumber,
         flow::Activity,
         policy::Policy,
     },
@@ -123,7 +124,7 @@ impl Kernel {
         let slot = presence.slot("wg0").context("a slot")?;
         presence.attached(slot);
         let (v4, v6) = (hash_maps(&maps.flows_v4)?, hash_maps(&maps.flows_v6)?);
-        let drainer = Drainer::new(maps, presence, 0)?;
+        let drainer = Drainer::new(maps, presence, EpochNumber::ZERO)?;
         Ok(Self { _program: program, drainer, v4, v6, set: 1 })
     }
 

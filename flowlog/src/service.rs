@@ -44,7 +44,7 @@ use tokio::{
 use crate::{
     capture,
     config::Config,
-    record::policy::AttachMode,
+    record::{epoch::EpochNumber, policy::AttachMode},
     service::notify::Notifier,
     spool::recover::Recording,
     status::{Status, judge, listen::Listening, socket_of},
@@ -148,7 +148,7 @@ pub async fn run(
     let target = Target { store: store.clone(), gateway: gateway.to_string(), is_durable };
     let opening = async {
         let look = drain.opened().await?;
-        let early = opening::open(&target, look.last > 0).await?;
+        let early = opening::open(&target, look.last > EpochNumber::ZERO).await?;
         Ok::<_, Error>((look, early))
     };
     let (look, early) = tokio::select! {

@@ -61,7 +61,7 @@ use identity::Identity;
 
 use crate::{
     durable::{self, Lock},
-    record::clock::Utc,
+    record::{clock::Utc, epoch::EpochNumber},
 };
 
 /// Extension of a run.
@@ -142,7 +142,7 @@ impl Spool {
 
     /// A number that no epoch of the spool is above, from the names alone: quick, however much there is.
     #[must_use]
-    pub fn last_number_by_names(&self) -> u64 {
+    pub fn last_number_by_names(&self) -> EpochNumber {
         let mut directories = vec![self.epochs_directory()];
         let files = self.disk.list(&self.files_directory()).unwrap_or_default();
         directories.extend(files.iter().map(|file| self.files_directory().join(&file.name)));
@@ -156,7 +156,8 @@ impl Spool {
             .filter_map(|known| known.stored.last().max(known.last).max(known.first));
         let lost = identity.lost.iter().filter_map(|lost| lost.epochs.last());
         let counted = identity.counted.map(|(number, _)| number);
-        by_name.chain(known).chain(lost).chain(counted).max().unwrap_or(0)
+        let numbers = by_name.chain(known).chain(lost).chain(counted);
+        EpochNumber::new(numbers.max().unwrap_or(0))
     }
 
     /// Another name of the gateway, whose daemon filled the spool before: its programs are pinned under

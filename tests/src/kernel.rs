@@ -8,7 +8,10 @@ use aya::{
 };
 use flowlog::{
     capture::{self, MapSizes, Program, drain::Drainer, presence::Presence},
-    record::{epoch::Epoch, policy::Policy},
+    record::{
+        epoch::{Epoch, EpochNumber},
+        policy::Policy,
+    },
     spool::{
         Spool, encode,
         files::merge,
@@ -48,7 +51,7 @@ impl Loaded {
         let capture::Loaded { program, maps, .. } = loaded;
         let presence = Arc::new(Presence::new(interfaces));
         let slot = presence.slot(name).unwrap();
-        let drainer = Drainer::new(maps, Arc::clone(&presence), 0).unwrap();
+        let drainer = Drainer::new(maps, Arc::clone(&presence), EpochNumber::ZERO).unwrap();
         presence.attached(slot);
         program.count_interface(Interface { kernel_index, slot: slot.number() });
         Self { program, drainer }

@@ -6,7 +6,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use flowlog::{
     record::{
         clock::{MonotonicNs, Offset, Utc},
-        epoch::{Counters, Entries, Epoch, Observed, Slot},
+        epoch::{Counters, Entries, Epoch, EpochNumber, Observed, Slot},
         policy::Policy,
     },
     spool::{
@@ -130,7 +130,7 @@ fn epoch(number: u64, opened_ns: u64, lasts_ns: u64, members: u16) -> Epoch {
         counters: Counters::default(),
     };
     Epoch {
-        number,
+        number: EpochNumber::new(number),
         opened: utc(opened_ns),
         closed: utc(closed_ns),
         offset: Offset::from_ns(0),

@@ -29,7 +29,7 @@ use crate::{
     capture::{Counts, Maps, Targets, Witness, presence::Presence},
     record::{
         clock::{self, Dating, MonotonicNs, Utc},
-        epoch::{Epoch, Observed, Slot},
+        epoch::{Epoch, EpochNumber, Observed, Slot},
         ledger::GapReason,
     },
 };
@@ -78,7 +78,7 @@ struct Tally {
 
 impl Drainer {
     /// Goes on where the daemon before ended; where there was none, opens the epoch after `last`.
-    pub fn new(maps: Maps, presence: Arc<Presence>, last: u64) -> Result<Self, Error> {
+    pub fn new(maps: Maps, presence: Arc<Presence>, last: EpochNumber) -> Result<Self, Error> {
         let Maps { control, totals, flows_v4, flows_v6, overflow_v4, overflow_v6, mut targets } =
             maps;
         let dating = Dating::now();
@@ -90,10 +90,10 @@ impl Drainer {
 
     /// For maps of a daemon before this one, in which nothing is counted any more.
     pub fn of_previous(counts: Counts) -> Self {
-        Self::resume(counts, None, Dating::now(), 0)
+        Self::resume(counts, None, Dating::now(), EpochNumber::ZERO)
     }
 
-    fn resume(counts: Counts, targets: Option<Targets>, dating: Dating, last: u64) -> Self {
+    fn resume(counts: Counts, targets: Option<Targets>, dating: Dating, last: EpochNumber) -> Self {
         let Counts { control, presence, totals, flows_v4, flows_v6, overflow_v4, overflow_v6 } =
             counts;
         let word = EpochWord::new(control);
@@ -118,7 +118,7 @@ impl Drainer {
 
     /// The number of the open epoch.
     #[must_use]
-    pub const fn number(&self) -> u64 {
+    pub const fn number(&self) -> EpochNumber {
         self.open.number
     }
 
@@ -130,11 +130,11 @@ impl Drainer {
 
     /// Gives the open epoch a number after `last`, where it has none: of maps of other sizes, which were
     /// begun later, epochs have the numbers up to that one.
-    pub fn number_after(&mut self, last: u64) {
+    pub fn number_after(&mut self, last: EpochNumber) {
         let Open { number, opened, .. } = &mut self.open;
         if *number <= last {
             // What it was counted in follows from whether its number is even.
-            *number += (last - *number) / 2 * 2 + 2;
+            *number = EpochNumber::new(number.get() + (last.get() - number.get()) / 2 * 2 + 2);
             self.word.renumber(*number, *opened);
         }
     }
@@ -191,7 +191,7 @@ impl Drainer {
                 (end, was.dating.offset.utc(end))
             }
         };
-        let next = was.number + 1;
+        let next = was.number.next();
         self.word.open(next, end);
         self.read_interfaces(end)?;
         epoch::settle().map_err(|source| Error::Settle { source })?;
@@ -240,7 +240,7 @@ impl Drainer {
     fn counted(&self, slot: Slot) -> Result<[u64; 2], Error> {
         let mut packets = [0; 2];
         for direction in Direction::ALL {
-            for number in [0, 1] {
+            for number in [EpochNumber::ZERO, EpochNumber::ZERO.next()] {
                 let totals = self.totals_of(slot, direction, number)?;
                 packets[direction as usize] += totals.seen.packets;
             }
@@ -329,7 +329,7 @@ impl Drainer {
         observed.gaps.extend(missed.into_iter().map(|span| (span, GapReason::NotReached)));
     }
 
-    fn totals_of(&self, slot: Slot, of: Direction, number: u64) -> Result<Totals, Error> {
+    fn totals_of(&self, slot: Slot, of: Direction, number: EpochNumber) -> Result<Totals, Error> {
         totals::sum(&self.totals, total::index(slot.number(), of, epoch::set(number)))
     }
 }

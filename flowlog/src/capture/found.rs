@@ -14,7 +14,7 @@ use super::{
     pins::{self, MAPS},
     presence::Presence,
 };
-use crate::durable::Lock;
+use crate::{durable::Lock, record::epoch::EpochNumber};
 
 /// What was there when the program was loaded.
 #[derive(Default)]
@@ -72,10 +72,10 @@ impl Previous {
 
     /// The number of the last epoch that they hold; zero where that cannot be known.
     #[must_use]
-    pub fn last_epoch(&self) -> u64 {
+    pub fn last_epoch(&self) -> EpochNumber {
         let held = self.counts().map(|counts| [0, 1].map(|set| counts.control.held(set).epoch));
         // The daemon may have died before the one that it had announced.
-        held.map_or(0, |[even, odd]| even.max(odd) + 1)
+        held.map_or(EpochNumber::ZERO, |[even, odd]| EpochNumber::new(even.max(odd)).next())
     }
 
     /// Looks at what is in the directory of a layout; `None` where its maps are not all there:

@@ -10,11 +10,44 @@ use super::{
     ledger::GapReason,
 };
 
+/// The number of an epoch, counted on from one epoch to the next, also by another daemon.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EpochNumber(u64);
+
+impl EpochNumber {
+    /// Before the first epoch.
+    pub const ZERO: Self = Self(0);
+
+    /// The number as the kernel's maps and the files of the spool have it.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number as the kernel's maps and the files of the spool have it.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The number of the epoch after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+
+    /// The number of the epoch before this one; zero where there is none.
+    #[must_use]
+    pub const fn previous(self) -> Self {
+        Self(self.0.saturating_sub(1))
+    }
+}
+
 /// What was counted in one epoch, and between which instants.
 #[derive(Debug)]
 pub struct Epoch {
-    /// Its number, counted on from one epoch to the next, also by another daemon.
-    pub number: u64,
+    /// Its number.
+    pub number: EpochNumber,
     /// When it began.
     pub opened: Utc,
     /// When it ended; no packet of it was seen at this instant or later.

@@ -17,6 +17,7 @@ use crate::{
     config::CaptureSettings,
     record::{
         clock::{self, Utc},
+        epoch::EpochNumber,
         pattern::InterfacePattern,
         policy::Policy,
     },
@@ -242,8 +243,9 @@ fn is_passing(error: &capture::Error) -> bool {
 /// Maps of other sizes are drained later, and their epochs have the numbers before. Where nothing goes
 /// on, or not all of it can be read, a number is left out: that is how the ledger comes to know of the
 /// gap, also when this daemon does not live to write it down, since the maps keep their number.
-pub(super) fn last_number(last: u64, previous: &[Previous], goes_on: bool) -> u64 {
+pub(super) fn last_number(last: EpochNumber, previous: &[Previous], goes_on: bool) -> EpochNumber {
     // The last number that an epoch in maps of other sizes may have.
-    let before = previous.iter().map(Previous::last_epoch).max().unwrap_or(0);
-    last.max(before) + u64::from(!goes_on)
+    let before = previous.iter().map(Previous::last_epoch).max().unwrap_or_default();
+    let last = last.max(before);
+    if goes_on { last } else { last.next() }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     config::SpoolSettings,
+    record::epoch::EpochNumber,
     spool::{
         self, Spool,
         recover::{Recording, Recovered},
@@ -37,7 +38,7 @@ pub(super) const fn may_pass(error: &spool::Error) -> bool {
 #[derive(Debug, Default)]
 pub(super) struct FirstLook {
     /// No epoch has a number above this one.
-    pub(super) last: u64,
+    pub(super) last: EpochNumber,
     /// Another name of the gateway, for which a daemon used the spool before.
     pub(super) former_gateway: Option<String>,
 }

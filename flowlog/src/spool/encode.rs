@@ -111,7 +111,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        record::epoch::Epoch,
+        record::epoch::{Epoch, EpochNumber},
         spool::{
             Files,
             files::merge,
@@ -126,7 +126,7 @@ mod tests {
         for minute in 1..5 {
             let (opened, closed) = (minute * 60, (minute + 1) * 60);
             let flows = [(key(1), opened, Direction::Up)];
-            let epoch = Epoch { number: minute, ..epoch(opened, closed, &flows) };
+            let epoch = Epoch { number: EpochNumber::new(minute), ..epoch(opened, closed, &flows) };
             let run = epochs.append(&epoch, Duration::ZERO).unwrap();
             let path = files.place(&run.header.windows[0], &run.header).unwrap();
             files.add(merge(std::slice::from_ref(&run), path, Same::Combine).unwrap());

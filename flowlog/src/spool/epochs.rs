@@ -19,7 +19,7 @@ use super::{
 use crate::record::{
     clock::{self, Utc},
     dated::Dated,
-    epoch::{Entries, Epoch},
+    epoch::{Entries, Epoch, EpochNumber},
     epoch_set::EpochSet,
     flow::Activity,
     ledger::{Gap, LedgerEntry},
@@ -114,8 +114,8 @@ impl Epochs {
 
     /// The number of the last epoch; zero where none is in the spool.
     #[must_use]
-    pub fn last(&self) -> u64 {
-        self.last.map_or(0, |(number, _)| number)
+    pub fn last(&self) -> EpochNumber {
+        self.last.map_or(EpochNumber::ZERO, |(number, _)| EpochNumber::new(number))
     }
 
     /// The numbers of the spool have nothing to do with those to come.
@@ -130,7 +130,8 @@ impl Epochs {
 
     /// The open epoch of maps that go on, which began at an instant, has another number: those in between
     /// are not missing. Nor are they where a daemon died that had given it that number.
-    pub fn renumbered(&mut self, from: u64, to: u64, opened: Utc) {
+    pub fn renumbered(&mut self, from: EpochNumber, to: EpochNumber, opened: Utc) {
+        let (from, to) = (from.get(), to.get());
         let Some((last, closed)) = self.last else { return };
         let has_counted_all_along = opened <= closed.plus(CLOCK_DRIFT);
         if last < to && (last + 1 == from || has_counted_all_along) {
@@ -150,6 +151,7 @@ impl Epochs {
     pub fn append(&mut self, epoch: &Epoch, clock_error: Duration) -> Result<Run, Error> {
         self.spool.has_room(size(epoch))?;
         self.spool.prepare_directories()?;
+        let number = epoch.number.get();
         let (numbering, gateway) = self.numbering_of(epoch)?;
         let places = self.places(epoch);
         let times = Times::of(epoch);
@@ -185,11 +187,11 @@ impl Epochs {
         let window = WindowLedger {
             start_ns: instant.floor(self.window).ns(),
             length_ms: u64::try_from(self.window.as_millis()).unwrap_or(u64::MAX),
-            epochs: Some((epoch.number, epoch.number)),
+            epochs: Some((number, number)),
             rows: ledger,
         };
         let run = writer.finish(Header {
-            epochs: (epoch.number, epoch.number),
+            epochs: (number, number),
             numbers: None,
             closed_ns: epoch.closed.ns(),
             opened_ns: Some(epoch.opened.ns()),
@@ -207,12 +209,12 @@ impl Epochs {
         })?;
         report_step(epoch);
         if is_told {
-            self.told(&lost, &(numbering, epoch.number));
+            self.told(&lost, &(numbering, number));
         }
-        let this = (epoch.number, epoch.closed);
+        let this = (number, epoch.closed);
         self.last =
             Some(self.last.map_or(this, |(last, closed)| (last.max(this.0), closed.max(this.1))));
-        self.renumbered = self.renumbered.filter(|(_, to)| epoch.number < *to);
+        self.renumbered = self.renumbered.filter(|(_, to)| number < *to);
         Ok(run)
     }
 
@@ -220,7 +222,7 @@ impl Epochs {
     /// another numbering begins, so that none is ever used twice: not even by a spool that was restored from a
     /// copy.
     fn numbering_of(&self, epoch: &Epoch) -> Result<(String, String), Error> {
-        let number = epoch.number;
+        let number = epoch.number.get();
         let last = self.last;
         let goes_on = last.is_none_or(|(last, _)| number == last + 1);
         let goes_on = goes_on || planted(Bug::OneNumbering);
@@ -258,8 +260,9 @@ impl Epochs {
     }
 
     fn path(&self, epoch: &Epoch) -> PathBuf {
+        let number = epoch.number.get();
         let times = Some((epoch.opened, epoch.closed));
-        let name = RunName { first: epoch.number, last: epoch.number, times };
+        let name = RunName { first: number, last: number, times };
         self.spool.epochs_directory().join(name.file_name())
     }
 

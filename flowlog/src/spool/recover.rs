@@ -24,6 +24,7 @@ use super::{
 use crate::{
     record::{
         clock::{self, Utc},
+        epoch::EpochNumber,
         epoch_set::EpochSet,
     },
     telemetry::with_causes,
@@ -54,7 +55,7 @@ pub struct Recovered {
     /// Epochs of which nothing was made yet.
     pub found: Vec<Run>,
     /// The number of the last epoch that this machine counted; zero where there is none.
-    pub last: u64,
+    pub last: EpochNumber,
 }
 
 /// Looks at all that is in a spool, and makes the best of it.

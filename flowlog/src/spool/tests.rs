@@ -16,7 +16,7 @@ use super::{
 };
 use crate::record::{
     clock::{MonotonicNs, Offset, Utc},
-    epoch::{Counters, Entries, Epoch, Observed, Slot},
+    epoch::{Counters, Entries, Epoch, EpochNumber, Observed, Slot},
     ledger::{Gap, GapReason, LedgerEntry},
 };
 
@@ -66,7 +66,7 @@ pub(crate) fn epoch(opened: u64, closed: u64, flows: &[(FlowKeyV4, u64, Directio
         counters: Counters::default(),
     };
     Epoch {
-        number: closed,
+        number: EpochNumber::new(closed),
         opened: utc(opened),
         closed: utc(closed),
         offset: Offset::from_ns(0),
@@ -253,7 +253,8 @@ fn files_are_found_again_as_they_were_whatever_was_left_over() {
     let mut files = Files::new(Arc::clone(&spool), vec![]);
     let mut put = |files: &mut Files, opened, closed| {
         let flows = [(key(1), opened, Direction::Up)];
-        let epoch = Epoch { number: closed / 60, ..epoch(opened, closed, &flows) };
+        let epoch =
+            Epoch { number: EpochNumber::new(closed / 60), ..epoch(opened, closed, &flows) };
         let run = epochs.append(&epoch, Duration::ZERO).unwrap();
         let path = files.place(&run.header.windows[0], &run.header).unwrap();
         files.add(merge(std::slice::from_ref(&run), path, Same::Combine).unwrap());
@@ -326,7 +327,7 @@ fn ledger(runs: &[Run]) -> (LedgerEntry, Vec<String>) {
 
 /// An epoch of a number.
 fn numbered(number: u64, opened: u64, closed: u64) -> Epoch {
-    Epoch { number, ..epoch(opened, closed, &[]) }
+    Epoch { number: EpochNumber::new(number), ..epoch(opened, closed, &[]) }
 }
 
 #[test]
@@ -364,12 +365,12 @@ fn numbers_that_never_were_are_no_gap() {
     before.append(&numbered(5, 60, 70), Duration::ZERO).unwrap();
     let mut epochs = recovered(&spool).epochs;
     // Maps of other sizes have epochs of the numbers 8 and 9, and the open epoch came after them.
-    epochs.renumbered(6, 10, Utc::from_ms(70_000));
+    epochs.renumbered(EpochNumber::new(6), EpochNumber::new(10), Utc::from_ms(70_000));
     for (number, opened) in [(8, 70), (9, 80), (10, 90), (11, 100)] {
         let run = epochs.append(&numbered(number, opened, opened + 10), Duration::ZERO).unwrap();
         assert_eq!(ledger(std::slice::from_ref(&run)).0.gaps, [], "{number}");
     }
-    assert_eq!(recovered(&spool).epochs.last(), 11);
+    assert_eq!(recovered(&spool).epochs.last().get(), 11);
 }
 
 #[test]
@@ -379,7 +380,7 @@ fn a_number_that_a_daemon_gave_and_did_not_live_to_use_is_no_gap() {
         before.append(&numbered(5, 60, 70), Duration::ZERO).unwrap();
         let mut epochs = recovered(&spool).epochs;
         // The daemon before gave the open epoch the number 9, after those of maps of other sizes.
-        epochs.renumbered(9, 9, Utc::from_ms(opened * 1_000));
+        epochs.renumbered(EpochNumber::new(9), EpochNumber::new(9), Utc::from_ms(opened * 1_000));
         let mut gaps = 0;
         for (number, opened) in [(7, 72), (8, 78), (9, 79), (10, 80)] {
             let run = epochs.append(&numbered(number, opened, opened + 1), Duration::ZERO).unwrap();

@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use super::epoch;
-use crate::record::clock::{Dating, MonotonicNs, Utc};
+use crate::record::{
+    clock::{Dating, MonotonicNs, Utc},
+    epoch::EpochNumber,
+};
 
 /// The epoch that is being counted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Open {
-    pub(super) number: u64,
+    pub(super) number: EpochNumber,
     pub(super) opened: MonotonicNs,
     pub(super) opened_utc: Utc,
     pub(super) dating: Dating,
@@ -44,7 +47,7 @@ pub(super) fn in_utc(
 impl Closed {
     /// The epoch's number.
     #[must_use]
-    pub const fn number(&self) -> u64 {
+    pub const fn number(&self) -> EpochNumber {
         self.was.number
     }
 

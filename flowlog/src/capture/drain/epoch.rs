@@ -6,13 +6,16 @@ use flowlog_common::{control::Held, epoch::EpochSwitch};
 
 use crate::{
     capture::Control,
-    record::clock::{self, MonotonicNs},
+    record::{
+        clock::{self, MonotonicNs},
+        epoch::EpochNumber,
+    },
 };
 
 /// An epoch and when it began.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Resumed {
-    pub number: u64,
+    pub number: EpochNumber,
     pub opened: MonotonicNs,
 }
 
@@ -30,8 +33,8 @@ pub(super) struct Found {
 pub(super) struct EpochWord(Arc<Control>);
 
 /// The set of maps of an epoch.
-pub(super) const fn set(epoch: u64) -> u32 {
-    (epoch & 1) as u32
+pub(super) const fn set(epoch: EpochNumber) -> u32 {
+    (epoch.get() & 1) as u32
 }
 
 impl EpochWord {
@@ -40,61 +43,62 @@ impl EpochWord {
     }
 
     /// An epoch has begun at this instant, and does not end until something is announced.
-    pub(super) fn open(&self, epoch: u64, opened: MonotonicNs) {
+    pub(super) fn open(&self, epoch: EpochNumber, opened: MonotonicNs) {
         // First, so that whoever finds the maps knows since when they are filled.
-        self.0.hold(set(epoch), Held { epoch, opened_ns: opened.ns() });
+        self.0.hold(set(epoch), Held { epoch: epoch.get(), opened_ns: opened.ns() });
         self.0.announce(EpochSwitch::never(set(epoch)));
     }
 
     /// The open epoch has another number, of the same set of maps.
-    pub(super) fn renumber(&self, epoch: u64, opened: MonotonicNs) {
-        self.0.hold(set(epoch), Held { epoch, opened_ns: opened.ns() });
+    pub(super) fn renumber(&self, epoch: EpochNumber, opened: MonotonicNs) {
+        self.0.hold(set(epoch), Held { epoch: epoch.get(), opened_ns: opened.ns() });
     }
 
     /// What the maps of this epoch held is safe, and they are empty.
-    pub(super) fn cleared(&self, epoch: u64) {
+    pub(super) fn cleared(&self, epoch: EpochNumber) {
         self.0.hold(set(epoch), Held::default());
     }
 
     /// Finds out where the daemon before this one ended; where there was none, opens the epoch
     /// after `last`.
-    pub(super) fn resume(&self, last: u64) -> Found {
+    pub(super) fn resume(&self, last: EpochNumber) -> Found {
         let [even, odd] = [self.0.held(0), self.0.held(1)];
         let (newer, older) = if even.epoch > odd.epoch { (even, odd) } else { (odd, even) };
         let resumed = |held: Held| Resumed {
-            number: held.epoch,
+            number: EpochNumber::new(held.epoch),
             opened: MonotonicNs::from_ns(held.opened_ns),
         };
         if newer.epoch == 0 {
-            let open = Resumed { number: last + 1, opened: clock::monotonic_coarse() };
+            let open = Resumed { number: last.next(), opened: clock::monotonic_coarse() };
             self.open(open.number, open.opened);
             return Found { open, left: None, announced: None };
         }
+        let newest = resumed(newer);
         let switch = self.0.announced();
         let end = MonotonicNs::from_ns(switch.switch_at_ns());
-        if switch.epoch_at(clock::monotonic_coarse().ns()) != set(newer.epoch) {
+        if switch.epoch_at(clock::monotonic_coarse().ns()) != set(newest.number) {
             // The daemon announced it, and did not live to see it.
-            let open = Resumed { number: newer.epoch + 1, opened: end };
+            let open = Resumed { number: newest.number.next(), opened: end };
             self.open(open.number, open.opened);
-            return Found { open, left: Some(resumed(newer)), announced: None };
+            return Found { open, left: Some(newest), announced: None };
         }
-        let is_announced = switch != EpochSwitch::never(set(newer.epoch));
+        let is_announced = switch != EpochSwitch::never(set(newest.number));
         Found {
-            open: resumed(newer),
+            open: newest,
             left: Some(older).filter(|older| older.epoch != 0).map(resumed),
             announced: is_announced.then_some(end),
         }
     }
 
     /// The epoch changes at an instant to come, which is returned as the kernel reads it.
-    pub(super) fn switch_at(&self, at: MonotonicNs, epoch: u64) -> MonotonicNs {
+    pub(super) fn switch_at(&self, at: MonotonicNs, epoch: EpochNumber) -> MonotonicNs {
         let switch = EpochSwitch::at(at.ns(), set(epoch));
         self.0.announce(switch);
         MonotonicNs::from_ns(switch.switch_at_ns())
     }
 
     /// The epoch changes with the next step of the clock; returns when that was.
-    pub(super) fn switch_now(&self, epoch: u64) -> MonotonicNs {
+    pub(super) fn switch_now(&self, epoch: EpochNumber) -> MonotonicNs {
         // Packets of the current step may be counted already, hence the next one.
         let at = self.switch_at(clock::monotonic_coarse().plus(LEAST_STEP), epoch);
         wait_until(at);

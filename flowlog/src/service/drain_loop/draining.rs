@@ -8,7 +8,10 @@ use crate::{
         Previous,
         drain::{Closed, Drainer},
     },
-    record::{clock, epoch::Epoch},
+    record::{
+        clock,
+        epoch::{Epoch, EpochNumber},
+    },
     service::{
         Error,
         counting::{Drainable, last_number},
@@ -40,7 +43,8 @@ impl Draining<'_> {
         while !previous.is_empty() {
             let next = previous.remove(0);
             // No number is left out before those of the maps that are counted in.
-            let upto = if previous.is_empty() { drainer.number() - 1 } else { 0 };
+            let upto =
+                if previous.is_empty() { drainer.number().previous() } else { EpochNumber::ZERO };
             self.finish_previous(next, last, upto)?;
         }
         self.drain(drainer, interval)
@@ -48,7 +52,7 @@ impl Draining<'_> {
 
     /// Empties the maps of an epoch that a daemon before this one closed. Its counts are in the spool
     /// already if the spool has an epoch of that number or a later one.
-    fn finish_left(&mut self, drainer: &mut Drainer, last: u64) -> Result<(), Error> {
+    fn finish_left(&mut self, drainer: &mut Drainer, last: EpochNumber) -> Result<(), Error> {
         match drainer.left()? {
             Some(closed) => self.save(drainer, &closed, last),
             None => Ok(()),
@@ -57,7 +61,12 @@ impl Draining<'_> {
 
     /// Empties maps that nothing counts in any more, and removes them. Ends with the epoch of the
     /// number `upto` or a later one.
-    fn finish_previous(&mut self, previous: Previous, last: u64, upto: u64) -> Result<(), Error> {
+    fn finish_previous(
+        &mut self,
+        previous: Previous,
+        last: EpochNumber,
+        upto: EpochNumber,
+    ) -> Result<(), Error> {
         let (counts, emptied) = previous.into_counts();
         if let Some(counts) = counts {
             let mut drainer = Drainer::of_previous(*counts);
@@ -79,7 +88,12 @@ impl Draining<'_> {
     }
 
     /// Makes an epoch durable unless it is, and empties its maps.
-    fn save(&mut self, drainer: &mut Drainer, closed: &Closed, last: u64) -> Result<(), Error> {
+    fn save(
+        &mut self,
+        drainer: &mut Drainer,
+        closed: &Closed,
+        last: EpochNumber,
+    ) -> Result<(), Error> {
         self.signals.alive();
         let epoch = drainer.read(closed)?;
         let is_new = closed.number() > last;

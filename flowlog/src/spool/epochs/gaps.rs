@@ -17,8 +17,9 @@ impl Epochs {
     /// A number that is missing says that nobody counted in between. It is written down with the numbering that
     /// begins, since whoever tells of it may not live to do so.
     pub(super) fn gap_before(&self, epoch: &Epoch) -> Option<Lost> {
-        let (last, closed) = self.last.filter(|(last, _)| epoch.number > last + 1)?;
-        if self.renumbered.is_some_and(|(from, to)| (from..=to).contains(&epoch.number)) {
+        let number = epoch.number.get();
+        let (last, closed) = self.last.filter(|(last, _)| number > last + 1)?;
+        if self.renumbered.is_some_and(|(from, to)| (from..=to).contains(&number)) {
             return None;
         }
         // Counted time is no gap: maps that went on were filled before anybody looked.
@@ -40,8 +41,8 @@ impl Epochs {
             // New maps leave out one number. Where there are more, somebody else may have counted on, whose
             // epochs the store has.
             is_settled: !self.may_have_lost
-                && epoch.number <= last + 2
-                && !self.reserved.meets(&EpochSet::range(last + 1, epoch.number - 1)),
+                && number <= last + 2
+                && !self.reserved.meets(&EpochSet::range(last + 1, number - 1)),
         })
     }
 

@@ -27,7 +27,7 @@ use super::{
 use crate::{
     record::{
         clock::{MonotonicNs, Offset, Utc},
-        epoch::Epoch,
+        epoch::{Epoch, EpochNumber},
     },
     service::model::{Shared, Target, Worker, provisional, try_part},
     spool::windows::Windows,
@@ -157,7 +157,7 @@ impl World {
         let disk = SharedDisk(Arc::new(self.disk.clone()));
         let Ok(spool) = Spool::on(disk, Path::new(ROOT), self.limit) else { return };
         let spool = Arc::new(spool);
-        let guess = spool.last_number_by_names();
+        let guess = spool.last_number_by_names().get();
         let goes_on = self.kernel.is_some();
         if !goes_on {
             let uid = self.uid();
@@ -180,16 +180,17 @@ impl World {
             waiting: VecDeque::new(),
             watch: watch::channel(None).0,
         };
-        let last = daemon.epochs.last();
+        let last = daemon.epochs.last().get();
         let Some(kernel) = &mut self.kernel else { return };
-        if kernel.left.as_ref().is_some_and(|left| left.number <= last) {
+        if kernel.left.as_ref().is_some_and(|left| left.number.get() <= last) {
             kernel.left = None;
         }
         // What the names told was a guess.
         let before = kernel.number;
         kernel.number = kernel.number.max(last + if goes_on { 1 } else { 2 });
         if goes_on {
-            daemon.epochs.renumbered(before, kernel.number, Utc::from_ns(kernel.opened));
+            let number = EpochNumber::new(kernel.number);
+            daemon.epochs.renumbered(EpochNumber::new(before), number, Utc::from_ns(kernel.opened));
         }
         daemon.epochs.counting_since(Utc::from_ns(self.now));
         for run in recovered.found {
@@ -322,7 +323,7 @@ fn counted(kernel: &Kernel, now: i64) -> Epoch {
     let observed = &mut counted.totals[0].0;
     observed.from = MonotonicNs::from_ns(ns(kernel.opened));
     observed.to = MonotonicNs::from_ns(ns(now));
-    counted.number = kernel.number;
+    counted.number = EpochNumber::new(kernel.number);
     counted.opened = Utc::from_ns(kernel.opened);
     counted.closed = Utc::from_ns(now);
     counted.offset = Offset::from_ns(0);

@@ -5,7 +5,11 @@ use std::{sync::Arc, time::Duration};
 use flowlog_common::flow::Direction;
 
 use crate::{
-    record::{clock::Utc, epoch::Epoch, epoch_set::EpochSet},
+    record::{
+        clock::Utc,
+        epoch::{Epoch, EpochNumber},
+        epoch_set::EpochSet,
+    },
     spool::{
         Epochs, Files, Spool,
         files::merge,
@@ -22,7 +26,7 @@ fn four_minutes() -> (Arc<Spool>, Files) {
     for number in 1..5 {
         let (opened, closed) = (number * 60, (number + 1) * 60);
         let mut epoch = epoch(opened, closed, &[(key(1), opened, Direction::Up)]);
-        epoch.number = number;
+        epoch.number = EpochNumber::new(number);
         let run = epochs.append(&epoch, Duration::ZERO).unwrap();
         let path = files.place(&run.header.windows[0], &run.header).unwrap();
         files.add(merge(std::slice::from_ref(&run), path, Same::Combine).unwrap());
@@ -119,7 +123,7 @@ fn a_gap_is_told_again_where_the_epoch_that_told_it_is_gone() {
     spool.settle(&missing, &EpochSet::default(), &[]).unwrap();
     let append = |epochs: &mut Epochs, number| {
         let (opened, closed) = (number * 60, (number + 1) * 60);
-        let epoch = Epoch { number, ..epoch(opened, closed, &[]) };
+        let epoch = Epoch { number: EpochNumber::new(number), ..epoch(opened, closed, &[]) };
         epochs.append(&epoch, Duration::ZERO).unwrap()
     };
     let is_told = |run: &Run| {
@@ -143,7 +147,7 @@ fn the_store_is_asked_for_the_last_run_too_if_it_may_have_it() {
         }
         std::fs::remove_file(&file.runs[3].path).unwrap();
         let mut epochs = recovered(&spool).epochs;
-        let next = Epoch { number: 5, ..epoch(300, 310, &[]) };
+        let next = Epoch { number: EpochNumber::new(5), ..epoch(300, 310, &[]) };
         let next = epochs.append(&next, Duration::ZERO).unwrap();
         // Nobody else can have what was never put: that is told at once.
         let gaps = next.header.windows[0].rows.iter().map(|row| row.gaps.len()).sum::<usize>();

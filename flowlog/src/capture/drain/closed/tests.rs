@@ -10,7 +10,8 @@ fn closed(synchronised: bool) -> Closed {
     let dating = Dating { offset: Offset::from_ns(0), synchronised };
     let (opened, end) =
         (MonotonicNs::from_ns(20_000_000_000), MonotonicNs::from_ns(30_000_000_000));
-    let was = Open { number: 1, opened, opened_utc: dating.offset.utc(opened), dating };
+    let was =
+        Open { number: EpochNumber::new(1), opened, opened_utc: dating.offset.utc(opened), dating };
     Closed { was, end, end_utc: dating.offset.utc(end), clock_step: 0 }
 }
 
