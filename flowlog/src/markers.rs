@@ -13,7 +13,7 @@ use crate::{
         location::Location,
         redacted::Redacted,
     },
-    spool::entry::Entry,
+    spool::{entry::Entry, files::About, identity::Identity},
     store::{self, Store},
     telemetry::with_causes,
 };
@@ -189,6 +189,28 @@ fn no_store_is_printed_with_what_opens_it() {
         }
         error(&store::Error::Url { url: location, source: "it is none".into() });
     }
+}
+
+/// The small files of a spool, as a version wrote them that knew a store by its whole URL.
+const IDENTITY: &str = r#"{"numbering":"n","gateway":"gw1","former":{},"machine":"","numberings":{},"lost":[{"numbering":"n","epochs":"3-4","start_ns":1,"end_ns":2,"reason":"damaged","interfaces":["wg0"],"told_by":null,"gateway":"gw1","store":"s3://planted-user:planted-password@bucket/a?sig=planted-signature","is_settled":false}],"stores":["s3://planted-user:planted-password@bucket/a?sig=planted-signature","/srv/store"],"counted":null}"#;
+const OF_A_FILE: &str = r#"{"lineage":"l","hour_ns":1,"policy":"p","window_ms":2,"gateway":"gw1","numbering":"n","store":"s3://planted-user:planted-password@bucket/a?sig=planted-signature","provisional":"","put":[4,2],"is_closed":false,"revision":1}"#;
+
+#[test]
+fn no_small_file_of_the_spool_is_printed_with_what_opens_a_store_and_each_is_written_as_it_was() {
+    let identity: Identity = serde_json::from_str(IDENTITY).unwrap();
+    debug(&identity);
+    identity.stores.iter().for_each(|store| is_clean(&store.to_string()));
+    assert_eq!(serde_json::to_string(&identity).unwrap(), IDENTITY);
+    assert!(identity.stores[0].in_clear().contains("planted-password"), "it still opens the store");
+    let about: About = serde_json::from_str(OF_A_FILE).unwrap();
+    debug(&about);
+    assert_eq!(serde_json::to_string(&about).unwrap(), OF_A_FILE);
+    let nowhere = OF_A_FILE.replace(
+        r#""store":"s3://planted-user:planted-password@bucket/a?sig=planted-signature""#,
+        r#""store":null"#,
+    );
+    let about: About = serde_json::from_str(&nowhere).unwrap();
+    assert_eq!(serde_json::to_string(&about).unwrap(), nowhere);
 }
 
 #[cfg(feature = "capture")]

@@ -53,6 +53,27 @@ pub fn write_hours(store: &Path, gateway: &str, first: Utc, hours: u64, rows: u1
     }
 }
 
+/// Leaves a file of an hour in a spool of which a part went to a store at this URL, and an epoch that is lost
+/// unless that store has it.
+pub fn write_file_of_store(spool: &Path, gateway: &str, hour: Utc, url: &str) {
+    let spool = Arc::new(Spool::open(spool, u64::MAX).unwrap());
+    let recording =
+        Recording { gateway: gateway.to_owned(), policy: Policy::FLOWS.hash(), window: HOUR };
+    let Recovered { mut epochs, mut files, .. } = recover(&spool, recording).unwrap();
+    let opened = u64::try_from(hour.floor(HOUR).ns()).unwrap();
+    for number in 1..=3 {
+        let lasts = HOUR_NS / 3;
+        let epoch = epoch(number, opened + (number - 1) * lasts, lasts, 1);
+        let run = epochs.append(&epoch, Duration::from_millis(1)).unwrap();
+        let path = files.place(&run.header.windows[0], &run.header).unwrap();
+        files.add(merge(std::slice::from_ref(&run), path, Same::Combine).unwrap());
+        run.remove().unwrap();
+    }
+    let file = files.growing().pop().unwrap();
+    files.set_store(&file.about.lineage, &url.into()).unwrap();
+    std::fs::remove_file(&file.runs[1].path).unwrap();
+}
+
 /// Leaves so many epochs of an hour in a spool, each with this many rows of each family: what a daemon
 /// leaves that is killed before the window is merged. Returns how many packets they have.
 pub fn write_epochs(spool: &Path, gateway: &str, hour: Utc, epochs: u64, rows: u16) -> u64 {

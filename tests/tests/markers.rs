@@ -3,9 +3,9 @@
 
 use std::{net::UdpSocket, path::Path};
 
-use flowlog::demo::Netns;
+use flowlog::{demo::Netns, record::clock::Utc};
 use flowlog_tests::{
-    Bpffs, Daemon, Ended, files_under, flowlog, flowlog_with, quiet_tun, wait_for,
+    Bpffs, Daemon, Ended, files_under, flowlog, flowlog_with, quiet_tun, synthetic, wait_for,
 };
 use nix::sys::signal::Signal;
 
@@ -61,6 +61,14 @@ fn talk(netns: &Netns) {
         .unwrap();
 }
 
+/// Whether any file below a folder has these bytes.
+fn has(folder: &Path, wanted: &[u8]) -> bool {
+    files_under(folder).iter().any(|file| {
+        let bytes = std::fs::read(file).unwrap_or_default();
+        bytes.windows(wanted.len()).any(|bytes| bytes == wanted)
+    })
+}
+
 /// Files of the spool in which the member is.
 fn with_member(spool: &Path) -> Vec<std::path::PathBuf> {
     let has_member = |file: &std::path::PathBuf| {
@@ -87,6 +95,10 @@ fn no_line_of_any_level_and_no_answer_has_a_member_or_a_password() {
     ];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let spool = directory.path().join("spool");
+    // A version before this one knew a store by the whole of its URL.
+    let former = "s3://planted-user:planted-password@former/a?sig=planted-signature";
+    synthetic::write_file_of_store(&spool, "gw1", Utc::from_ms(1_772_355_600_000), former);
+    assert!(has(&spool, b"planted-password"), "the spool knows the former store");
     let (gateway, _tun) = quiet_tun("fltun");
     gateway.ip(&["address", "add", "10.93.117.1/24", "dev", "fltun"]).unwrap();
 

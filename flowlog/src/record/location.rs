@@ -2,8 +2,14 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize as _, Serializer};
+
 /// Where a store is: a directory, or a URL. It is printed without what opens the store.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+///
+/// It is read from a file as any text. There is no `Serialize` for it: whoever writes a file in which the
+/// location is to stay whole names [`location_in_clear`] or [`locations_in_clear`].
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(transparent)]
 pub struct Location(String);
 
 impl Location {
@@ -36,6 +42,23 @@ impl fmt::Debug for Location {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&without_credentials(&self.0), formatter)
     }
+}
+
+/// Writes a location into a file of flowlog's own, as it opens the store.
+#[expect(clippy::ref_option, reason = "serde hands over a reference to the field")]
+pub fn location_in_clear<S: Serializer>(
+    location: &Option<Location>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    location.as_ref().map(Location::in_clear).serialize(serializer)
+}
+
+/// Writes locations into a file of flowlog's own, as they open the stores.
+pub fn locations_in_clear<S: Serializer>(
+    locations: &[Location],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(locations.iter().map(Location::in_clear))
 }
 
 /// A URL without the name, the password and the signature that somebody may have written into it.

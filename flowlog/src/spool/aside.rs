@@ -13,7 +13,7 @@ use super::{
     sync_directory,
 };
 use crate::{
-    record::{epoch_set::EpochSet, ledger::GapReason},
+    record::{epoch_set::EpochSet, ledger::GapReason, location::Location},
     telemetry::with_causes,
 };
 
@@ -77,7 +77,7 @@ impl Spool {
     }
 
     /// Sets an epoch aside that is not what was written.
-    pub fn lose(&self, run: &Run, store: Option<&str>) -> Result<(), Error> {
+    pub fn lose(&self, run: &Run, store: Option<&Location>) -> Result<(), Error> {
         self.lose_run(run, Reason::Damaged, &EpochSet::default(), store)
     }
 
@@ -88,10 +88,10 @@ impl Spool {
         run: &Run,
         reason: Reason,
         safe: &EpochSet,
-        store: Option<&str>,
+        store: Option<&Location>,
     ) -> Result<(), Error> {
         let lost = lost_of(run, &run.header.held().minus(safe));
-        let lost = Lost { store: store.map(ToOwned::to_owned), ..lost };
+        let lost = Lost { store: store.cloned(), ..lost };
         self.know(|identity| {
             if !lost.epochs.is_empty() {
                 identity.lose(lost);
@@ -106,7 +106,7 @@ impl Spool {
 
     /// The stores that files went to.
     #[must_use]
-    pub fn stores(&self) -> Vec<String> {
+    pub fn stores(&self) -> Vec<Location> {
         self.kept().value.stores.clone()
     }
 

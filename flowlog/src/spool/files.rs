@@ -19,7 +19,7 @@ use super::{
     sync_directory,
 };
 use crate::{
-    record::{clock::Utc, epoch_set::EpochSet, window::WindowLedger},
+    record::{clock::Utc, epoch_set::EpochSet, location::Location, window::WindowLedger},
     table::HOUR,
     telemetry::with_causes,
 };
@@ -84,12 +84,12 @@ impl Files {
 
     /// The store that may have an epoch as a part of a file.
     #[must_use]
-    pub fn reserved_by(&self, epoch: &Run) -> Option<&str> {
+    pub fn reserved_by(&self, epoch: &Run) -> Option<&Location> {
         let held = epoch.header.held();
         let reserving = self.growing.iter().find(|file| {
             file.about.numbering == epoch.header.numbering && file.about.provisional.meets(&held)
         });
-        reserving?.about.store.as_deref()
+        reserving?.about.store.as_ref()
     }
 
     /// The epochs of a window, as runs are to be made of them: one, unless the store may have some of them as a
@@ -202,28 +202,28 @@ impl Files {
     }
 
     /// What comes from now on goes to this store, and not into files that go to others.
-    pub fn complete_others(&mut self, store: &str) {
+    pub fn complete_others(&mut self, store: &Location) {
         for file in &mut self.growing {
-            let goes_elsewhere = file.about.store.as_deref().is_some_and(|other| other != store);
+            let goes_elsewhere = file.about.store.as_ref().is_some_and(|other| other != store);
             file.is_complete |= goes_elsewhere;
         }
     }
 
     /// Remembers to which store a file goes, and how much of it.
-    pub fn set_store(&mut self, lineage: &str, store: &str) -> Result<(), Error> {
+    pub fn set_store(&mut self, lineage: &str, store: &Location) -> Result<(), Error> {
         /// Stores that are remembered.
         const MOST_STORES: usize = 4;
         self.spool.know(|identity| {
-            if !identity.stores.iter().any(|known| known == store) {
-                identity.stores.insert(0, store.to_owned());
+            if !identity.stores.contains(store) {
+                identity.stores.insert(0, store.clone());
                 identity.stores.truncate(MOST_STORES);
             }
         })?;
         for file in self.growing.iter_mut().filter(|file| file.about.lineage == lineage) {
             let last = file.held().last().map(|last| (last, file.until().ns()));
             let put = last.max(file.about.put);
-            if file.about.store.as_deref() != Some(store) || file.about.put != put {
-                let about = About { store: Some(store.to_owned()), put, ..file.about.clone() };
+            if file.about.store.as_ref() != Some(store) || file.about.put != put {
+                let about = About { store: Some(store.clone()), put, ..file.about.clone() };
                 file.write(&self.spool, about)?;
             }
         }

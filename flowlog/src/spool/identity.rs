@@ -15,6 +15,7 @@ use crate::record::{
     clock::Utc,
     epoch_set::EpochSet,
     ledger::{Gap, GapReason},
+    location::{Location, location_in_clear, locations_in_clear},
 };
 
 /// The numbering of something whose numbering nobody knows: its time alone can be looked for in the store.
@@ -37,8 +38,8 @@ pub struct Identity {
     /// What was lost.
     pub lost: Vec<Lost>,
     /// The URLs of stores that files went to, the last ones.
-    #[serde(default)]
-    pub stores: Vec<String>,
+    #[serde(default, serialize_with = "locations_in_clear")]
+    pub stores: Vec<Location>,
     /// The last number of numberings of which nothing else is remembered, and when it ended.
     #[serde(default)]
     pub counted: Option<(u64, i64)>,
@@ -86,7 +87,8 @@ pub struct Lost {
     /// Name of the gateway that counted.
     pub gateway: String,
     /// The store that may have some of it; `None` is the configured one.
-    pub store: Option<String>,
+    #[serde(serialize_with = "location_in_clear")]
+    pub store: Option<Location>,
     /// Whether the store was asked. Before that nothing is told, since it may have all of it.
     pub is_settled: bool,
 }

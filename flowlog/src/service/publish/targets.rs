@@ -3,7 +3,10 @@
 use std::{collections::HashMap, fmt};
 
 use super::{Early, Target};
-use crate::store::{self, Store};
+use crate::{
+    record::location::Location,
+    store::{self, Store},
+};
 
 /// How a store is opened.
 pub(crate) type Opener = fn(&str) -> Result<Store, store::Error>;
@@ -14,8 +17,8 @@ pub(super) struct Targets {
     opener: Opener,
     early: Option<Early>,
     /// The URL of the configured store, once that is known.
-    configured: Option<String>,
-    opened: HashMap<(String, String), Opened>,
+    configured: Option<Location>,
+    opened: HashMap<(String, Location), Opened>,
 }
 
 /// A store, and the right to write to it as a gateway.
@@ -39,10 +42,10 @@ impl Targets {
     /// It is opened, locked, swept and probed at the first time.
     pub(super) async fn open(
         &mut self,
-        url: Option<&str>,
+        url: Option<&Location>,
         gateway: &str,
-    ) -> Result<(Store, String), store::Error> {
-        let known = url.map(ToOwned::to_owned).or_else(|| self.configured.clone());
+    ) -> Result<(Store, Location), store::Error> {
+        let known = url.cloned().or_else(|| self.configured.clone());
         if let Some(url) = &known
             && let Some(opened) = self.opened.get(&(gateway.to_owned(), url.clone()))
         {
@@ -52,8 +55,8 @@ impl Targets {
         let early = match early {
             Some(early) if gateway == self.target.gateway => early,
             _ => {
-                let store =
-                    (self.opener)(known.as_deref().unwrap_or(self.target.store.in_clear()))?;
+                let location = known.as_ref().unwrap_or(&self.target.store);
+                let store = (self.opener)(location.in_clear())?;
                 let lock = store.lock(gateway).await?;
                 Early { store, lock, is_probed: false }
             }
@@ -73,7 +76,7 @@ impl Targets {
             store.probe(gateway).await?;
         }
         let is_configured = known.is_none();
-        let url = store.url().to_string();
+        let url = Location::from(store.url().to_string());
         if is_configured {
             self.configured = Some(url.clone());
         }

@@ -195,7 +195,7 @@ impl Worker {
         if planted(Bug::NoGateway) {
             about.gateway.clone_from(&self.target.gateway);
         }
-        let before = about.store.as_deref().filter(|_| !planted(Bug::NoStore));
+        let before = about.store.as_ref().filter(|_| !planted(Bug::NoStore));
         let (store, url) = self.targets.lock().await.open(before, &about.gateway).await?;
         let known = self.state().parts.get(&about.lineage).cloned();
         let known = known.filter(|part| !part.elsewhere.meets(&file.held()));

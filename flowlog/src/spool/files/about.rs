@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::epoch_set::EpochSet;
+use crate::record::{
+    epoch_set::EpochSet,
+    location::{Location, location_in_clear},
+};
 
 /// What a file of the store is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,8 +25,8 @@ pub struct About {
     #[serde(default)]
     pub numbering: String,
     /// The store that it goes to; `None` until something is put there.
-    #[serde(default)]
-    pub store: Option<String>,
+    #[serde(default, serialize_with = "location_in_clear")]
+    pub store: Option<Location>,
     /// Epochs of a window that was open when a daemon stopped: the store may have them as a part of it.
     #[serde(default)]
     pub provisional: EpochSet,

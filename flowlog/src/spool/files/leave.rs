@@ -23,7 +23,7 @@ impl Files {
     pub fn lose(&mut self, path: &Path) -> Result<(), Error> {
         for file in &mut self.growing {
             if let Some(place) = file.runs.iter().position(|run| run.path == path) {
-                let (run, store) = (&file.runs[place], file.about.store.as_deref());
+                let (run, store) = (&file.runs[place], file.about.store.as_ref());
                 self.spool.lose_run(run, Reason::Damaged, &EpochSet::default(), store)?;
                 file.runs.remove(place);
             }
@@ -62,7 +62,7 @@ impl Files {
                 run.remove()?;
             } else if safe.meets(&held) {
                 let store = self.growing[place].about.store.clone();
-                self.spool.lose_run(&run, Reason::Double, safe, store.as_deref())?;
+                self.spool.lose_run(&run, Reason::Double, safe, store.as_ref())?;
             } else {
                 moved = self.move_run(&run, place + 1)?;
             }
@@ -90,7 +90,7 @@ impl Files {
         match moved.rename(self.growing[to].directory.join(name)) {
             Ok(()) => Ok(Some(moved)),
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                let store = self.growing[to].about.store.as_deref();
+                let store = self.growing[to].about.store.as_ref();
                 self.spool.lose_run(run, Reason::Damaged, &EpochSet::default(), store)?;
                 Ok(None)
             }

@@ -12,7 +12,7 @@ use super::super::{
     run::Run,
 };
 use crate::{
-    record::{clock::Utc, epoch_set::EpochSet, ledger::GapReason},
+    record::{clock::Utc, epoch_set::EpochSet, ledger::GapReason, location::Location},
     table::HOUR,
 };
 
@@ -113,12 +113,12 @@ fn compare(identity: &mut Identity, runs: &[&Run]) {
 
 /// The store that the files of a time went to, where that is one: it is asked, and waited for, rather than
 /// the one that is configured now. A file has gone of which no run is left, but not what it stated.
-fn store_of(lost: &Lost, abouts: &[About]) -> Option<String> {
+fn store_of(lost: &Lost, abouts: &[About]) -> Option<Location> {
     let of = abouts.iter().filter(|about| {
         let end = Utc::from_ns(about.hour_ns).plus(HOUR).ns();
         about.numbering == lost.numbering && about.hour_ns <= lost.end_ns && lost.start_ns < end
     });
-    let stores: BTreeSet<&String> = of.filter_map(|about| about.store.as_ref()).collect();
+    let stores: BTreeSet<&Location> = of.filter_map(|about| about.store.as_ref()).collect();
     stores.first().filter(|_| stores.len() == 1).map(|store| (*store).clone())
 }
 

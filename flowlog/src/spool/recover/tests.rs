@@ -9,6 +9,7 @@ use crate::{
         clock::Utc,
         epoch::{Epoch, EpochNumber},
         epoch_set::EpochSet,
+        location::Location,
     },
     spool::{
         Epochs, Files, Spool,
@@ -72,12 +73,12 @@ fn a_file_is_closed_although_somebody_deleted_a_run_of_it() {
 fn what_is_lost_is_asked_of_the_store_that_its_file_went_to() {
     let (spool, mut files) = four_minutes();
     let file = files.growing().remove(0);
-    files.set_store(&file.about.lineage, "memory:///first").unwrap();
+    files.set_store(&file.about.lineage, &"memory:///first".into()).unwrap();
     std::fs::remove_file(&file.runs[1].path).unwrap();
     recovered(&spool);
     let [lost] = &spool.unsettled()[..] else { panic!("{:?}", spool.unsettled()) };
     assert_eq!(
-        (lost.epochs.to_string(), lost.store.as_deref()),
+        (lost.epochs.to_string(), lost.store.as_ref().map(Location::in_clear)),
         ("2-2".to_owned(), Some("memory:///first"))
     );
 }
@@ -143,7 +144,7 @@ fn the_store_is_asked_for_the_last_run_too_if_it_may_have_it() {
         let (spool, mut files) = four_minutes();
         let file = files.growing().remove(0);
         if is_put {
-            files.set_store(&file.about.lineage, "memory:///first").unwrap();
+            files.set_store(&file.about.lineage, &"memory:///first".into()).unwrap();
         }
         std::fs::remove_file(&file.runs[3].path).unwrap();
         let mut epochs = recovered(&spool).epochs;

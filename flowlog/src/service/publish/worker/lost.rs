@@ -6,7 +6,7 @@ use super::{
     super::{super::windows::Shared, counted, events::Event},
     Fault, Worker,
 };
-use crate::{spool::identity::Lost, store};
+use crate::{record::location::Location, spool::identity::Lost, store};
 
 /// What is lost is not of one file.
 pub(super) const LOST: &str = "what is lost";
@@ -42,7 +42,7 @@ impl Worker {
         shared: &Shared,
         lost: &Lost,
     ) -> Result<Vec<counted::Ledger>, store::Error> {
-        let (mut ledgers, url) = self.ledgers_in(lost.store.as_deref(), lost).await?;
+        let (mut ledgers, url) = self.ledgers_in(lost.store.as_ref(), lost).await?;
         if lost.store.is_some() {
             return Ok(ledgers);
         }
@@ -65,9 +65,9 @@ impl Worker {
     /// The ledgers of one store, and its URL.
     async fn ledgers_in(
         &self,
-        url: Option<&str>,
+        url: Option<&Location>,
         lost: &Lost,
-    ) -> Result<(Vec<counted::Ledger>, String), store::Error> {
+    ) -> Result<(Vec<counted::Ledger>, Location), store::Error> {
         let (store, url) = self.targets.lock().await.open(url, &lost.gateway).await?;
         Ok((counted::ledgers(&store, lost).await?, url))
     }

@@ -2,7 +2,7 @@
 
 use super::{super::stored, Fault, Part, Worker, rows};
 use crate::{
-    record::epoch_set::EpochSet,
+    record::{epoch_set::EpochSet, location::Location},
     spool::{
         Growing,
         decide::{Decision, Ours, Stored, decide, elsewhere},
@@ -24,9 +24,9 @@ pub(super) enum Place {
 impl Worker {
     /// What the configured store has of the hour of a file that goes to another one. A spool that was restored
     /// from a copy does not know what it has put there.
-    pub(super) async fn beyond(&self, url: &str, about: &About) -> Result<Vec<Stored>, Fault> {
+    pub(super) async fn beyond(&self, url: &Location, about: &About) -> Result<Vec<Stored>, Fault> {
         let (store, configured) = self.targets.lock().await.open(None, &about.gateway).await?;
-        if configured == url {
+        if configured == *url {
             return Ok(vec![]);
         }
         let stored = stored::of_hour(&store, about).await?;
