@@ -23,7 +23,7 @@ use flowlog::{
     spool::{
         Spool, encode,
         files::merge,
-        merge::Same,
+        merge::Duplicates,
         recover::{Recording, Recovered, recover},
     },
     store::{Created, Store},
@@ -77,7 +77,7 @@ fn once(table: &Table, kernel: &mut Kernel, series: &mut Series) -> anyhow::Resu
     ensure!(spooled == rows, "{spooled} of {rows} flows were drained");
     watch.begin();
     let path = files.place(&runs[0].header.windows[0], &runs[0].header)?;
-    files.add(merge(&runs, path, Same::Combine)?);
+    files.add(merge(&runs, path, Duplicates::Merge)?);
     watch.end("gather");
     let file = &files.growing()[0];
     let encoded = encode::encode(file)?;

@@ -15,7 +15,7 @@ use flowlog::{
     spool::{
         Spool, encode,
         files::merge,
-        merge::Same,
+        merge::Duplicates,
         recover::{Recording, Recovered, recover},
     },
     table::{FLOWS, LEDGER, ObjectName},
@@ -113,7 +113,7 @@ pub fn store_epoch(epoch: &Epoch, store: &Path) {
     let Recovered { mut epochs, mut files, .. } = recover(&spool, recording).unwrap();
     let epoch = epochs.append(epoch, Duration::ZERO).unwrap();
     let path = files.place(&epoch.header.windows[0], &epoch.header).unwrap();
-    files.add(merge(&[epoch], path, Same::Combine).unwrap());
+    files.add(merge(&[epoch], path, Duplicates::Merge).unwrap());
     let file = files.growing().pop().unwrap();
     let encoded = encode::encode(&file).unwrap();
     let both = [(&FLOWS, encoded.flows), (&LEDGER, Some(encoded.ledger))];

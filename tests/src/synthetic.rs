@@ -12,7 +12,7 @@ use flowlog::{
     spool::{
         Spool, encode,
         files::merge,
-        merge::Same,
+        merge::Duplicates,
         recover::{Recording, Recovered, recover},
     },
     table::{FLOWS, LEDGER, ObjectName},
@@ -38,7 +38,7 @@ pub fn write_hours(store: &Path, gateway: &str, first: Utc, hours: u64, rows: u1
         let epoch = epoch(number, first + (number - 1) * HOUR_NS, HOUR_NS, rows);
         let run = epochs.append(&epoch, Duration::from_millis(1)).unwrap();
         let path = files.place(&run.header.windows[0], &run.header).unwrap();
-        files.add(merge(std::slice::from_ref(&run), path, Same::Combine).unwrap());
+        files.add(merge(std::slice::from_ref(&run), path, Duplicates::Merge).unwrap());
         run.remove().unwrap();
         let file = files.growing().pop().unwrap();
         let encoded = encode::encode(&file).unwrap();
@@ -66,7 +66,7 @@ pub fn write_file_of_store(spool: &Path, gateway: &str, hour: Utc, url: &str) {
         let epoch = epoch(number, opened + (number - 1) * lasts, lasts, 1);
         let run = epochs.append(&epoch, Duration::from_millis(1)).unwrap();
         let path = files.place(&run.header.windows[0], &run.header).unwrap();
-        files.add(merge(std::slice::from_ref(&run), path, Same::Combine).unwrap());
+        files.add(merge(std::slice::from_ref(&run), path, Duplicates::Merge).unwrap());
         run.remove().unwrap();
     }
     let file = files.growing().pop().unwrap();

@@ -15,7 +15,7 @@ use crate::{
         self, Files, Growing,
         files::{merge_until, remove_contained},
         header::Header,
-        merge::Same,
+        merge::Duplicates,
         redate,
         run::Run,
         windows::Windows,
@@ -248,7 +248,7 @@ fn add_window(shared: &Shared, epochs: &[Run]) -> Result<(), spool::Error> {
     let Some(header) = Header::of(epochs) else { return Ok(()) };
     let Some(window) = header.windows.first() else { return Ok(()) };
     let path = shared.lock().place(window, &header)?;
-    let run = merge_until(epochs, path, Same::Combine, &|| shared.is_over())?;
+    let run = merge_until(epochs, path, Duplicates::Merge, &|| shared.is_over())?;
     // They are in the run now, and are not read again when the store has it.
     epochs.iter().filter(|epoch| epoch.path != run.path).for_each(remove_contained);
     shared.lock().add(run);
@@ -264,7 +264,8 @@ pub(crate) fn provisional(
 ) -> Result<Option<Growing>, spool::Error> {
     let Some(header) = Header::of(epochs) else { return Ok(None) };
     let Some(window) = header.windows.first() else { return Ok(None) };
-    let open = merge_until(epochs, scratch.join("open.run"), Same::Combine, &|| shared.is_over())?;
+    let open =
+        merge_until(epochs, scratch.join("open.run"), Duplicates::Merge, &|| shared.is_over())?;
     let file = {
         let mut files = shared.lock();
         let path = files.place(window, &header)?;

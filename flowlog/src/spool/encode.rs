@@ -7,7 +7,7 @@ use super::{
     Growing,
     files::About,
     header::Header,
-    merge::{Rows, Same},
+    merge::{Duplicates, Rows},
 };
 use crate::{
     record::clock::Utc,
@@ -41,7 +41,7 @@ pub struct Encoded {
 /// Encodes what there is of a file that grows.
 pub fn encode(file: &Growing) -> Result<Encoded, Error> {
     let header = Header::of(&file.runs).unwrap_or_default();
-    let mut rows = Rows::new(&file.runs, Same::Keep)?;
+    let mut rows = Rows::new(&file.runs, Duplicates::KeepBoth)?;
     let mut writer = FlowsWriter::new(vec![])?;
     while rows.next_row(|row| writer.push(row).map_err(Error::Table))? {}
     let count = writer.rows();
@@ -129,7 +129,7 @@ mod tests {
             let epoch = Epoch { number: EpochNumber::new(minute), ..epoch(opened, closed, &flows) };
             let run = epochs.append(&epoch, Duration::ZERO).unwrap();
             let path = files.place(&run.header.windows[0], &run.header).unwrap();
-            files.add(merge(std::slice::from_ref(&run), path, Same::Combine).unwrap());
+            files.add(merge(std::slice::from_ref(&run), path, Duplicates::Merge).unwrap());
         }
         let all = files.growing().remove(0);
         let of = |places: &[usize]| Growing {

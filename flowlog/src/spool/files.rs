@@ -299,7 +299,7 @@ impl Growing {
             times: Some((header.opened(), header.closed())),
         };
         let path = self.directory.join(name.file_name());
-        merge_until(&self.runs, path, super::merge::Same::Keep, is_over).map(Some)
+        merge_until(&self.runs, path, super::merge::Duplicates::KeepBoth, is_over).map(Some)
     }
 }
 

@@ -17,13 +17,13 @@ use crate::record::{
     order::{self, MemberText},
 };
 
-/// What becomes of entries of one flow.
+/// What becomes of several entries of one flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Same {
+pub enum Duplicates {
     /// They are of one window: one row.
-    Combine,
+    Merge,
     /// They are of several windows: a row each.
-    Keep,
+    KeepBoth,
 }
 
 /// The entries of an IP version of several runs, in order.
@@ -31,7 +31,7 @@ pub struct Merge<const A: usize> {
     heads: Vec<Head<A>>,
     /// Places among the heads, as a heap: the first one is the least. Heads are too large to be moved.
     heap: Vec<u32>,
-    same: Same,
+    duplicates: Duplicates,
 }
 
 /// The next entry of a run.
@@ -47,7 +47,7 @@ where
     IpAddr: From<[u8; A]>,
 {
     /// Merges what these cursors give.
-    pub fn new(cursors: Vec<Cursor<A>>, same: Same) -> Result<Self, Error> {
+    pub fn new(cursors: Vec<Cursor<A>>, duplicates: Duplicates) -> Result<Self, Error> {
         let mut heads = Vec::with_capacity(cursors.len());
         for mut cursor in cursors {
             if let Some(entry) = cursor.next_entry()? {
@@ -56,7 +56,7 @@ where
             }
         }
         let heap = (0..).take(heads.len()).collect();
-        let mut merge = Self { heads, heap, same };
+        let mut merge = Self { heads, heap, duplicates };
         (0..merge.heap.len() / 2).rev().for_each(|place| merge.sift_down(place));
         Ok(merge)
     }
@@ -64,7 +64,7 @@ where
     /// The next entry; `None` behind the last one.
     pub fn next_entry(&mut self) -> Result<Option<Entry<A>>, Error> {
         let Some(mut next) = self.pop()? else { return Ok(None) };
-        while self.same == Same::Combine
+        while self.duplicates == Duplicates::Merge
             && self.least().is_some_and(|head| head.entry.key == next.key)
             && let Some(other) = self.pop()?
         {
@@ -150,12 +150,12 @@ pub struct Rows {
 
 impl Rows {
     /// Merges runs.
-    pub fn new(runs: &[Run], same: Same) -> Result<Self, Error> {
+    pub fn new(runs: &[Run], duplicates: Duplicates) -> Result<Self, Error> {
         let (v4, v6) = cursors(runs)?;
         Ok(Self {
             interfaces: longest_table(runs),
-            v4: Merge::new(v4, same)?,
-            v6: Merge::new(v6, same)?,
+            v4: Merge::new(v4, duplicates)?,
+            v6: Merge::new(v6, duplicates)?,
         })
     }
 

@@ -91,7 +91,7 @@ mod tests {
 
     use super::*;
     use crate::spool::{
-        merge::Same,
+        merge::Duplicates,
         tests::{epoch, key, rows, spool},
     };
 
@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(window.rows[0].observed_end, Utc::from_ms(3_670_000));
         let mut expected = rows_before(&flows);
         expected.sort_unstable();
-        let mut found = rows(std::slice::from_ref(&again), Same::Combine);
+        let mut found = rows(std::slice::from_ref(&again), Duplicates::Merge);
         found.sort_unstable();
         assert_eq!(found, expected);
         assert_eq!(window.rows[0].totals, run.header.windows[0].rows[0].totals);

@@ -9,7 +9,7 @@ use super::{
     aside,
     files::merge,
     header::Header,
-    merge::{Rows, Same},
+    merge::{Duplicates, Rows},
     recover::{Recording, Recovered, recover},
     run::Run,
     *,
@@ -95,9 +95,9 @@ pub(crate) fn recovered(spool: &Arc<Spool>) -> Recovered {
 }
 
 /// Member, remote, start and packets of the rows of runs.
-pub(super) fn rows(runs: &[Run], same: Same) -> Vec<(String, i64, u64)> {
+pub(super) fn rows(runs: &[Run], duplicates: Duplicates) -> Vec<(String, i64, u64)> {
     let mut found = vec![];
-    let mut rows = Rows::new(runs, same).unwrap();
+    let mut rows = Rows::new(runs, duplicates).unwrap();
     while rows
         .next_row(|row| {
             let packets = row.activity.packets_up + row.activity.packets_down;
@@ -120,8 +120,8 @@ fn epochs_of_a_window_give_one_row_per_flow_and_one_ledger() {
     ];
     // In the order of the texts.
     let expected = [("10.0.0.10".to_owned(), 65_000, 1), ("10.0.0.2".to_owned(), 61_000, 2)];
-    assert_eq!(rows(&runs, Same::Combine), expected);
-    assert_eq!(rows(&runs, Same::Keep).len(), 3);
+    assert_eq!(rows(&runs, Duplicates::Merge), expected);
+    assert_eq!(rows(&runs, Duplicates::KeepBoth).len(), 3);
     let header = Header::of(&runs).unwrap();
     assert_eq!((header.epochs, header.windows.len()), ((70, 120), 1));
     let ledger = &header.windows[0].rows[0];
@@ -139,7 +139,7 @@ fn an_epoch_that_passed_the_end_of_a_window_is_of_the_later_one_and_says_when_it
     let late = epoch(70, 130, &[(key(1), 75, Direction::Up)]);
     let run = epochs.append(&late, Duration::ZERO).unwrap();
     assert_eq!(run.header.windows[0].start(), Utc::from_ms(120_000));
-    assert_eq!(rows(&[run], Same::Combine)[0].1, 75_000);
+    assert_eq!(rows(&[run], Duplicates::Merge)[0].1, 75_000);
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn a_slewed_clock_does_not_put_a_packet_before_its_epoch() {
     let mut late_clock = epoch(60, 70, &[(key(1), 60, Direction::Up)]);
     late_clock.offset = Offset::from_ns(-2_000_000);
     let run = epochs.append(&late_clock, Duration::ZERO).unwrap();
-    assert_eq!(rows(&[run], Same::Combine)[0].1, 60_000);
+    assert_eq!(rows(&[run], Duplicates::Merge)[0].1, 60_000);
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn an_interface_keeps_its_name_although_the_next_daemon_numbers_it_otherwise() {
         epochs.append(&epoch(70, 80, &[(key(1), 71, Direction::Up)]), Duration::ZERO).unwrap(),
     ];
     let mut names = vec![];
-    let mut rows = Rows::new(&runs, Same::Combine).unwrap();
+    let mut rows = Rows::new(&runs, Duplicates::Merge).unwrap();
     while rows
         .next_row(|row| {
             names.push(row.interface.to_owned());
@@ -207,7 +207,7 @@ fn a_run_whose_entries_are_damaged_is_not_read_to_its_end() {
         let opened = Run::open(run.disk(), &run.path).unwrap();
         assert_eq!(opened.header, run.header);
         assert!(matches!(opened.check(), Err(Error::Damaged { .. })), "{place}");
-        let merged = merge(&[opened], run.path.with_file_name("9.run"), Same::Keep);
+        let merged = merge(&[opened], run.path.with_file_name("9.run"), Duplicates::KeepBoth);
         assert!(matches!(merged, Err(Error::Damaged { .. })), "{place}");
     }
     // Every other byte is of the header, or of what tells where it is.
@@ -257,7 +257,7 @@ fn files_are_found_again_as_they_were_whatever_was_left_over() {
             Epoch { number: EpochNumber::new(closed / 60), ..epoch(opened, closed, &flows) };
         let run = epochs.append(&epoch, Duration::ZERO).unwrap();
         let path = files.place(&run.header.windows[0], &run.header).unwrap();
-        files.add(merge(std::slice::from_ref(&run), path, Same::Combine).unwrap());
+        files.add(merge(std::slice::from_ref(&run), path, Duplicates::Merge).unwrap());
         run
     };
     let minutes: Vec<u64> = (0..70).map(|minute| minute * 60).collect();
@@ -283,7 +283,7 @@ fn an_epoch_is_not_deleted_for_a_run_that_cannot_be_read() {
     let flows = [(key(1), 61, Direction::Up)];
     let epoch = epochs.append(&epoch(60, 120, &flows), Duration::ZERO).unwrap();
     let path = files.place(&epoch.header.windows[0], &epoch.header).unwrap();
-    let window = merge(std::slice::from_ref(&epoch), path, Same::Combine).unwrap();
+    let window = merge(std::slice::from_ref(&epoch), path, Duplicates::Merge).unwrap();
     // Killed here; and a bit of an entry flips.
     let mut bytes = std::fs::read(&window.path).unwrap();
     bytes[20] ^= 1;
@@ -304,7 +304,7 @@ fn many_runs_of_a_file_become_one_with_the_same_rows() {
             .append(&epoch(at, at + 1, &[(key(1), at, Direction::Up)]), Duration::ZERO)
             .unwrap();
         let path = files.place(&run.header.windows[0], &run.header).unwrap();
-        files.add(merge(std::slice::from_ref(&run), path, Same::Combine).unwrap());
+        files.add(merge(std::slice::from_ref(&run), path, Duplicates::Merge).unwrap());
         run.remove().unwrap();
     }
     let before = files.growing().remove(0);
@@ -313,7 +313,7 @@ fn many_runs_of_a_file_become_one_with_the_same_rows() {
     let after = files.growing().remove(0);
     assert_eq!(after.runs, [merged]);
     assert_eq!(after.runs[0].header.windows.len(), 100);
-    assert_eq!(rows(&after.runs, Same::Keep).len(), 100);
+    assert_eq!(rows(&after.runs, Duplicates::KeepBoth).len(), 100);
     assert_eq!(recovered(&spool).files.growing(), files.growing());
 }
 

@@ -21,7 +21,7 @@ use crate::{
     spool::{
         Files, encode,
         files::merge,
-        merge::Same,
+        merge::Duplicates,
         tests::{epoch, key, spool},
     },
     table::{self, FLOWS, HOUR, LEDGER, reader::Fault},
@@ -44,7 +44,7 @@ async fn store_with(seen: u64, tables: &[&'static Table]) -> (tempfile::TempDir,
     let run = epochs.append(&drained, Duration::ZERO).unwrap();
     let mut files = Files::new(spool, vec![]);
     let path = files.place(&run.header.windows[0], &run.header).unwrap();
-    files.add(merge(&[run], path, Same::Combine).unwrap());
+    files.add(merge(&[run], path, Duplicates::Merge).unwrap());
     let encoded = encode::encode(&files.growing()[0]).unwrap();
     for table in tables {
         let is_flows = **table == FLOWS;

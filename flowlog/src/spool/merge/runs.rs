@@ -9,7 +9,7 @@ use super::{
         longest_table,
         run::{Cursor, Run, RunWriter},
     },
-    Merge, Same, cursors,
+    Duplicates, Merge, cursors,
 };
 
 /// Runs that are open at once.
@@ -18,23 +18,23 @@ pub const MOST_AT_ONCE: usize = 32;
 const BETWEEN_LOOKS: usize = 1 << 16;
 
 /// Merges runs into one.
-pub fn merge(runs: &[Run], path: PathBuf, same: Same) -> Result<Run, Error> {
-    merge_until(runs, path, same, &|| false)
+pub fn merge(runs: &[Run], path: PathBuf, duplicates: Duplicates) -> Result<Run, Error> {
+    merge_until(runs, path, duplicates, &|| false)
 }
 
 /// Merges runs into one, unless it is time to end before that is done.
 pub fn merge_until(
     runs: &[Run],
     path: PathBuf,
-    same: Same,
+    duplicates: Duplicates,
     is_over: &dyn Fn() -> bool,
 ) -> Result<Run, Error> {
     let header = Header::of(runs).unwrap_or_default();
     let mut parts = Parts { runs: runs.to_vec(), temporary: vec![] };
     while parts.runs.len() > MOST_AT_ONCE {
-        parts.merge_some(&path, same, is_over)?;
+        parts.merge_some(&path, duplicates, is_over)?;
     }
-    write(&parts.runs, path, header, same, is_over)
+    write(&parts.runs, path, header, duplicates, is_over)
 }
 
 /// Runs that are merged in steps.
@@ -49,7 +49,7 @@ impl Parts {
     fn merge_some(
         &mut self,
         path: &std::path::Path,
-        same: Same,
+        duplicates: Duplicates,
         is_over: &dyn Fn() -> bool,
     ) -> Result<(), Error> {
         let mut merged = vec![];
@@ -59,7 +59,7 @@ impl Parts {
             let part = path.with_file_name(name);
             self.temporary.push(part.clone());
             let header = Header { interfaces: longest_table(few), ..Header::default() };
-            merged.push(write(few, part, header, same, is_over)?);
+            merged.push(write(few, part, header, duplicates, is_over)?);
         }
         self.runs = merged;
         Ok(())
@@ -80,27 +80,27 @@ fn write(
     runs: &[Run],
     path: PathBuf,
     header: Header,
-    same: Same,
+    duplicates: Duplicates,
     is_over: &dyn Fn() -> bool,
 ) -> Result<Run, Error> {
     let Some(first) = runs.first() else { return Err(Error::Damaged { path }) };
     let (v4, v6) = cursors(runs)?;
     let mut writer = RunWriter::create(first.disk(), path)?;
-    copy(v4, same, &mut writer, is_over)?;
-    copy(v6, same, &mut writer, is_over)?;
+    copy(v4, duplicates, &mut writer, is_over)?;
+    copy(v6, duplicates, &mut writer, is_over)?;
     writer.finish(header)
 }
 
 fn copy<const A: usize>(
     cursors: Vec<Cursor<A>>,
-    same: Same,
+    duplicates: Duplicates,
     writer: &mut RunWriter,
     is_over: &dyn Fn() -> bool,
 ) -> Result<(), Error>
 where
     IpAddr: From<[u8; A]>,
 {
-    let mut merged = Merge::new(cursors, same)?;
+    let mut merged = Merge::new(cursors, duplicates)?;
     loop {
         if is_over() {
             return Err(Error::Stopped);

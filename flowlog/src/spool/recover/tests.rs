@@ -14,7 +14,7 @@ use crate::{
     spool::{
         Epochs, Files, Spool,
         files::merge,
-        merge::Same,
+        merge::Duplicates,
         run::Run,
         tests::{epoch, key, recovered, spool},
     },
@@ -30,7 +30,7 @@ fn four_minutes() -> (Arc<Spool>, Files) {
         epoch.number = EpochNumber::new(number);
         let run = epochs.append(&epoch, Duration::ZERO).unwrap();
         let path = files.place(&run.header.windows[0], &run.header).unwrap();
-        files.add(merge(std::slice::from_ref(&run), path, Same::Combine).unwrap());
+        files.add(merge(std::slice::from_ref(&run), path, Duplicates::Merge).unwrap());
         run.remove().unwrap();
     }
     (spool, files)
