@@ -56,7 +56,7 @@ use copies::Kept;
 use disk::{Kind, RealDisk, SharedDisk, list_any, remove_all};
 pub use epochs::Epochs;
 pub use error::Error;
-pub use files::{Files, Growing};
+pub use files::{Files, HourFile};
 use identity::Identity;
 
 use crate::{

@@ -1,6 +1,6 @@
 //! What is on its way to the store.
 
-use crate::spool::Growing;
+use crate::spool::HourFile;
 
 /// Windows and rows of files that are not in the store as they should be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct Backlog {
 
 impl Backlog {
     /// Adds those of a file.
-    pub(super) fn add(&mut self, file: &Growing) {
+    pub(super) fn add(&mut self, file: &HourFile) {
         self.windows += file.runs.iter().map(|run| run.header.windows.len()).sum::<usize>();
         self.rows += file.runs.iter().map(|run| run.header.entry_count()).sum::<u64>();
     }

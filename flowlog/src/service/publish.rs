@@ -22,7 +22,7 @@ use tokio::{
 use super::{Error, snapshot, windows::Shared};
 use crate::{
     record::location::Location,
-    spool::Growing,
+    spool::HourFile,
     status::Status,
     store::{self, Store},
 };
@@ -54,7 +54,7 @@ pub(crate) struct Early {
 pub(super) struct Publisher {
     /// `None` once it has ended by itself.
     task: Option<JoinHandle<Result<(), Error>>>,
-    stop: oneshot::Sender<Option<Growing>>,
+    stop: oneshot::Sender<Option<HourFile>>,
     shared: Shared,
     worker: Worker,
     store: watch::Receiver<Option<Store>>,
@@ -93,7 +93,7 @@ impl Publisher {
     /// than `timeout`.
     pub(super) async fn finish(
         self,
-        open: Option<Growing>,
+        open: Option<HourFile>,
         timeout: Duration,
     ) -> Result<(), Error> {
         let Self { task, stop, shared, worker, store: _ } = self;
@@ -122,7 +122,7 @@ async fn follow(
     worker: Worker,
     (shared, status): (Shared, Status),
     opened: watch::Sender<Option<Store>>,
-    mut stopped: oneshot::Receiver<Option<Growing>>,
+    mut stopped: oneshot::Receiver<Option<HourFile>>,
 ) -> Result<(), Error> {
     let mut open = None;
     let mut is_last = false;

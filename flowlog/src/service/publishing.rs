@@ -20,7 +20,7 @@ use crate::{
     config::RetentionSettings,
     keep::retain::Scope,
     record::clock::Utc,
-    spool::{self, Growing, Spool},
+    spool::{self, HourFile, Spool},
     telemetry::with_causes,
 };
 
@@ -36,7 +36,7 @@ pub(super) struct PublishSettings {
 /// The tasks between the spool and the store.
 pub(super) struct Publishing {
     shared: Shared,
-    gather: JoinHandle<Result<Option<Growing>, spool::Error>>,
+    gather: JoinHandle<Result<Option<HourFile>, spool::Error>>,
     publisher: Publisher,
     retention: Option<JoinHandle<()>>,
 }

@@ -12,7 +12,7 @@ use super::backlog::Backlog;
 use crate::{
     record::dated::Dated,
     spool::{
-        self, Files, Growing,
+        self, Files, HourFile,
         files::{merge_until, remove_contained},
         header::Header,
         merge::Duplicates,
@@ -125,7 +125,7 @@ pub(super) async fn gather(
     found: Vec<Run>,
     mut news: mpsc::Receiver<News>,
     scratch: PathBuf,
-) -> Result<Option<Growing>, spool::Error> {
+) -> Result<Option<HourFile>, spool::Error> {
     let mut windows = Windows::default();
     for epoch in date_again(&shared, found, &Dated::now()).await {
         for finished in windows.add(epoch) {
@@ -261,7 +261,7 @@ pub(crate) fn provisional(
     shared: &Shared,
     epochs: &[Run],
     scratch: &Path,
-) -> Result<Option<Growing>, spool::Error> {
+) -> Result<Option<HourFile>, spool::Error> {
     let Some(header) = Header::of(epochs) else { return Ok(None) };
     let Some(window) = header.windows.first() else { return Ok(None) };
     let open =

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use object_store::path::Path;
 
 use super::{
-    Growing,
+    HourFile,
     files::About,
     header::Header,
     merge::{Duplicates, Rows},
@@ -39,7 +39,7 @@ pub struct Encoded {
 }
 
 /// Encodes what there is of a file that grows.
-pub fn encode(file: &Growing) -> Result<Encoded, Error> {
+pub fn encode(file: &HourFile) -> Result<Encoded, Error> {
     let header = Header::of(&file.runs).unwrap_or_default();
     let mut rows = Rows::new(&file.runs, Duplicates::KeepBoth)?;
     let mut writer = FlowsWriter::new(vec![])?;
@@ -61,7 +61,7 @@ pub fn encode(file: &Growing) -> Result<Encoded, Error> {
 /// Encodes the ledger of flows that the store has, of which its ledger does not account for all: the rest is in
 /// runs of the file. `None` where these have more than the rest, or less.
 pub fn complete(
-    file: &Growing,
+    file: &HourFile,
     flows: &Bytes,
     object: &Path,
     ledger: &Bytes,
@@ -132,7 +132,7 @@ mod tests {
             files.add(merge(std::slice::from_ref(&run), path, Duplicates::Merge).unwrap());
         }
         let all = files.growing().remove(0);
-        let of = |places: &[usize]| Growing {
+        let of = |places: &[usize]| HourFile {
             runs: places.iter().map(|place| all.runs[*place].clone()).collect(),
             ..all.clone()
         };

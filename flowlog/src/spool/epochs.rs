@@ -47,7 +47,7 @@ pub struct Epochs {
     may_have_lost: bool,
     /// Numbers of epochs that the store may have, although their runs may be gone.
     reserved: EpochSet,
-    /// Since when the interfaces that there are are counted.
+    /// When counting of the current interfaces began.
     counting_since: Option<Utc>,
     /// This start of the machine.
     boot: String,
@@ -149,7 +149,7 @@ impl Epochs {
     /// It belongs to the window of its last instant. It lies wholly inside it unless nobody drained
     /// for longer than a drain interval; then its rows are stored, and kept, with the later window.
     pub fn append(&mut self, epoch: &Epoch, clock_error: Duration) -> Result<Run, Error> {
-        self.spool.has_room(size(epoch))?;
+        self.spool.ensure_room(size(epoch))?;
         self.spool.prepare_directories()?;
         let number = epoch.number.get();
         let (numbering, gateway) = self.numbering_of(epoch)?;

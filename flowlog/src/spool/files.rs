@@ -35,12 +35,12 @@ pub const MOST_ROWS: u64 = 4_000_000;
 #[derive(Debug)]
 pub struct Files {
     spool: Arc<Spool>,
-    growing: Vec<Growing>,
+    growing: Vec<HourFile>,
 }
 
 /// A file of the store that is not there for good yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Growing {
+pub struct HourFile {
     pub(super) directory: PathBuf,
     /// What it is.
     pub about: About,
@@ -55,7 +55,7 @@ pub struct Growing {
 impl Files {
     /// Those that were found in a spool, in their order.
     #[must_use]
-    pub const fn new(spool: Arc<Spool>, growing: Vec<Growing>) -> Self {
+    pub const fn new(spool: Arc<Spool>, growing: Vec<HourFile>) -> Self {
         Self { spool, growing }
     }
 
@@ -72,13 +72,13 @@ impl Files {
 
     /// All of them, as they are now.
     #[must_use]
-    pub fn growing(&self) -> Vec<Growing> {
+    pub fn growing(&self) -> Vec<HourFile> {
         self.growing.clone()
     }
 
     /// One of them, as it is now.
     #[must_use]
-    pub fn of_lineage(&self, lineage: &str) -> Option<Growing> {
+    pub fn of_lineage(&self, lineage: &str) -> Option<HourFile> {
         self.growing.iter().find(|file| file.about.lineage == lineage).cloned()
     }
 
@@ -138,7 +138,7 @@ impl Files {
             numbering: epochs.numbering.clone(),
             ..About::default()
         };
-        let fits = |file: &Growing| {
+        let fits = |file: &HourFile| {
             let rows: u64 = file.runs.iter().map(|run| run.header.entry_count()).sum();
             !file.is_complete
                 && !file.about.is_closed
@@ -156,7 +156,7 @@ impl Files {
 
     /// The store may come to have these epochs as a part of the file at a place, before they are in a run of
     /// it.
-    pub fn reserve(&mut self, path: &Path, window: &Header) -> Result<Option<Growing>, Error> {
+    pub fn reserve(&mut self, path: &Path, window: &Header) -> Result<Option<HourFile>, Error> {
         let held = &window.held();
         let Some(file) = self.growing.iter_mut().find(|f| Some(&*f.directory) == path.parent())
         else {
@@ -230,17 +230,17 @@ impl Files {
         Ok(())
     }
 
-    fn begin(&self, about: About) -> Result<Growing, Error> {
+    fn begin(&self, about: About) -> Result<HourFile, Error> {
         let about = About { lineage: lineage(), ..about };
         let hour = Timestamp::from(Utc::from_ns(about.hour_ns)).to_zoned(TimeZone::UTC);
         let hour = hour.strftime("%Y%m%dT%H").to_string();
-        let of_hour = |file: &&Growing| file.about.hour_ns == about.hour_ns;
+        let of_hour = |file: &&HourFile| file.about.hour_ns == about.hour_ns;
         let number = self.growing.iter().filter(of_hour).count();
         let name = format!("{hour}-{number:03}-{}", about.lineage);
         let directory = self.spool.files_directory().join(name);
         let disk = &self.spool.disk;
         disk.make_directory(&directory).map_err(Error::io("make", &directory))?;
-        let mut file = Growing {
+        let mut file = HourFile {
             directory,
             about: About::default(),
             runs: vec![],
@@ -253,7 +253,7 @@ impl Files {
     }
 }
 
-impl Growing {
+impl HourFile {
     /// Beginning of its hour.
     #[must_use]
     pub const fn hour(&self) -> Utc {

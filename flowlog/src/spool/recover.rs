@@ -12,7 +12,7 @@ mod tests;
 use std::{path::Path, sync::Arc, time::Duration};
 
 use super::{
-    Epochs, Error, Files, Growing, IDENTITY, Spool,
+    Epochs, Error, Files, HourFile, IDENTITY, Spool,
     aside::Reason,
     copies::Small,
     disk::remove_all,
@@ -215,7 +215,7 @@ impl About {
     }
 }
 
-impl Growing {
+impl HourFile {
     fn found(directory: std::path::PathBuf, about: About, runs: Vec<Run>, epochs: &[Run]) -> Self {
         let waiting: Vec<Run> =
             epochs.iter().filter(|run| run.header.numbering == about.numbering).cloned().collect();

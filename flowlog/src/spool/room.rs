@@ -25,7 +25,7 @@ impl Spool {
 
     /// Fails where an epoch of another `more` bytes is too many. It does not take the room of events, so that
     /// a spool that is full of flows goes on to tell whose they are.
-    pub(super) fn has_room(&self, more: u64) -> Result<(), Error> {
+    pub(super) fn ensure_room(&self, more: u64) -> Result<(), Error> {
         let events = bytes_under(&*self.disk, &self.events_directory())
             .map_err(Error::io("measure", &self.directory))?;
         let reserve = if events == 0 { 0 } else { (self.limit / RESERVE).saturating_sub(events) };

@@ -9,7 +9,7 @@ use crate::{
         clock::{EARLIEST, JUMP, Utc},
         dated::Dated,
     },
-    spool::Growing,
+    spool::HourFile,
     table::{FLOWS, HOUR},
     telemetry::with_causes,
 };
@@ -58,7 +58,7 @@ fn is_wrong(dated: &Dated, now: &Dated) -> bool {
     dated.boot == now.boot && off > JUMP
 }
 
-fn size(file: &Growing) -> (usize, u64) {
+fn size(file: &HourFile) -> (usize, u64) {
     let windows = file.runs.iter().map(|run| run.header.windows.len()).sum();
     (windows, file.runs.iter().map(|run| run.header.entry_count()).sum())
 }

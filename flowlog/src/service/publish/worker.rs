@@ -28,7 +28,7 @@ use super::{
 use crate::{
     record::{clock::Utc, epoch_set::EpochSet},
     spool::{
-        Growing, encode,
+        HourFile, encode,
         files::MOST_AT_ONCE,
         planted::{Bug, planted},
     },
@@ -53,7 +53,7 @@ struct State {
     /// The numbers of the files in the store, and which tables there are of each, by lineage.
     parts: HashMap<String, Part>,
     /// What is in the store, by lineage.
-    published: HashMap<String, Growing>,
+    published: HashMap<String, HourFile>,
     /// Failures in a row, and when to try again, by lineage, or by URL for a store that cannot be opened.
     pauses: HashMap<String, (u32, Instant)>,
     /// Packets, bytes and rows of files that are there for good.
@@ -104,7 +104,7 @@ impl Worker {
     pub(crate) async fn pass(
         &self,
         shared: &Shared,
-        open: Option<&Growing>,
+        open: Option<&HourFile>,
         opened: &watch::Sender<Option<Store>>,
     ) -> Result<Option<Instant>, Error> {
         if !self.is_paused(self.target.store.in_clear()) {
@@ -158,11 +158,11 @@ impl Worker {
     async fn publish(
         &self,
         shared: &Shared,
-        mut file: Growing,
+        mut file: HourFile,
         is_open: bool,
     ) -> Result<Step, Fault> {
         let is_done = file.is_complete && file.pending.is_empty() && !is_open;
-        let is_published = |file: &Growing| {
+        let is_published = |file: &HourFile| {
             self.state().published.get(&file.about.lineage).is_some_and(|before| {
                 before.runs == file.runs && before.is_complete == file.is_complete
             })
@@ -188,7 +188,7 @@ impl Worker {
     async fn put_file(
         &self,
         shared: &Shared,
-        file: &Growing,
+        file: &HourFile,
         is_open: bool,
     ) -> Result<Step, Fault> {
         let mut about = file.about.clone();
@@ -247,7 +247,7 @@ impl Worker {
     async fn encode(
         &self,
         shared: &Shared,
-        file: &Growing,
+        file: &HourFile,
         is_open: bool,
     ) -> Result<Option<encode::Encoded>, Fault> {
         // On a thread of its own: interfaces that appear meanwhile are not to wait for it.
@@ -270,7 +270,7 @@ impl Worker {
     }
 
     /// Forgets a file that is in the store for good.
-    fn forget(&self, shared: &Shared, file: &Growing) -> Result<(), Fault> {
+    fn forget(&self, shared: &Shared, file: &HourFile) -> Result<(), Fault> {
         shared.lock().remove(file)?;
         let mut state = self.state();
         state.published.remove(&file.about.lineage);
@@ -281,7 +281,7 @@ impl Worker {
     }
 
     /// The files that the store does not have as they are.
-    pub(super) fn unpublished(&self, shared: &Shared, open: Option<&Growing>) -> Vec<Growing> {
+    pub(super) fn unpublished(&self, shared: &Shared, open: Option<&HourFile>) -> Vec<HourFile> {
         let state = self.state();
         let mut files = shared.lock().growing();
         files.retain(|file| {
@@ -320,18 +320,18 @@ async fn put(
 }
 
 /// The store has some epochs of a file in a way that cannot be added to.
-fn close(shared: &Shared, file: &Growing, safe: &EpochSet, is_open: bool) -> Result<Step, Fault> {
+fn close(shared: &Shared, file: &HourFile, safe: &EpochSet, is_open: bool) -> Result<Step, Fault> {
     Event::Closed { epochs: safe, hour: file.hour() }.emit();
     shared.lock().close(&file.about.lineage, safe)?;
     // What is open stays in the spool for the next daemon.
     Ok(if is_open { Step::Done } else { Step::Changed })
 }
 
-pub(super) fn rows(file: &Growing) -> u64 {
+pub(super) fn rows(file: &HourFile) -> u64 {
     file.runs.iter().map(|run| run.header.entry_count()).sum()
 }
 
-fn add(summary: &mut Summary, file: &Growing) {
+fn add(summary: &mut Summary, file: &HourFile) {
     summary.flows += rows(file);
     let windows = file.runs.iter().flat_map(|run| &run.header.windows);
     for row in windows.flat_map(|window| &window.rows) {

@@ -385,7 +385,7 @@ fn a_full_spool_takes_no_event_and_flows_leave_events_some_room() {
     let spool = Spool::on(shared(), Path::new(ROOT), 640_000).unwrap();
     spool.disk.make_directory(Path::new("/spool/epochs")).unwrap();
     disk.put(Path::new("/spool/epochs/1.run"), Some(vec![0; 620_000]));
-    assert!(matches!(spool.has_room(11_000), Err(Error::Full { .. })));
+    assert!(matches!(spool.ensure_room(11_000), Err(Error::Full { .. })));
     let mut log = Arc::new(spool).events(TABLE, "gw1").unwrap();
     let last = (0..99).find(|_| append(&mut log, &[&[b'2'; 1000]]).is_err()).unwrap();
     assert!((15..20).contains(&last), "{last}");

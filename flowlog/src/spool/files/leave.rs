@@ -14,7 +14,7 @@ use super::{
         run::Run,
         sync_directory,
     },
-    About, Files, Growing, held_by,
+    About, Files, HourFile, held_by,
 };
 use crate::record::epoch_set::EpochSet;
 
@@ -99,7 +99,7 @@ impl Files {
     }
 
     /// Forgets a file that is in the store for good.
-    pub fn remove(&mut self, file: &Growing) -> Result<(), Error> {
+    pub fn remove(&mut self, file: &HourFile) -> Result<(), Error> {
         let held = held_by(&file.runs);
         self.spool.sync_epochs()?;
         self.spool.know(|identity| {

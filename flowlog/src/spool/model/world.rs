@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::{
     super::{
-        Epochs, Growing, Spool,
+        Epochs, HourFile, Spool,
         disk::SharedDisk,
         recover::{Recording, recover},
         run::Run,
@@ -266,7 +266,7 @@ impl World {
     }
 
     /// Publishes what can be published.
-    pub(super) fn publish(&mut self, open: Option<&Growing>) -> bool {
+    pub(super) fn publish(&mut self, open: Option<&HourFile>) -> bool {
         self.gather();
         let Some(daemon) = &mut self.daemon else { return true };
         daemon.worker.forget_pauses();

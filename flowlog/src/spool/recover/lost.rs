@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::super::{
-    Growing, Spool,
+    HourFile, Spool,
     files::About,
     identity::{Identity, Lost, Numbering, UNKNOWN, without},
     run::Run,
@@ -20,7 +20,7 @@ use crate::{
 pub(super) fn remember(
     spool: &Spool,
     found: &[Run],
-    files: &[Growing],
+    files: &[HourFile],
     unreadable: Vec<Lost>,
     seen: &BTreeSet<String>,
     abouts: &[About],

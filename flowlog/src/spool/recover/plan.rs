@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     super::{
-        Growing,
+        HourFile,
         aside::{Reason, lost_of},
         files::{About, lineage},
         identity::{Identity, Lost, UNKNOWN},
@@ -36,7 +36,7 @@ pub(super) struct Plan {
     /// Epochs of which nothing was made yet.
     pub(super) epochs: Vec<Run>,
     /// Files, and whether what they are is written down.
-    pub(super) files: Vec<(Growing, bool)>,
+    pub(super) files: Vec<(HourFile, bool)>,
     pub(super) actions: Vec<Action>,
     pub(super) lost: Vec<Lost>,
 }
@@ -226,7 +226,7 @@ impl Plan {
                 about.provisional = about.provisional.union(&damaged);
                 is_written = false;
             }
-            let file = Growing::found(directory.path, about, runs, &self.epochs);
+            let file = HourFile::found(directory.path, about, runs, &self.epochs);
             if file.runs.is_empty() && file.pending.is_empty() {
                 self.actions.push(Action::RemoveDirectory(file.directory));
             } else {

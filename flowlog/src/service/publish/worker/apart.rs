@@ -1,9 +1,9 @@
 //! Long work on threads of its own: interfaces that appear meanwhile are not to wait for it.
 
 use super::super::{super::windows::Shared, events::Event, fault::Fault};
-use crate::spool::Growing;
+use crate::spool::HourFile;
 
-pub(super) async fn merge_many(shared: &Shared, file: Growing) -> Result<Growing, Fault> {
+pub(super) async fn merge_many(shared: &Shared, file: HourFile) -> Result<HourFile, Fault> {
     let (copy, ending) = (file.clone(), shared.clone());
     let merged = apart("merging", move || copy.merge_many(&|| ending.is_over())).await?;
     match merged {

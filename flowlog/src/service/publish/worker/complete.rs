@@ -2,7 +2,7 @@
 
 use super::{super::events::Event, Fault, Worker};
 use crate::{
-    spool::{Growing, encode},
+    spool::{HourFile, encode},
     store::Store,
     table::{FLOWS, HOUR, LEDGER, ObjectName},
 };
@@ -16,7 +16,7 @@ impl Worker {
     pub(super) async fn complete(
         &self,
         store: &Store,
-        file: &Growing,
+        file: &HourFile,
         number: u32,
     ) -> Result<bool, Fault> {
         let [flows, ledger] = [&FLOWS, &LEDGER].map(|table| {

@@ -4,7 +4,7 @@ use super::{super::stored, Fault, Part, Worker, rows};
 use crate::{
     record::{epoch_set::EpochSet, location::Location},
     spool::{
-        Growing,
+        HourFile,
         decide::{Decision, Ours, Stored, decide, elsewhere},
         files::About,
         planted::{Bug, planted},
@@ -56,7 +56,7 @@ impl Worker {
     pub(super) async fn decide(
         &self,
         store: &Store,
-        file: &Growing,
+        file: &HourFile,
         beyond: Vec<Stored>,
     ) -> Result<Place, Fault> {
         let mut stored = stored::of_hour(store, &file.about).await?;

@@ -7,7 +7,7 @@ use super::{
     Part, Worker, add,
 };
 use crate::{
-    spool::{Growing, run::Run},
+    spool::{HourFile, run::Run},
     store::Store,
 };
 
@@ -17,7 +17,7 @@ impl Worker {
     pub(in super::super::super) fn standing(
         &self,
         shared: &Shared,
-        open: Option<&Growing>,
+        open: Option<&HourFile>,
         opened: &watch::Sender<Option<Store>>,
     ) -> Standing {
         let mut files = shared.lock().growing();
