@@ -13,7 +13,7 @@ use crate::{
         location::Location,
         redacted::Redacted,
     },
-    spool::{entry::Entry, files::About, identity::Identity},
+    spool::{entry::Entry, files::FileIdentity, identity::Identity},
     store::{self, Store},
     telemetry::with_causes,
 };
@@ -202,15 +202,15 @@ fn no_small_file_of_the_spool_is_printed_with_what_opens_a_store_and_each_is_wri
     identity.stores.iter().for_each(|store| is_clean(&store.to_string()));
     assert_eq!(serde_json::to_string(&identity).unwrap(), IDENTITY);
     assert!(identity.stores[0].in_clear().contains("planted-password"), "it still opens the store");
-    let about: About = serde_json::from_str(OF_A_FILE).unwrap();
-    debug(&about);
-    assert_eq!(serde_json::to_string(&about).unwrap(), OF_A_FILE);
+    let identity: FileIdentity = serde_json::from_str(OF_A_FILE).unwrap();
+    debug(&identity);
+    assert_eq!(serde_json::to_string(&identity).unwrap(), OF_A_FILE);
     let nowhere = OF_A_FILE.replace(
         r#""store":"s3://planted-user:planted-password@bucket/a?sig=planted-signature""#,
         r#""store":null"#,
     );
-    let about: About = serde_json::from_str(&nowhere).unwrap();
-    assert_eq!(serde_json::to_string(&about).unwrap(), nowhere);
+    let identity: FileIdentity = serde_json::from_str(&nowhere).unwrap();
+    assert_eq!(serde_json::to_string(&identity).unwrap(), nowhere);
 }
 
 #[cfg(feature = "capture")]

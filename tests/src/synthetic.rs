@@ -70,7 +70,7 @@ pub fn write_file_of_store(spool: &Path, gateway: &str, hour: Utc, url: &str) {
         run.remove().unwrap();
     }
     let file = files.growing().pop().unwrap();
-    files.set_store(&file.about.lineage, &url.into()).unwrap();
+    files.set_store(&file.identity.lineage, &url.into()).unwrap();
     std::fs::remove_file(&file.runs[1].path).unwrap();
 }
 

@@ -5,7 +5,7 @@ use object_store::path::Path;
 
 use super::{
     HourFile,
-    files::About,
+    files::FileIdentity,
     header::Header,
     merge::{Duplicates, Rows},
 };
@@ -45,7 +45,7 @@ pub fn encode(file: &HourFile) -> Result<Encoded, Error> {
     let mut writer = FlowsWriter::new(vec![])?;
     while rows.next_row(|row| writer.push(row).map_err(Error::Table))? {}
     let count = writer.rows();
-    let description = description(&file.about, &header);
+    let description = description(&file.identity, &header);
     let mut pairs = description.pairs(&FLOWS, count);
     pairs.push(metadata::ledger_pair(&header.windows));
     let flows = Bytes::from(writer.finish(pairs)?);
@@ -78,7 +78,7 @@ pub fn complete(
     if !held.contains(&rest) || !all.contains(&held) {
         return Ok(None);
     }
-    let these = description(&file.about, &header);
+    let these = description(&file.identity, &header);
     let start = stored.window_start.unwrap_or(these.start);
     let whole = Description { start, epochs: all, ..these };
     let completed = ledger::complete(object, ledger, &header.windows, &held, |rows| {
@@ -89,8 +89,8 @@ pub fn complete(
     Ok(completed?)
 }
 
-fn description<'a>(about: &'a About, header: &Header) -> Description<'a> {
-    let About { lineage, hour_ns, policy, window_ms, gateway, numbering, .. } = about;
+fn description<'a>(identity: &'a FileIdentity, header: &Header) -> Description<'a> {
+    let FileIdentity { lineage, hour_ns, policy, window_ms, gateway, numbering, .. } = identity;
     let start = header.windows.first().map_or(*hour_ns, |window| window.start_ns);
     Description {
         lineage,

@@ -1,6 +1,6 @@
 //! Files of the store that are still growing: which runs each is made of.
 
-mod about;
+mod identity;
 mod leave;
 
 use std::{
@@ -24,7 +24,7 @@ use crate::{
     telemetry::with_causes,
 };
 
-pub use about::About;
+pub use identity::FileIdentity;
 
 pub use super::merge::runs::{MOST_AT_ONCE, merge, merge_until};
 
@@ -43,7 +43,7 @@ pub struct Files {
 pub struct HourFile {
     pub(super) directory: PathBuf,
     /// What it is.
-    pub about: About,
+    pub identity: FileIdentity,
     /// Its runs, in the order of their windows.
     pub runs: Vec<Run>,
     /// Whether nothing will be added to it.
@@ -79,7 +79,7 @@ impl Files {
     /// One of them, as it is now.
     #[must_use]
     pub fn of_lineage(&self, lineage: &str) -> Option<HourFile> {
-        self.growing.iter().find(|file| file.about.lineage == lineage).cloned()
+        self.growing.iter().find(|file| file.identity.lineage == lineage).cloned()
     }
 
     /// The store that may have an epoch as a part of a file.
@@ -87,9 +87,10 @@ impl Files {
     pub fn reserved_by(&self, epoch: &Run) -> Option<&Location> {
         let held = epoch.header.held();
         let reserving = self.growing.iter().find(|file| {
-            file.about.numbering == epoch.header.numbering && file.about.provisional.meets(&held)
+            file.identity.numbering == epoch.header.numbering
+                && file.identity.provisional.meets(&held)
         });
-        reserving?.about.store.as_ref()
+        reserving?.identity.store.as_ref()
     }
 
     /// The epochs of a window, as runs are to be made of them: one, unless the store may have some of them as a
@@ -102,8 +103,10 @@ impl Files {
         let reserving = self
             .growing
             .iter()
-            .find(|file| file.about.numbering == numbering && file.pending.meets(&all));
-        let Some(About { provisional, is_closed, .. }) = reserving.map(|file| &file.about) else {
+            .find(|file| file.identity.numbering == numbering && file.pending.meets(&all));
+        let Some(FileIdentity { provisional, is_closed, .. }) =
+            reserving.map(|file| &file.identity)
+        else {
             return vec![epochs];
         };
         if all.contains(provisional) && !is_closed {
@@ -125,28 +128,28 @@ impl Files {
         let reserving = self
             .growing
             .iter()
-            .find(|file| file.about.numbering == epochs.numbering && file.pending.meets(&held));
+            .find(|file| file.identity.numbering == epochs.numbering && file.pending.meets(&held));
         if let Some(file) = reserving {
             return Ok(file.directory.join(name.file_name()));
         }
-        let about = About {
+        let of_file = FileIdentity {
             lineage: String::new(),
             hour_ns: window.start().floor(HOUR).ns(),
             policy: epochs.policy.clone(),
             window_ms: window.length_ms,
             gateway: epochs.gateway.clone(),
             numbering: epochs.numbering.clone(),
-            ..About::default()
+            ..FileIdentity::default()
         };
         let fits = |file: &HourFile| {
             let rows: u64 = file.runs.iter().map(|run| run.header.entry_count()).sum();
             !file.is_complete
-                && !file.about.is_closed
-                && file.about.is_like(&about)
+                && !file.identity.is_closed
+                && file.identity.is_like(&of_file)
                 && (rows == 0 || rows + epochs.entry_count() <= MOST_ROWS)
         };
         if !self.growing.last().is_some_and(fits) {
-            let file = self.begin(about)?;
+            let file = self.begin(of_file)?;
             self.complete();
             self.growing.push(file);
         }
@@ -165,10 +168,10 @@ impl Files {
         if planted(Bug::NoReservation) {
             return Ok(Some(file.clone()));
         }
-        let mut about = file.about.clone();
-        about.provisional = about.provisional.union(held);
-        about.put = about.put.max(held.last().map(|last| (last, window.closed_ns)));
-        file.write(&self.spool, about)?;
+        let mut of_file = file.identity.clone();
+        of_file.provisional = of_file.provisional.union(held);
+        of_file.put = of_file.put.max(held.last().map(|last| (last, window.closed_ns)));
+        file.write(&self.spool, of_file)?;
         file.pending = file.pending.union(held);
         Ok(Some(file.clone()))
     }
@@ -204,7 +207,7 @@ impl Files {
     /// What comes from now on goes to this store, and not into files that go to others.
     pub fn complete_others(&mut self, store: &Location) {
         for file in &mut self.growing {
-            let goes_elsewhere = file.about.store.as_ref().is_some_and(|other| other != store);
+            let goes_elsewhere = file.identity.store.as_ref().is_some_and(|other| other != store);
             file.is_complete |= goes_elsewhere;
         }
     }
@@ -219,35 +222,36 @@ impl Files {
                 identity.stores.truncate(MOST_STORES);
             }
         })?;
-        for file in self.growing.iter_mut().filter(|file| file.about.lineage == lineage) {
+        for file in self.growing.iter_mut().filter(|file| file.identity.lineage == lineage) {
             let last = file.held().last().map(|last| (last, file.until().ns()));
-            let put = last.max(file.about.put);
-            if file.about.store.as_ref() != Some(store) || file.about.put != put {
-                let about = About { store: Some(store.clone()), put, ..file.about.clone() };
-                file.write(&self.spool, about)?;
+            let put = last.max(file.identity.put);
+            if file.identity.store.as_ref() != Some(store) || file.identity.put != put {
+                let of_file =
+                    FileIdentity { store: Some(store.clone()), put, ..file.identity.clone() };
+                file.write(&self.spool, of_file)?;
             }
         }
         Ok(())
     }
 
-    fn begin(&self, about: About) -> Result<HourFile, Error> {
-        let about = About { lineage: lineage(), ..about };
-        let hour = Timestamp::from(Utc::from_ns(about.hour_ns)).to_zoned(TimeZone::UTC);
+    fn begin(&self, of_file: FileIdentity) -> Result<HourFile, Error> {
+        let of_file = FileIdentity { lineage: lineage(), ..of_file };
+        let hour = Timestamp::from(Utc::from_ns(of_file.hour_ns)).to_zoned(TimeZone::UTC);
         let hour = hour.strftime("%Y%m%dT%H").to_string();
-        let of_hour = |file: &&HourFile| file.about.hour_ns == about.hour_ns;
+        let of_hour = |file: &&HourFile| file.identity.hour_ns == of_file.hour_ns;
         let number = self.growing.iter().filter(of_hour).count();
-        let name = format!("{hour}-{number:03}-{}", about.lineage);
+        let name = format!("{hour}-{number:03}-{}", of_file.lineage);
         let directory = self.spool.files_directory().join(name);
         let disk = &self.spool.disk;
         disk.make_directory(&directory).map_err(Error::io("make", &directory))?;
         let mut file = HourFile {
             directory,
-            about: About::default(),
+            identity: FileIdentity::default(),
             runs: vec![],
             is_complete: false,
             pending: EpochSet::default(),
         };
-        file.write(&self.spool, about)?;
+        file.write(&self.spool, of_file)?;
         sync_directory(disk, &file.directory)?;
         Ok(file)
     }
@@ -257,7 +261,7 @@ impl HourFile {
     /// Beginning of its hour.
     #[must_use]
     pub const fn hour(&self) -> Utc {
-        Utc::from_ns(self.about.hour_ns)
+        Utc::from_ns(self.identity.hour_ns)
     }
 
     /// The numbers of the epochs that it has.
@@ -279,11 +283,11 @@ impl HourFile {
     }
 
     /// Writes what it is.
-    pub(super) fn write(&mut self, spool: &Spool, about: About) -> Result<(), Error> {
-        let about = About { revision: self.about.revision + 1, ..about };
+    pub(super) fn write(&mut self, spool: &Spool, of_file: FileIdentity) -> Result<(), Error> {
+        let of_file = FileIdentity { revision: self.identity.revision + 1, ..of_file };
         let path = self.directory.join(IDENTITY);
-        copies::write(&*spool.disk, &path, about.revision, &about)?;
-        self.about = about;
+        copies::write(&*spool.disk, &path, of_file.revision, &of_file)?;
+        self.identity = of_file;
         Ok(())
     }
 

@@ -17,7 +17,7 @@ use super::{
     copies::Small,
     disk::remove_all,
     error::report,
-    files::{About, held_by},
+    files::{FileIdentity, held_by},
     identity::machine,
     run::Run,
 };
@@ -67,20 +67,20 @@ pub fn recover(spool: &Arc<Spool>, recording: Recording) -> Result<Recovered, Er
     let is_foreign = take_over(spool, &mut listing, &recording);
     let identity = spool.kept().value.clone();
     let seen = listing.runs().map(|run| run.header.numbering.clone()).collect();
-    let abouts: Vec<About> =
-        listing.directories.iter().filter_map(|directory| directory.about.clone()).collect();
+    let of_files: Vec<FileIdentity> =
+        listing.directories.iter().filter_map(|directory| directory.identity.clone()).collect();
     tracing::debug!(?identity, "what the spool knows");
     let Plan { epochs: found, files: planned, actions, lost } = plan(listing, &identity);
     let mut files = vec![];
     for (file, is_written) in planned {
         let mut file = file;
         if !is_written {
-            let about = file.about.clone();
-            report(file.write(spool, about));
+            let of_file = file.identity.clone();
+            report(file.write(spool, of_file));
         }
         files.push(file);
     }
-    remember(spool, &found, &files, lost, &seen, &abouts);
+    remember(spool, &found, &files, lost, &seen, &of_files);
     // What is lost is written down before anything is moved; else the next start does both.
     match spool.know(|_| ()) {
         Ok(()) => {
@@ -98,7 +98,7 @@ pub fn recover(spool: &Arc<Spool>, recording: Recording) -> Result<Recovered, Er
         epochs.forget_last();
     }
     let reserved = files.growing();
-    let reserved = reserved.iter().map(|file| &file.about.provisional);
+    let reserved = reserved.iter().map(|file| &file.identity.provisional);
     epochs.reserved(reserved.fold(EpochSet::default(), |all, these| all.union(these)));
     let last = epochs.last();
     if !found.is_empty() || !files.growing().is_empty() {
@@ -150,8 +150,11 @@ fn take_over(spool: &Spool, listing: &mut Listing, recording: &Recording) -> boo
             "the spool has counts of {}; flowlog stores them apart from its own",
             if is_foreign { "another machine" } else { "another gateway name" }
         );
-        let abouts = listing.directories.iter().filter_map(|directory| directory.about.as_ref());
-        let put = abouts.filter(|about| about.numbering == numbering).filter_map(|about| about.put);
+        let of_files =
+            listing.directories.iter().filter_map(|directory| directory.identity.as_ref());
+        let put = of_files
+            .filter(|of_file| of_file.numbering == numbering)
+            .filter_map(|of_file| of_file.put);
         let put = put.map(|(last, until)| (last, Utc::from_ns(until))).max();
         identity.begin(None, last.max(stored).max(put));
         if is_foreign {
@@ -198,7 +201,7 @@ fn remove_empty(spool: &Spool, directory: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-impl About {
+impl FileIdentity {
     /// What a directory is, of which only the name and the runs can be read.
     fn of_runs(lineage: String, hour_ns: i64, runs: &[&Run]) -> Option<Self> {
         let first = runs.first()?;
@@ -216,11 +219,19 @@ impl About {
 }
 
 impl HourFile {
-    fn found(directory: std::path::PathBuf, about: About, runs: Vec<Run>, epochs: &[Run]) -> Self {
-        let waiting: Vec<Run> =
-            epochs.iter().filter(|run| run.header.numbering == about.numbering).cloned().collect();
+    fn found(
+        directory: std::path::PathBuf,
+        of_file: FileIdentity,
+        runs: Vec<Run>,
+        epochs: &[Run],
+    ) -> Self {
+        let waiting: Vec<Run> = epochs
+            .iter()
+            .filter(|run| run.header.numbering == of_file.numbering)
+            .cloned()
+            .collect();
         let waiting = held_by(&waiting);
-        let pending = waiting.minus(&waiting.minus(&about.provisional));
-        Self { directory, about, runs, is_complete: true, pending }
+        let pending = waiting.minus(&waiting.minus(&of_file.provisional));
+        Self { directory, identity: of_file, runs, is_complete: true, pending }
     }
 }

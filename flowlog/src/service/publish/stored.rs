@@ -7,16 +7,19 @@ use crate::{
     record::clock::Utc,
     spool::{
         decide::{Facts, Stored},
-        files::About,
+        files::FileIdentity,
     },
     store::{self, Store},
     table::{FLOWS, HOUR, LEDGER, ObjectName, Table, metadata},
 };
 
 /// Reads what the files state that are in the store of a gateway's hour.
-pub(super) async fn of_hour(store: &Store, about: &About) -> Result<Vec<Stored>, store::Error> {
+pub(super) async fn of_hour(
+    store: &Store,
+    identity: &FileIdentity,
+) -> Result<Vec<Stored>, store::Error> {
     let first = |table: &'static Table| {
-        ObjectName::new(table, &about.gateway, Utc::from_ns(about.hour_ns), HOUR)
+        ObjectName::new(table, &identity.gateway, Utc::from_ns(identity.hour_ns), HOUR)
     };
     let mut stored: BTreeMap<u32, Stored> = BTreeMap::new();
     let mut flows = vec![];
@@ -40,7 +43,7 @@ pub(super) async fn of_hour(store: &Store, about: &About) -> Result<Vec<Stored>,
         let file = stored.entry(name.part).or_default();
         // What another file's ledger proves need not be read twice.
         let is_enough = |ledger: &Facts| {
-            ledger.epochs.is_some() && ledger.lineage.as_deref() != Some(&about.lineage)
+            ledger.epochs.is_some() && ledger.lineage.as_deref() != Some(&identity.lineage)
         };
         let is_proven = file.ledger.as_ref().is_some_and(is_enough);
         file.flows = Some(if is_proven { Facts::default() } else { facts(store, &name).await? });

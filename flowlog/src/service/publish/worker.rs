@@ -128,18 +128,18 @@ impl Worker {
         }
         let mut files = shared.lock().growing();
         if let Some(open) = open {
-            files.retain(|file| file.about.lineage != open.about.lineage);
+            files.retain(|file| file.identity.lineage != open.identity.lineage);
             files.push(open.clone());
         }
         let mut is_changed = false;
         let mut tried = vec![LOST.to_owned(), self.target.store.in_clear().to_owned()];
-        tried.extend(files.iter().map(|file| file.about.lineage.clone()));
+        tried.extend(files.iter().map(|file| file.identity.lineage.clone()));
         for file in files {
-            let lineage = file.about.lineage.clone();
+            let lineage = file.identity.lineage.clone();
             if self.is_paused(&lineage) {
                 continue;
             }
-            let is_open = open.is_some_and(|open| open.about.lineage == lineage);
+            let is_open = open.is_some_and(|open| open.identity.lineage == lineage);
             match self.publish(shared, file, is_open).await {
                 Ok(step) => {
                     is_changed |= step == Step::Changed;
@@ -163,7 +163,7 @@ impl Worker {
     ) -> Result<Step, Fault> {
         let is_done = file.is_complete && file.pending.is_empty() && !is_open;
         let is_published = |file: &HourFile| {
-            self.state().published.get(&file.about.lineage).is_some_and(|before| {
+            self.state().published.get(&file.identity.lineage).is_some_and(|before| {
                 before.runs == file.runs && before.is_complete == file.is_complete
             })
         };
@@ -177,7 +177,7 @@ impl Worker {
             let mut state = self.state();
             let until = file.runs.iter().map(|run| run.header.closed()).max();
             state.put_until = state.put_until.max(until);
-            state.published.insert(file.about.lineage.clone(), file.clone());
+            state.published.insert(file.identity.lineage.clone(), file.clone());
         }
         if is_done {
             self.forget(shared, &file)?;
@@ -191,18 +191,18 @@ impl Worker {
         file: &HourFile,
         is_open: bool,
     ) -> Result<Step, Fault> {
-        let mut about = file.about.clone();
+        let mut identity = file.identity.clone();
         if planted(Bug::NoGateway) {
-            about.gateway.clone_from(&self.target.gateway);
+            identity.gateway.clone_from(&self.target.gateway);
         }
-        let before = about.store.as_ref().filter(|_| !planted(Bug::NoStore));
-        let (store, url) = self.targets.lock().await.open(before, &about.gateway).await?;
-        let known = self.state().parts.get(&about.lineage).cloned();
+        let before = identity.store.as_ref().filter(|_| !planted(Bug::NoStore));
+        let (store, url) = self.targets.lock().await.open(before, &identity.gateway).await?;
+        let known = self.state().parts.get(&identity.lineage).cloned();
         let known = known.filter(|part| !part.elsewhere.meets(&file.held()));
         let mut part = if let Some(part) = known {
             part
         } else {
-            let beyond = self.beyond(&url, &about).await?;
+            let beyond = self.beyond(&url, &identity).await?;
             match self.decide(&store, file, beyond).await? {
                 Place::Put(part) => part,
                 Place::Close(safe) => return close(shared, file, &safe, is_open),
@@ -215,29 +215,29 @@ impl Worker {
             }
         };
         // Before anything can be there.
-        shared.lock().set_store(&about.lineage, &url)?;
+        shared.lock().set_store(&identity.lineage, &url)?;
         let encoded = self.encode(shared, file, is_open).await?;
         let Some(encoded) = encoded else { return Ok(Step::Changed) };
         // The ledger goes last: a window that has one is complete.
         let files = [(&FLOWS, encoded.flows), (&LEDGER, Some(encoded.ledger))];
         for (place, (table, bytes)) in files.into_iter().enumerate() {
             if let Some(bytes) = bytes {
-                let name = ObjectName::new(table, &about.gateway, file.hour(), HOUR);
+                let name = ObjectName::new(table, &identity.gateway, file.hour(), HOUR);
                 let name = ObjectName { part: part.number, ..name };
                 if !put(&store, &name, &bytes, part.has[place]).await? {
                     // Somebody else was there first.
-                    self.state().parts.remove(&about.lineage);
+                    self.state().parts.remove(&identity.lineage);
                     return Ok(Step::Changed);
                 }
                 if !planted(Bug::NoConfirm)
                     && let Err(error) = store.confirm(&name.path(), &bytes, file.is_complete).await
                 {
                     // Whatever is there now, it is looked at again.
-                    self.state().parts.remove(&about.lineage);
+                    self.state().parts.remove(&identity.lineage);
                     return Err(error.into());
                 }
                 part.has[place] = true;
-                self.state().parts.insert(about.lineage.clone(), part.clone());
+                self.state().parts.insert(identity.lineage.clone(), part.clone());
             }
         }
         Ok(Step::Done)
@@ -263,7 +263,7 @@ impl Worker {
         {
             shared.lock().lose(path)?;
             // It may be less now than what the store has.
-            self.state().parts.remove(&file.about.lineage);
+            self.state().parts.remove(&file.identity.lineage);
             return Ok(None);
         }
         Err(Fault::Encode(error))
@@ -273,8 +273,8 @@ impl Worker {
     fn forget(&self, shared: &Shared, file: &HourFile) -> Result<(), Fault> {
         shared.lock().remove(file)?;
         let mut state = self.state();
-        state.published.remove(&file.about.lineage);
-        let part = state.parts.remove(&file.about.lineage).unwrap_or_default();
+        state.published.remove(&file.identity.lineage);
+        let part = state.parts.remove(&file.identity.lineage).unwrap_or_default();
         state.done.files += part.files();
         add(&mut state.done, file);
         Ok(())
@@ -285,8 +285,8 @@ impl Worker {
         let state = self.state();
         let mut files = shared.lock().growing();
         files.retain(|file| {
-            let is_open = open.is_some_and(|open| open.about.lineage == file.about.lineage);
-            let published = state.published.get(&file.about.lineage);
+            let is_open = open.is_some_and(|open| open.identity.lineage == file.identity.lineage);
+            let published = state.published.get(&file.identity.lineage);
             !is_open && published.is_none_or(|published| published.runs != file.runs)
         });
         files.extend(open.cloned());
@@ -322,7 +322,7 @@ async fn put(
 /// The store has some epochs of a file in a way that cannot be added to.
 fn close(shared: &Shared, file: &HourFile, safe: &EpochSet, is_open: bool) -> Result<Step, Fault> {
     Event::Closed { epochs: safe, hour: file.hour() }.emit();
-    shared.lock().close(&file.about.lineage, safe)?;
+    shared.lock().close(&file.identity.lineage, safe)?;
     // What is open stays in the spool for the next daemon.
     Ok(if is_open { Step::Done } else { Step::Changed })
 }

@@ -14,7 +14,7 @@ use super::{
         run::Run,
         sync_directory,
     },
-    About, Files, HourFile, held_by,
+    FileIdentity, Files, HourFile, held_by,
 };
 use crate::record::epoch_set::EpochSet;
 
@@ -23,7 +23,7 @@ impl Files {
     pub fn lose(&mut self, path: &Path) -> Result<(), Error> {
         for file in &mut self.growing {
             if let Some(place) = file.runs.iter().position(|run| run.path == path) {
-                let (run, store) = (&file.runs[place], file.about.store.as_ref());
+                let (run, store) = (&file.runs[place], file.identity.store.as_ref());
                 self.spool.lose_run(run, Reason::Damaged, &EpochSet::default(), store)?;
                 file.runs.remove(place);
             }
@@ -34,23 +34,25 @@ impl Files {
     /// Closes a file of which the store has these epochs in a way that cannot be added to. They leave the
     /// spool; what else there is of it goes on as another file.
     pub fn close(&mut self, lineage: &str, safe: &EpochSet) -> Result<(), Error> {
-        let Some(place) = self.growing.iter().position(|file| file.about.lineage == lineage) else {
+        let Some(place) = self.growing.iter().position(|file| file.identity.lineage == lineage)
+        else {
             return Ok(());
         };
-        let mut about = self.growing[place].about.clone();
+        let mut of_file = self.growing[place].identity.clone();
         let held = self.growing[place].held();
         let until = self.growing[place].until_of(safe);
         let stays = !self.growing[place].pending.is_empty();
         if stays {
-            about.is_closed = true;
-            self.growing[place].write(&self.spool, about.clone())?;
+            of_file.is_closed = true;
+            self.growing[place].write(&self.spool, of_file.clone())?;
         }
         self.spool.sync_epochs()?;
         self.spool.know(|identity| {
-            identity.stored(&about.numbering, &held.minus(&held.minus(safe)), until);
+            identity.stored(&of_file.numbering, &held.minus(&held.minus(safe)), until);
         })?;
         if !safe.contains(&held) {
-            let next = About { provisional: EpochSet::default(), is_closed: false, ..about };
+            let next =
+                FileIdentity { provisional: EpochSet::default(), is_closed: false, ..of_file };
             let mut next = self.begin(next)?;
             next.is_complete = self.growing[place].is_complete;
             self.growing.insert(place + 1, next);
@@ -61,7 +63,7 @@ impl Files {
             if safe.contains(&held) || planted(Bug::NoRest) {
                 run.remove()?;
             } else if safe.meets(&held) {
-                let store = self.growing[place].about.store.clone();
+                let store = self.growing[place].identity.store.clone();
                 self.spool.lose_run(&run, Reason::Double, safe, store.as_ref())?;
             } else {
                 moved = self.move_run(&run, place + 1)?;
@@ -90,7 +92,7 @@ impl Files {
         match moved.rename(self.growing[to].directory.join(name)) {
             Ok(()) => Ok(Some(moved)),
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                let store = self.growing[to].about.store.as_ref();
+                let store = self.growing[to].identity.store.as_ref();
                 self.spool.lose_run(run, Reason::Damaged, &EpochSet::default(), store)?;
                 Ok(None)
             }
@@ -104,7 +106,7 @@ impl Files {
         self.spool.sync_epochs()?;
         self.spool.know(|identity| {
             if !held.is_empty() {
-                identity.stored(&file.about.numbering, &held, file.until());
+                identity.stored(&file.identity.numbering, &held, file.until());
             }
         })?;
         self.discard(&file.directory)

@@ -20,7 +20,7 @@ use super::{
         IDENTITY,
         copies::{self, Small},
         disk::SharedDisk,
-        files::About,
+        files::FileIdentity,
         run::Run,
     },
     disk::{BadDisk, Fault, ModelDisk, ROOT},
@@ -384,8 +384,8 @@ impl History {
         let disk = SharedDisk(Arc::new(self.world.disk.clone()));
         let runs = self.files().into_iter().filter_map(|path| {
             let identity = path.parent()?.join(IDENTITY);
-            let about = copies::read::<About>(&self.world.disk, &identity).ok()?.0;
-            let has_store = matches!(about, Small::Sound(About { store: Some(_), .. }));
+            let of_file = copies::read::<FileIdentity>(&self.world.disk, &identity).ok()?.0;
+            let has_store = matches!(of_file, Small::Sound(FileIdentity { store: Some(_), .. }));
             if has_store { Run::open(&disk, &path).ok() } else { None }
         });
         runs.map(|run| (run.header.opened().ns(), run.header.closed_ns)).collect()

@@ -10,7 +10,7 @@ use super::super::{
     aside::DAMAGED_1,
     copies::{self, Small},
     disk::{Kind, SharedDisk, read_small},
-    files::About,
+    files::FileIdentity,
     name::RunName,
     run::Run,
 };
@@ -55,7 +55,7 @@ pub(super) enum Content {
 pub(super) struct Directory {
     pub(super) path: PathBuf,
     /// What it states to be.
-    pub(super) about: Option<About>,
+    pub(super) identity: Option<FileIdentity>,
     /// Beginning of the hour and lineage, by its name.
     pub(super) by_name: Option<(i64, String)>,
     pub(super) runs: Vec<Seen>,
@@ -139,21 +139,25 @@ fn is_passing(error: &Error) -> bool {
 
 fn look_at_file(spool: &Spool, path: PathBuf) -> Directory {
     let by_name = path.file_name().and_then(|name| parse_name(name.to_str()?));
-    let about = match copies::read::<About>(&*spool.disk, &path.join(IDENTITY)) {
-        Ok((Small::Sound(about), _)) => Some(about),
+    let of_file = match copies::read::<FileIdentity>(&*spool.disk, &path.join(IDENTITY)) {
+        Ok((Small::Sound(of_file), _)) => Some(of_file),
         Ok((Small::Absent, _)) => about_1(&spool.disk, &path, by_name.as_ref()),
         Ok((Small::Damaged, _)) | Err(_) => None,
     };
     let runs = look_at_runs(spool, &path);
-    Directory { path, about, by_name, runs }
+    Directory { path, identity: of_file, by_name, runs }
 }
 
 /// What a directory of version 1 states to be. It has no check, but must agree with the name.
-fn about_1(disk: &SharedDisk, path: &Path, by_name: Option<&(i64, String)>) -> Option<About> {
+fn about_1(
+    disk: &SharedDisk,
+    path: &Path,
+    by_name: Option<&(i64, String)>,
+) -> Option<FileIdentity> {
     let bytes = read_small(&**disk, &path.join(ABOUT_1)).ok()?;
-    let about: About = serde_json::from_slice(&bytes).ok()?;
+    let of_file: FileIdentity = serde_json::from_slice(&bytes).ok()?;
     let (hour_ns, lineage) = by_name?;
-    (about.hour_ns == *hour_ns && about.lineage == *lineage).then_some(about)
+    (of_file.hour_ns == *hour_ns && of_file.lineage == *lineage).then_some(of_file)
 }
 
 /// `20261122T09-000-3f62…`
@@ -189,10 +193,10 @@ impl Listing {
                 numbering.clone_into(&mut run.header.numbering);
             }
         }
-        for about in self.directories.iter_mut().filter_map(|file| file.about.as_mut()) {
-            if about.numbering.is_empty() {
-                gateway.clone_into(&mut about.gateway);
-                numbering.clone_into(&mut about.numbering);
+        for of_file in self.directories.iter_mut().filter_map(|file| file.identity.as_mut()) {
+            if of_file.numbering.is_empty() {
+                gateway.clone_into(&mut of_file.gateway);
+                numbering.clone_into(&mut of_file.numbering);
             }
         }
     }

@@ -7,7 +7,7 @@ use std::{
 
 use super::super::{
     HourFile, Spool,
-    files::About,
+    files::FileIdentity,
     identity::{Identity, Lost, Numbering, UNKNOWN, without},
     run::Run,
 };
@@ -23,7 +23,7 @@ pub(super) fn remember(
     files: &[HourFile],
     unreadable: Vec<Lost>,
     seen: &BTreeSet<String>,
-    abouts: &[About],
+    of_files: &[FileIdentity],
 ) {
     let mut kept = spool.kept();
     let identity = &mut kept.value;
@@ -51,8 +51,8 @@ pub(super) fn remember(
             runs.iter().filter(|run| run.header.numbering == numbering).copied().collect();
         let held = of.iter().fold(EpochSet::default(), |all, run| all.union(&run.header.held()));
         let accounted = held.union(&known.stored).union(&identity.lost_of(&numbering));
-        let put = abouts.iter().filter(|about| about.numbering == numbering);
-        let put = put.filter_map(|about| about.put).max();
+        let put = of_files.iter().filter(|of_file| of_file.numbering == numbering);
+        let put = put.filter_map(|of_file| of_file.put).max();
         let end = known.last.or(accounted.last().max(put.map(|(last, _)| last)));
         let Some((begin, end)) = known.first.zip(end) else { continue };
         for (first, last) in EpochSet::range(begin, end).minus(&accounted).ranges() {
@@ -65,10 +65,11 @@ pub(super) fn remember(
         // A window that was open at a stop went where its file goes.
         for lost in identity.lost.iter_mut().filter(|lost| lost.numbering == numbering) {
             let reserving = files.iter().find(|file| {
-                file.about.numbering == numbering && file.about.provisional.meets(&lost.epochs)
+                file.identity.numbering == numbering
+                    && file.identity.provisional.meets(&lost.epochs)
             });
-            let reserving = reserving.and_then(|file| file.about.store.clone());
-            lost.store = lost.store.take().or(reserving).or_else(|| store_of(lost, abouts));
+            let reserving = reserving.and_then(|file| file.identity.store.clone());
+            lost.store = lost.store.take().or(reserving).or_else(|| store_of(lost, of_files));
         }
         if known.last.is_some() && !seen.contains(&numbering) {
             // All of them are accounted for.
@@ -113,12 +114,12 @@ fn compare(identity: &mut Identity, runs: &[&Run]) {
 
 /// The store that the files of a time went to, where that is one: it is asked, and waited for, rather than
 /// the one that is configured now. A file has gone of which no run is left, but not what it stated.
-fn store_of(lost: &Lost, abouts: &[About]) -> Option<Location> {
-    let of = abouts.iter().filter(|about| {
-        let end = Utc::from_ns(about.hour_ns).plus(HOUR).ns();
-        about.numbering == lost.numbering && about.hour_ns <= lost.end_ns && lost.start_ns < end
+fn store_of(lost: &Lost, of_files: &[FileIdentity]) -> Option<Location> {
+    let of = of_files.iter().filter(|of_file| {
+        let end = Utc::from_ns(of_file.hour_ns).plus(HOUR).ns();
+        of_file.numbering == lost.numbering && of_file.hour_ns <= lost.end_ns && lost.start_ns < end
     });
-    let stores: BTreeSet<&Location> = of.filter_map(|about| about.store.as_ref()).collect();
+    let stores: BTreeSet<&Location> = of.filter_map(|of_file| of_file.store.as_ref()).collect();
     stores.first().filter(|_| stores.len() == 1).map(|store| (*store).clone())
 }
 

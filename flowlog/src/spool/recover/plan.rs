@@ -9,7 +9,7 @@ use super::{
     super::{
         HourFile,
         aside::{Reason, lost_of},
-        files::{About, lineage},
+        files::{FileIdentity, lineage},
         identity::{Identity, Lost, UNKNOWN},
         name::RunName,
         planted::{Bug, planted},
@@ -47,7 +47,7 @@ struct Unreadable {
     /// It, as far as its header tells.
     run: Option<Box<Run>>,
     /// Whose it is.
-    of: About,
+    of: FileIdentity,
 }
 
 /// Epochs of each numbering that some run holds, or the store for good.
@@ -60,7 +60,7 @@ pub(super) fn plan(listing: Listing, identity: &Identity) -> Plan {
         .extend(listing.strangers.into_iter().map(|path| Action::SetAside(path, Reason::Foreign)));
     let mut candidates: Vec<(Option<usize>, Run)> = vec![];
     let mut damaged: Vec<Unreadable> = vec![];
-    let mut sort = |plan: &mut Plan, place: Option<usize>, of: &About, seen: Seen| {
+    let mut sort = |plan: &mut Plan, place: Option<usize>, of: &FileIdentity, seen: Seen| {
         let Seen { path, name, content } = seen;
         match content {
             Content::Run(run) => candidates.push((place, *run)),
@@ -74,10 +74,10 @@ pub(super) fn plan(listing: Listing, identity: &Identity) -> Plan {
             }
         }
     };
-    let current = About {
+    let current = FileIdentity {
         gateway: identity.gateway.clone(),
         numbering: identity.numbering.clone(),
-        ..About::default()
+        ..FileIdentity::default()
     };
     let mut directories = vec![];
     for (place, mut directory) in listing.directories.into_iter().enumerate() {
@@ -92,7 +92,12 @@ pub(super) fn plan(listing: Listing, identity: &Identity) -> Plan {
         let numbering = identity.numbering_of_run(seen.name).to_owned();
         let known = identity.numberings.get(&numbering);
         let gateway = known.map_or(&current.gateway, |known| &known.gateway).clone();
-        sort(&mut plan, None, &About { gateway, numbering, ..About::default() }, seen);
+        sort(
+            &mut plan,
+            None,
+            &FileIdentity { gateway, numbering, ..FileIdentity::default() },
+            seen,
+        );
     }
     let mut held: Held = identity
         .numberings
@@ -205,7 +210,7 @@ impl Plan {
         let mut lineages = BTreeSet::new();
         for (place, (directory, damaged)) in directories.into_iter().enumerate() {
             let runs = of_directory.remove(&place).unwrap_or_default();
-            let Some((mut about, mut is_written)) = directory.identified(&runs) else {
+            let Some((mut of_file, mut is_written)) = directory.identified(&runs) else {
                 // Just being made, or nothing of it is left.
                 self.actions.push(match directory.by_name {
                     Some(_) => Action::RemoveDirectory(directory.path),
@@ -213,20 +218,21 @@ impl Plan {
                 });
                 continue;
             };
-            if !lineages.insert(about.lineage.clone()) {
+            if !lineages.insert(of_file.lineage.clone()) {
                 // A copy: what is only in it is a file of its own.
-                about = About { lineage: lineage(), ..about };
+                of_file = FileIdentity { lineage: lineage(), ..of_file };
                 is_written = false;
             }
-            let waiting = self.epochs.iter().filter(|run| run.header.numbering == about.numbering);
-            if about.store.is_some()
+            let waiting =
+                self.epochs.iter().filter(|run| run.header.numbering == of_file.numbering);
+            if of_file.store.is_some()
                 && waiting.into_iter().any(|run| damaged.meets(&run.header.held()))
             {
                 // A run that was made of them went with the file, maybe to a store that no other one goes to.
-                about.provisional = about.provisional.union(&damaged);
+                of_file.provisional = of_file.provisional.union(&damaged);
                 is_written = false;
             }
-            let file = HourFile::found(directory.path, about, runs, &self.epochs);
+            let file = HourFile::found(directory.path, of_file, runs, &self.epochs);
             if file.runs.is_empty() && file.pending.is_empty() {
                 self.actions.push(Action::RemoveDirectory(file.directory));
             } else {
@@ -234,27 +240,27 @@ impl Plan {
             }
         }
         if let Some((last, _)) = self.files.last_mut() {
-            let about = &last.about;
+            let of_file = &last.identity;
             last.is_complete =
-                about.gateway != identity.gateway || about.numbering != identity.numbering;
+                of_file.gateway != identity.gateway || of_file.numbering != identity.numbering;
         }
     }
 }
 
 impl Directory {
     /// Whose its runs are.
-    fn whose(&self, current: &About) -> About {
+    fn whose(&self, current: &FileIdentity) -> FileIdentity {
         let by_run = || {
             self.runs.iter().find_map(|seen| match &seen.content {
-                Content::Run(run) => Some(About {
+                Content::Run(run) => Some(FileIdentity {
                     gateway: run.header.gateway.clone(),
                     numbering: run.header.numbering.clone(),
-                    ..About::default()
+                    ..FileIdentity::default()
                 }),
                 _ => None,
             })
         };
-        self.about.clone().or_else(by_run).unwrap_or_else(|| current.clone())
+        self.identity.clone().or_else(by_run).unwrap_or_else(|| current.clone())
     }
 
     /// The epochs of its runs that cannot be read.
@@ -268,13 +274,13 @@ impl Directory {
     }
 
     /// What it is, and whether that is written down as it should be.
-    fn identified(&self, runs: &[Run]) -> Option<(About, bool)> {
-        if let Some(about) = &self.about {
+    fn identified(&self, runs: &[Run]) -> Option<(FileIdentity, bool)> {
+        if let Some(of_file) = &self.identity {
             // What version 1 wrote is written once more.
-            return Some((about.clone(), about.revision > 0));
+            return Some((of_file.clone(), of_file.revision > 0));
         }
         let runs: Vec<&Run> = runs.iter().collect();
         let (hour_ns, lineage) = self.by_name.clone()?;
-        Some((About::of_runs(lineage, hour_ns, &runs)?, false))
+        Some((FileIdentity::of_runs(lineage, hour_ns, &runs)?, false))
     }
 }

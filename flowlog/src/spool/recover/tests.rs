@@ -47,7 +47,7 @@ fn lost(spool: &Arc<Spool>) -> Vec<(String, i64, i64)> {
 #[test]
 fn a_run_that_is_gone_is_lost_from_the_end_of_the_one_before_which_the_store_has() {
     let (spool, mut files) = four_minutes();
-    let lineage = files.growing()[0].about.lineage.clone();
+    let lineage = files.growing()[0].identity.lineage.clone();
     // The store has a part of the file, and the rest goes into another one.
     files.close(&lineage, &"1-2".parse().unwrap()).unwrap();
     let [rest] = &files.growing()[..] else { panic!("{:?}", files.growing()) };
@@ -62,7 +62,7 @@ fn a_file_is_closed_although_somebody_deleted_a_run_of_it() {
     let (spool, mut files) = four_minutes();
     let file = files.growing().remove(0);
     std::fs::remove_file(&file.runs[2].path).unwrap();
-    files.close(&file.about.lineage, &"1-2".parse().unwrap()).unwrap();
+    files.close(&file.identity.lineage, &"1-2".parse().unwrap()).unwrap();
     let [rest] = &files.growing()[..] else { panic!("{:?}", files.growing()) };
     assert_eq!(rest.held().to_string(), "4-4");
     assert_eq!(lost(&spool), [("3-3".to_owned(), 180, 240)]);
@@ -73,7 +73,7 @@ fn a_file_is_closed_although_somebody_deleted_a_run_of_it() {
 fn what_is_lost_is_asked_of_the_store_that_its_file_went_to() {
     let (spool, mut files) = four_minutes();
     let file = files.growing().remove(0);
-    files.set_store(&file.about.lineage, &"memory:///first".into()).unwrap();
+    files.set_store(&file.identity.lineage, &"memory:///first".into()).unwrap();
     std::fs::remove_file(&file.runs[1].path).unwrap();
     recovered(&spool);
     let [lost] = &spool.unsettled()[..] else { panic!("{:?}", spool.unsettled()) };
@@ -86,7 +86,7 @@ fn what_is_lost_is_asked_of_the_store_that_its_file_went_to() {
 #[test]
 fn of_two_losses_with_something_stored_between_each_has_all_of_its_time() {
     let (spool, mut files) = four_minutes();
-    let lineage = files.growing()[0].about.lineage.clone();
+    let lineage = files.growing()[0].identity.lineage.clone();
     files.close(&lineage, &"2-2".parse().unwrap()).unwrap();
     let rest = files.growing().remove(0);
     assert_eq!(rest.held().to_string(), "1-1,3-4");
@@ -144,7 +144,7 @@ fn the_store_is_asked_for_the_last_run_too_if_it_may_have_it() {
         let (spool, mut files) = four_minutes();
         let file = files.growing().remove(0);
         if is_put {
-            files.set_store(&file.about.lineage, &"memory:///first".into()).unwrap();
+            files.set_store(&file.identity.lineage, &"memory:///first".into()).unwrap();
         }
         std::fs::remove_file(&file.runs[3].path).unwrap();
         let mut epochs = recovered(&spool).epochs;

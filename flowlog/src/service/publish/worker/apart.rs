@@ -11,7 +11,7 @@ pub(super) async fn merge_many(shared: &Shared, file: HourFile) -> Result<HourFi
         Ok(Some(run)) => {
             let mut files = shared.lock();
             files.replace(&run);
-            Ok(files.of_lineage(&file.about.lineage).unwrap_or(file))
+            Ok(files.of_lineage(&file.identity.lineage).unwrap_or(file))
         }
         // It only saves work; what cannot be read is found when the file is encoded.
         Err(error) => {

@@ -20,7 +20,7 @@ impl Worker {
         number: u32,
     ) -> Result<bool, Fault> {
         let [flows, ledger] = [&FLOWS, &LEDGER].map(|table| {
-            let name = ObjectName::new(table, &file.about.gateway, file.hour(), HOUR);
+            let name = ObjectName::new(table, &file.identity.gateway, file.hour(), HOUR);
             ObjectName { part: number, ..name }.path()
         });
         let (flows, before) = (store.read(&flows).await?, store.read(&ledger).await?);

@@ -51,7 +51,8 @@ impl Worker {
             (files.spool().stores(), files.growing())
         };
         for other in others.into_iter().filter(|other| *other != url) {
-            let is_awaited = growing.iter().any(|file| file.about.store.as_ref() == Some(&other));
+            let is_awaited =
+                growing.iter().any(|file| file.identity.store.as_ref() == Some(&other));
             match self.ledgers_in(Some(&other), lost).await {
                 Ok((more, _)) => ledgers.extend(more),
                 Err(error) if is_awaited => return Err(error),

@@ -6,7 +6,7 @@ use crate::{
     spool::{
         HourFile,
         decide::{Decision, Ours, Stored, decide, elsewhere},
-        files::About,
+        files::FileIdentity,
         planted::{Bug, planted},
     },
     store::Store,
@@ -24,12 +24,16 @@ pub(super) enum Place {
 impl Worker {
     /// What the configured store has of the hour of a file that goes to another one. A spool that was restored
     /// from a copy does not know what it has put there.
-    pub(super) async fn beyond(&self, url: &Location, about: &About) -> Result<Vec<Stored>, Fault> {
-        let (store, configured) = self.targets.lock().await.open(None, &about.gateway).await?;
+    pub(super) async fn beyond(
+        &self,
+        url: &Location,
+        identity: &FileIdentity,
+    ) -> Result<Vec<Stored>, Fault> {
+        let (store, configured) = self.targets.lock().await.open(None, &identity.gateway).await?;
         if configured == *url {
             return Ok(vec![]);
         }
-        let stored = stored::of_hour(&store, about).await?;
+        let stored = stored::of_hour(&store, identity).await?;
         let mut ledgers: Vec<Stored> =
             stored.into_iter().filter(|file| file.ledger.is_some()).collect();
         for (file, part) in ledgers.iter_mut().zip((0..u32::MAX).rev()) {
@@ -44,9 +48,9 @@ impl Worker {
     }
 
     /// The numbers that other files of this process have in an hour, where somebody deleted them from the store.
-    fn taken(&self, about: &About, stored: &[Stored]) -> Vec<Stored> {
+    fn taken(&self, identity: &FileIdentity, stored: &[Stored]) -> Vec<Stored> {
         let state = self.state();
-        let of_hour = state.parts.values().filter(|part| part.hour_ns == about.hour_ns);
+        let of_hour = state.parts.values().filter(|part| part.hour_ns == identity.hour_ns);
         let numbers = of_hour.map(|part| part.number);
         let gone = numbers.filter(|number| stored.iter().all(|stored| stored.part != *number));
         gone.map(|part| Stored { part, ..Stored::default() }).collect()
@@ -59,14 +63,14 @@ impl Worker {
         file: &HourFile,
         beyond: Vec<Stored>,
     ) -> Result<Place, Fault> {
-        let mut stored = stored::of_hour(store, &file.about).await?;
+        let mut stored = stored::of_hour(store, &file.identity).await?;
         stored.extend(beyond);
-        stored.extend(self.taken(&file.about, &stored));
+        stored.extend(self.taken(&file.identity, &stored));
         if planted(Bug::NoFooters) {
-            stored.retain(|stored| stored.is_of(&file.about.lineage));
+            stored.retain(|stored| stored.is_of(&file.identity.lineage));
         }
-        let (epochs, hour_ns) = (file.held(), file.about.hour_ns);
-        let (lineage, numbering) = (&file.about.lineage, &file.about.numbering);
+        let (epochs, hour_ns) = (file.held(), file.identity.hour_ns);
+        let (lineage, numbering) = (&file.identity.lineage, &file.identity.numbering);
         let ours = Ours { lineage, numbering, epochs: &epochs, rows: rows(file) };
         let decision = decide(&ours, &stored);
         let elsewhere = elsewhere(&ours, &stored);

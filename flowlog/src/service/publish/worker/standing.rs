@@ -22,7 +22,7 @@ impl Worker {
     ) -> Standing {
         let mut files = shared.lock().growing();
         if let Some(open) = open {
-            files.retain(|file| file.about.lineage != open.about.lineage);
+            files.retain(|file| file.identity.lineage != open.identity.lineage);
             files.push(open.clone());
         }
         let mut state = self.state();
@@ -32,7 +32,7 @@ impl Worker {
         let mut waiting = Backlog::default();
         let mut oldest = None;
         for file in &files {
-            let published = state.published.get(&file.about.lineage);
+            let published = state.published.get(&file.identity.lineage);
             let is_put = |run: &Run| published.is_some_and(|before| before.runs.contains(run));
             for run in file.runs.iter().filter(|run| !is_put(run)) {
                 waiting.windows += run.header.windows.len();

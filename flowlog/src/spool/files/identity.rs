@@ -9,7 +9,7 @@ use crate::record::{
 
 /// What a file of the store is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct About {
+pub struct FileIdentity {
     /// What tells it from every other file, in its metadata too.
     pub lineage: String,
     /// Beginning of its hour, nanoseconds of UTC.
@@ -42,7 +42,7 @@ pub struct About {
     pub revision: u64,
 }
 
-impl About {
+impl FileIdentity {
     /// Whether windows of this kind go into a file of that kind.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         let Self { lineage: _, hour_ns, policy, window_ms, gateway, numbering, .. } = self;
