@@ -4,42 +4,13 @@
 //! offset to UTC is read once per epoch. An epoch is converted with the offset of its opening; where
 //! the wall clock was set meanwhile, with the [`Dating`] that is the better one of the two.
 
+mod monotonic;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// An instant of the kernel's monotonic clock, in nanoseconds. Only an [`Offset`] makes a [`Utc`] of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MonotonicNs(u64);
-
-impl MonotonicNs {
-    /// The last instant of the clock.
-    pub const MAX: Self = Self(u64::MAX);
-
-    /// The instant that the kernel writes as this number.
-    #[must_use]
-    pub const fn from_ns(ns: u64) -> Self {
-        Self(ns)
-    }
-
-    /// The number that the kernel reads for this instant.
-    #[must_use]
-    pub const fn ns(self) -> u64 {
-        self.0
-    }
-
-    /// This instant and a duration.
-    #[must_use]
-    pub fn plus(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)))
-    }
-
-    /// The time from an earlier instant to this one; zero where the other instant is later.
-    #[must_use]
-    pub const fn since(self, earlier: Self) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
-    }
-}
+pub use monotonic::MonotonicNs;
 
 /// An instant in UTC, to the nanosecond, between the years 1677 and 2262.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -170,13 +141,13 @@ impl Offset {
     /// An instant of the kernel in UTC.
     #[must_use]
     pub fn utc(self, monotonic: MonotonicNs) -> Utc {
-        Utc(i64::try_from(monotonic.0).unwrap_or(i64::MAX).saturating_add(self.0))
+        Utc(i64::try_from(monotonic.ns()).unwrap_or(i64::MAX).saturating_add(self.0))
     }
 
     /// An instant in UTC on the kernel's clock; zero where it was not running yet.
     #[must_use]
     pub fn monotonic(self, utc: Utc) -> MonotonicNs {
-        MonotonicNs(u64::try_from(utc.0.saturating_sub(self.0)).unwrap_or(0))
+        MonotonicNs::from_ns(u64::try_from(utc.0.saturating_sub(self.0)).unwrap_or(0))
     }
 }
 
@@ -245,7 +216,7 @@ pub fn now() -> Utc {
 /// The clock that the kernel program reads: monotonic, in steps of a jiffy.
 #[must_use]
 pub fn monotonic_coarse() -> MonotonicNs {
-    MonotonicNs(u64::try_from(read(libc::CLOCK_MONOTONIC_COARSE)).unwrap_or(0))
+    MonotonicNs::from_ns(u64::try_from(read(libc::CLOCK_MONOTONIC_COARSE)).unwrap_or(0))
 }
 
 /// Time since the machine was started, also while it slept; nobody can set it.
@@ -353,7 +324,7 @@ mod tests {
     #[test]
     fn the_coarse_clock_follows_the_monotonic_one() {
         let coarse = monotonic_coarse();
-        let fine = MonotonicNs(u64::try_from(read(libc::CLOCK_MONOTONIC)).unwrap());
+        let fine = MonotonicNs::from_ns(u64::try_from(read(libc::CLOCK_MONOTONIC)).unwrap());
         assert!(fine >= coarse && fine.since(coarse) < Duration::from_millis(100));
     }
 }
