@@ -127,7 +127,7 @@ pub async fn run(
     let status = &options.status;
     status.watch(COUNTERS);
     snapshot::configured(status, config);
-    let (news_in, news) = mpsc::channel(WAITING_EPOCHS);
+    let (drained_in, drained) = mpsc::channel(WAITING_EPOCHS);
     let Config {
         gateway,
         policy,
@@ -142,8 +142,8 @@ pub async fn run(
     } = config;
     let recording =
         Recording { gateway: gateway.to_string(), policy: policy.hash(), window: times.window };
-    let told = (status, news_in);
-    let mut drain = DrainLoop::start(spool.clone(), recording, times.drain_interval, told)?;
+    let signals = (status, drained_in);
+    let mut drain = DrainLoop::start(spool.clone(), recording, times.drain_interval, signals)?;
     let is_durable = spool.spool.is_some();
     let target = Target { store: store.clone(), gateway: gateway.to_string(), is_durable };
     let opening = async {
@@ -171,7 +171,7 @@ pub async fn run(
     let _listening = listen(config, status);
 
     let mut recovered = drain.recovered();
-    let mut waiting = Some((news, early));
+    let mut waiting = Some((drained, early));
     let mut publishing: Option<Publishing> = None;
     let settings =
         PublishSettings { target, retention: retention.clone(), spool: spool.spool.clone() };

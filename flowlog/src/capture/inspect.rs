@@ -54,12 +54,12 @@ impl Rank {
     }
 
     /// Those who were not reported before.
-    fn news(&mut self, before: &[Standing]) -> Vec<Standing> {
+    fn newcomers(&mut self, before: &[Standing]) -> Vec<Standing> {
         self.reported.retain(|known| before.contains(known));
-        let news: Vec<_> =
+        let newcomers: Vec<_> =
             before.iter().filter(|standing| !self.reported.contains(standing)).cloned().collect();
-        self.reported.extend(news.iter().cloned());
-        news
+        self.reported.extend(newcomers.iter().cloned());
+        newcomers
     }
 }
 
@@ -116,23 +116,27 @@ impl Capture {
             }
         };
         let since = std::mem::replace(&mut guarded.seen, now);
-        let news = guarded.rank.news(&before);
+        let newcomers = guarded.rank.newcomers(&before);
         let interface = || link.name.clone();
         if before.is_empty() {
             return Ok(guarded);
         }
         if self.order == Order::Last {
-            if !news.is_empty() {
+            if !newcomers.is_empty() {
                 changes.notices.push(Notice::Preceded {
                     interface: interface(),
                     direction,
-                    by: news,
+                    by: newcomers,
                 });
             }
             return Ok(guarded);
         }
-        if !news.is_empty() {
-            changes.notices.push(Notice::Overtaken { interface: interface(), direction, by: news });
+        if !newcomers.is_empty() {
+            changes.notices.push(Notice::Overtaken {
+                interface: interface(),
+                direction,
+                by: newcomers,
+            });
         }
         if guarded.rank.may_move() {
             match self.program.move_to(Order::First, link, counted.layer, guarded.attachment) {
@@ -283,9 +287,9 @@ mod tests {
         let standing =
             |program| Standing { by: By::Tcx, program: Some(program), link: None, name: None };
         let mut rank = Rank::default();
-        assert_eq!(rank.news(&[standing(1)]), [standing(1)]);
-        assert_eq!(rank.news(&[standing(1), standing(2)]), [standing(2)]);
-        assert_eq!(rank.news(&[standing(2)]), []);
-        assert_eq!(rank.news(&[standing(1), standing(2)]), [standing(1)]);
+        assert_eq!(rank.newcomers(&[standing(1)]), [standing(1)]);
+        assert_eq!(rank.newcomers(&[standing(1), standing(2)]), [standing(2)]);
+        assert_eq!(rank.newcomers(&[standing(2)]), []);
+        assert_eq!(rank.newcomers(&[standing(1), standing(2)]), [standing(1)]);
     }
 }

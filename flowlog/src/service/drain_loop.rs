@@ -25,7 +25,7 @@ use super::{
     counting::Drainable,
     recovery::{self, FirstLook},
     snapshot,
-    windows::News,
+    windows::DrainEvent,
 };
 use crate::{
     config::SpoolSettings,
@@ -70,7 +70,7 @@ impl DrainLoop {
         settings: SpoolSettings,
         recording: Recording,
         interval: Duration,
-        (status, news): (&Status, mpsc::Sender<News>),
+        (status, events): (&Status, mpsc::Sender<DrainEvent>),
     ) -> Result<Self, Error> {
         let (stop, stopped) = std_mpsc::channel();
         let (counted_in, counted) = std_mpsc::channel();
@@ -78,7 +78,7 @@ impl DrainLoop {
         let (recovered_in, recovered) = oneshot::channel();
         let (alive_in, alive) = watch::channel(Instant::now());
         let is_draining = Arc::new(AtomicBool::new(false));
-        let signals = Signals { stopped, news, alive: alive_in, status: status.clone() };
+        let signals = Signals { stopped, events, alive: alive_in, status: status.clone() };
         let draining = Arc::clone(&is_draining);
         let thread = std::thread::Builder::new().name("drain".to_owned()).spawn(move || {
             let Some(spool) = open(&settings, &recording.gateway, &signals, opened_in)? else {
@@ -183,17 +183,17 @@ impl Drop for DrainLoop {
     }
 }
 
-/// What the thread hears and tells.
+/// What the thread hears and reports.
 struct Signals {
     stopped: std_mpsc::Receiver<()>,
-    news: mpsc::Sender<News>,
+    events: mpsc::Sender<DrainEvent>,
     alive: watch::Sender<Instant>,
     status: Status,
 }
 
 impl Signals {
-    fn news(&self, news: News) -> Result<(), Error> {
-        self.news.blocking_send(news).map_err(|_| Error::Ended { part: "aggregation" })
+    fn notify(&self, event: DrainEvent) -> Result<(), Error> {
+        self.events.blocking_send(event).map_err(|_| Error::Ended { part: "aggregation" })
     }
 
     fn alive(&self) {

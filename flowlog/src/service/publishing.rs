@@ -14,7 +14,7 @@ use super::{
     drain_loop::InSpool,
     expiry::Expiry,
     publish::{Early, Publisher, Target},
-    windows::{self, News, Shared},
+    windows::{self, DrainEvent, Shared},
 };
 use crate::{
     config::RetentionSettings,
@@ -47,7 +47,7 @@ impl Publishing {
         settings: PublishSettings,
         options: &Options,
         in_spool: InSpool,
-        news: mpsc::Receiver<News>,
+        drained: mpsc::Receiver<DrainEvent>,
         early: Option<Early>,
     ) -> Self {
         let PublishSettings { target, retention, spool: directory } = settings;
@@ -55,7 +55,7 @@ impl Publishing {
         let shared = Shared::new(files);
         options.whereabouts.files(shared.clone());
         let status = options.status.clone();
-        let gather = tokio::spawn(windows::gather(shared.clone(), found, news, spool.scratch()));
+        let gather = tokio::spawn(windows::gather(shared.clone(), found, drained, spool.scratch()));
         let mut expiry = retention.map(|retention| {
             let own = target.gateway.parse().into_iter();
             let gateways = own.chain(former_scopes(&spool)).collect();

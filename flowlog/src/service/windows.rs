@@ -23,9 +23,9 @@ use crate::{
     telemetry::with_causes,
 };
 
-/// What the drain tells.
+/// What the drain reports.
 #[derive(Debug)]
-pub(super) enum News {
+pub(super) enum DrainEvent {
     /// An epoch is in the spool.
     Epoch(Box<Run>),
     /// The spool has no room for another one.
@@ -59,7 +59,7 @@ impl Shared {
     pub(super) fn stop(&self, deadline: Instant) {
         // The first one counts.
         self.deadline.get_or_init(|| deadline);
-        self.tell();
+        self.notify();
     }
 
     /// Waits, unless the daemon is to end.
@@ -102,7 +102,7 @@ impl Shared {
         self.changed.notified().await;
     }
 
-    pub(super) fn tell(&self) {
+    pub(super) fn notify(&self) {
         self.changed.notify_one();
     }
 
@@ -111,7 +111,7 @@ impl Shared {
     pub(crate) fn let_all_go(&self) -> bool {
         let mut files = self.lock();
         files.complete();
-        self.tell();
+        self.notify();
         files.growing().iter().any(|file| !file.runs.is_empty() && file.pending.is_empty())
     }
 }
@@ -123,7 +123,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) async fn gather(
     shared: Shared,
     found: Vec<Run>,
-    mut news: mpsc::Receiver<News>,
+    mut drained: mpsc::Receiver<DrainEvent>,
     scratch: PathBuf,
 ) -> Result<Option<HourFile>, spool::Error> {
     let mut windows = Windows::default();
@@ -132,9 +132,9 @@ pub(super) async fn gather(
             store_window(&shared, finished).await;
         }
     }
-    while let Some(news) = news.recv().await {
-        let finished = match news {
-            News::Epoch(epoch) => {
+    while let Some(event) = drained.recv().await {
+        let finished = match event {
+            DrainEvent::Epoch(epoch) => {
                 let mut epochs = vec![];
                 if let Some(now) = &epoch.header.dated {
                     let misdated =
@@ -145,8 +145,8 @@ pub(super) async fn gather(
                 epochs.into_iter().flat_map(|epoch| windows.add(epoch)).collect()
             }
             // Where there is nothing else that could leave the spool, the window is cut.
-            News::Full if !shared.let_all_go() => windows.finish().into_iter().collect(),
-            News::Full => vec![],
+            DrainEvent::Full if !shared.let_all_go() => windows.finish().into_iter().collect(),
+            DrainEvent::Full => vec![],
         };
         for window in finished {
             store_window(&shared, window).await;
@@ -252,7 +252,7 @@ fn add_window(shared: &Shared, epochs: &[Run]) -> Result<(), spool::Error> {
     // They are in the run now, and are not read again when the store has it.
     epochs.iter().filter(|epoch| epoch.path != run.path).for_each(remove_contained);
     shared.lock().add(run);
-    shared.tell();
+    shared.notify();
     Ok(())
 }
 

@@ -117,11 +117,11 @@ impl Line {
 
     /// Gives the lock of a gateway back, when what is being done is done.
     pub(super) fn unlock(&self, gateway: GatewayName) {
-        self.tell(|told| Message::Unlock(gateway, told));
+        self.notify(|done| Message::Unlock(gateway, done));
     }
 
-    /// Tells the worker something; waits until it is done where nothing else is being done.
-    fn tell(&self, message: impl FnOnce(mpsc::Sender<()>) -> Message) {
+    /// Sends the worker a message; waits until it is done where nothing else is being done.
+    fn notify(&self, message: impl FnOnce(mpsc::Sender<()>) -> Message) {
         let is_idle = self.turn.available_permits() > 0;
         let (done, is_done) = mpsc::channel();
         if self.jobs.send(message(done)).is_ok() && is_idle {
@@ -133,7 +133,7 @@ impl Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        self.tell(Message::Close);
+        self.notify(Message::Close);
     }
 }
 

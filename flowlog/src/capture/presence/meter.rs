@@ -37,8 +37,8 @@ enum Ended {
     Nothing,
     /// What the counters moved by in it, where that is known.
     Moved(Option<Reading>),
-    /// It was told when the interface went, with what there was of the next epoch.
-    Told,
+    /// It was reported when the interface went, with what there was of the next epoch.
+    Departed,
 }
 
 impl Meter {
@@ -62,7 +62,7 @@ impl Meter {
         self.is_whole = is_since_attached && reading.is_some() && is_known;
         self.has_begun = true;
         self.is_expected = false;
-        if let Ended::Told = self.ended {
+        if let Ended::Departed = self.ended {
             self.ended = Ended::Nothing;
         }
         self.metered = Some(metered);
@@ -108,7 +108,7 @@ impl Meter {
     pub(super) fn take(&mut self) -> Option<Reading> {
         match std::mem::take(&mut self.ended) {
             Ended::Moved(moved) => return moved,
-            Ended::Told => return Some(Reading::default()),
+            Ended::Departed => return Some(Reading::default()),
             Ended::Nothing => {}
         }
         if self.last.is_some() {
@@ -117,7 +117,7 @@ impl Meter {
         }
         // It went within the epoch.
         let moved = (self.has_begun && self.is_whole).then_some(self.moved);
-        let ended = if moved.is_some() { Ended::Told } else { Ended::Nothing };
+        let ended = if moved.is_some() { Ended::Departed } else { Ended::Nothing };
         *self = Self { metered: self.metered, ended, ..Self::default() };
         moved
     }

@@ -16,7 +16,7 @@ use crate::{
         Error,
         counting::{Drainable, last_number},
         snapshot,
-        windows::News,
+        windows::DrainEvent,
     },
     spool::{self, Epochs, run::Run},
     telemetry::with_causes,
@@ -99,7 +99,7 @@ impl Draining<'_> {
         let is_new = closed.number() > last;
         let run = is_new.then(|| self.append(&epoch, false)).transpose()?;
         drainer.clear(closed, &epoch)?;
-        run.map_or(Ok(()), |run| self.signals.news(News::Epoch(Box::new(run))))
+        run.map_or(Ok(()), |run| self.signals.notify(DrainEvent::Epoch(Box::new(run))))
     }
 
     fn drain(&mut self, mut drainer: Drainer, interval: Duration) -> Result<(), Error> {
@@ -115,7 +115,7 @@ impl Draining<'_> {
             let run = self.append(&epoch, is_last)?;
             drainer.clear(&closed, &epoch)?;
             drop(epoch);
-            self.signals.news(News::Epoch(Box::new(run)))?;
+            self.signals.notify(DrainEvent::Epoch(Box::new(run)))?;
             if is_last {
                 return Ok(());
             }
@@ -125,11 +125,11 @@ impl Draining<'_> {
     /// Makes an epoch durable, however long that takes; when told to stop, not much longer.
     fn append(&mut self, epoch: &Epoch, mut is_last: bool) -> Result<Run, Error> {
         let mut tries_left = LAST_TRIES;
-        let mut said: Option<Instant> = None;
+        let mut reported: Option<Instant> = None;
         loop {
             let error = match self.epochs.append(epoch, clock::quality().max_error) {
                 Ok(run) => {
-                    if said.is_some() {
+                    if reported.is_some() {
                         tracing::info!("the spool takes epochs again");
                     }
                     let bytes = self.epochs.measured_bytes().saturating_add(run.bytes);
@@ -138,14 +138,14 @@ impl Draining<'_> {
                 }
                 Err(error) => error,
             };
-            if said.is_none_or(|said| said.elapsed() > REMINDER) {
+            if reported.is_none_or(|reported| reported.elapsed() > REMINDER) {
                 tracing::warn!("{}; the kernel holds the counts meanwhile", with_causes(&error));
-                said = Some(Instant::now());
+                reported = Some(Instant::now());
             }
             snapshot::spool_failed(&self.signals.status, &error);
             self.signals.alive();
             if matches!(error, spool::Error::Full { .. }) {
-                self.signals.news(News::Full)?;
+                self.signals.notify(DrainEvent::Full)?;
             }
             if is_last {
                 tries_left -= 1;
