@@ -45,7 +45,7 @@ use request::{Request, Response};
 
 pub use self::{
     child::{WORKER_COMMAND, serve},
-    error::{Error, Found, Kind, Source},
+    error::{Error, Kind, Mismatch, Source},
     listing::{Listing, Oddity, Staged},
     lock::Lock,
     put::Created,

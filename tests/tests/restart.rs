@@ -29,7 +29,7 @@ fn what_passes_while_no_daemon_lives_is_there_for_the_next_one() {
     for mode in modes() {
         let rig = Rig::new();
         let first = rig.start(SMALL, mode);
-        assert!(!first.found.is_continued && first.found.previous.is_empty());
+        assert!(!first.previous.is_continued && first.previous.maps.is_empty());
         rig.send(100);
         assert_eq!(first.counted(), [100; 2]);
         drop(first);
@@ -39,7 +39,7 @@ fn what_passes_while_no_daemon_lives_is_there_for_the_next_one() {
         let second = rig.start(SMALL, mode);
         rig.send(30);
 
-        assert!(second.found.is_continued && second.found.previous.is_empty());
+        assert!(second.previous.is_continued && second.previous.maps.is_empty());
         assert_eq!(second.attached, [NEAR]);
         assert_eq!(second.counted(), [180; 2], "{mode:?}");
         assert_eq!(second.interruptions(), 0, "{mode:?}");
@@ -86,7 +86,7 @@ fn the_program_is_replaced_without_losing_a_packet() {
         for _ in 0..20 {
             drop(daemon);
             daemon = rig.start(SMALL, mode);
-            assert!(daemon.found.is_continued);
+            assert!(daemon.previous.is_continued);
         }
         stop.store(true, Ordering::Relaxed);
         let sent = sending.join().unwrap();
@@ -109,12 +109,12 @@ fn maps_of_other_sizes_are_handed_out_with_what_they_hold() {
         let mut daemon = rig.start(larger, mode);
         rig.send(30);
 
-        assert!(daemon.found.is_continued);
+        assert!(daemon.previous.is_continued);
         assert_eq!(daemon.counted(), [50; 2], "{mode:?}");
         assert_eq!(daemon.interruptions(), 0);
         assert_eq!(rig.programs(mode), ours());
         assert_eq!(rig.layouts().len(), 2);
-        let previous = daemon.found.previous.pop().unwrap();
+        let previous = daemon.previous.maps.pop().unwrap();
         let Contents::Counts(counts) = &previous.contents else { panic!("their layout is known") };
         let slot = counts.presence.slot(NEAR).unwrap();
         assert_eq!(counted(&counts.totals, &counts.flows_v4, slot), [100; 2], "{mode:?}");
@@ -137,10 +137,10 @@ fn maps_of_an_older_layout_that_is_unknown_are_told_and_counting_goes_on() {
         let mut daemon = rig.start(SMALL, mode);
         rig.send(30);
 
-        assert!(!daemon.found.is_continued);
+        assert!(!daemon.previous.is_continued);
         assert_eq!(daemon.counted(), [30; 2], "{mode:?}");
         assert_eq!(rig.programs(mode), ours(), "{mode:?}");
-        let previous = daemon.found.previous.pop().unwrap();
+        let previous = daemon.previous.maps.pop().unwrap();
         assert!(matches!(previous.contents, Contents::Unreadable));
         previous.into_counts().1.remove().unwrap();
         assert_eq!(rig.layouts(), [layout]);

@@ -60,7 +60,7 @@ pub struct Drainer {
     is_last: bool,
     open: Open,
     /// The epoch before, where nobody said that its counts are safe.
-    left: Option<Closed>,
+    unfinished: Option<Closed>,
     /// When the open epoch ends, on the kernel's clock and in UTC.
     announced: Option<(MonotonicNs, Utc)>,
 }
@@ -97,7 +97,7 @@ impl Drainer {
         let Counts { control, presence, totals, flows_v4, flows_v6, overflow_v4, overflow_v6 } =
             counts;
         let word = EpochWord::new(control);
-        let (open, left, announced) = in_utc(&word.resume(last), dating);
+        let (open, unfinished, announced) = in_utc(&word.resume(last), dating);
         Self {
             word,
             totals,
@@ -111,7 +111,7 @@ impl Drainer {
             tallies: HashMap::new(),
             is_last: false,
             open,
-            left,
+            unfinished,
             announced,
         }
     }
@@ -141,10 +141,10 @@ impl Drainer {
 
     /// The epoch that a daemon before this one closed, and did not live to clear. Its counts may be
     /// safe already: the number says.
-    pub fn left(&mut self) -> Result<Option<Closed>, Error> {
-        let Some(left) = self.left.take() else { return Ok(None) };
+    pub fn unfinished_epoch(&mut self) -> Result<Option<Closed>, Error> {
+        let Some(unfinished) = self.unfinished.take() else { return Ok(None) };
         epoch::settle().map_err(|source| Error::Settle { source })?;
-        Ok(Some(left))
+        Ok(Some(unfinished))
     }
 
     /// Announces that the open epoch ends at the next multiple of `interval` in UTC, and returns
@@ -262,8 +262,8 @@ impl Drainer {
             if self.witness.is_some() {
                 self.judge(&mut observed, &both, (was.opened, end));
             }
-            let is_told = observed.was_counted || !observed.gaps.is_empty();
-            if is_told || both != <[Totals; 2]>::default() {
+            let is_reported = observed.was_counted || !observed.gaps.is_empty();
+            if is_reported || both != <[Totals; 2]>::default() {
                 totals.push((observed, both));
             }
         }

@@ -15,11 +15,11 @@ use flowlog_common::{
 };
 
 use super::{
-    Control, Found, Pins, Targets,
+    Control, Pins, PreviousState, Targets,
     error::{Error, is_permission, map_error},
-    found::{Contents, Previous},
     hook::ENTRY_POINTS,
     pins::{self, Claim, LinkPin, MAPS, Pinned},
+    previous::{Contents, Previous},
 };
 use crate::{
     config::CaptureSettings,
@@ -109,7 +109,7 @@ pub struct Loaded {
     /// The maps that it counts in.
     pub maps: Maps,
     /// What was there before.
-    pub found: Found,
+    pub previous: PreviousState,
 }
 
 impl Program {
@@ -133,16 +133,16 @@ impl Program {
                 wanted: policy.targets.clone(),
             },
         };
-        let (pinned, found) = match claim {
+        let (pinned, previous) = match claim {
             Some(claim) => {
-                let (mut pinned, found) = look_around(claim, &control)?;
+                let (mut pinned, previous) = look_around(claim, &control)?;
                 pinned.programs = entry_points(&ebpf)?;
                 pinned.remember_programs()?;
-                (Some(pinned), found)
+                (Some(pinned), previous)
             }
-            None => (None, Found::default()),
+            None => (None, PreviousState::default()),
         };
-        Ok(Loaded { program: Self { ebpf, control, pinned }, maps, found })
+        Ok(Loaded { program: Self { ebpf, control, pinned }, maps, previous })
     }
 
     /// An entry point by its name, for attaching and for test runs.
@@ -203,10 +203,10 @@ fn load(sizes: MapSizes, policy: &Policy, claim: Option<&Claim>) -> Result<Ebpf,
 }
 
 /// Looks at what else is there of the daemon before.
-fn look_around(claim: Claim, control: &Control) -> Result<(Pinned, Found), Error> {
+fn look_around(claim: Claim, control: &Control) -> Result<(Pinned, PreviousState), Error> {
     let mut pinned = Pinned::new(&claim)?;
     let Claim { lock, is_continued, others, .. } = claim;
-    let mut found = Found { is_continued, previous: vec![] };
+    let mut state = PreviousState { is_continued, maps: vec![] };
     let mut is_new = !is_continued;
     for folder in others {
         let of_folder = LinkPin::list(&folder)?;
@@ -223,9 +223,9 @@ fn look_around(claim: Claim, control: &Control) -> Result<(Pinned, Found), Error
             is_new = false;
         }
         pinned.links.extend(of_folder);
-        found.previous.push(previous);
+        state.maps.push(previous);
     }
-    Ok((pinned, found))
+    Ok((pinned, state))
 }
 
 /// The kernel's numbers of the entry points.

@@ -19,10 +19,10 @@ use super::{
     clsact,
     error::{Error, failure},
     filter::Filter,
-    found::{Contents, Counts, Previous},
     hook::{self, AttachmentLocation, ENTRY_POINTS},
     interface::{self, Link},
     pins::{self, LinkPin, MAPS, Pins},
+    previous::{Contents, Counts, Previous},
 };
 use crate::{durable::Lock, record::gateway::GatewayName};
 

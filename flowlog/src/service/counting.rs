@@ -79,16 +79,17 @@ impl Counting {
         // What outlives the daemon is of use to those only who know what was spooled of it.
         let CountingSettings { interfaces, capture, policy, interval, pinned_as } = *settings;
         let pins = pinned_as.map(|gateway| pins(&capture.pins, gateway, look)).transpose()?;
-        let Loaded { program, maps, found } =
+        let Loaded { program, maps, previous } =
             Program::load(MapSizes::configured(capture), policy, pins.as_ref())?;
         let presence = Arc::new(Presence::restore(MAX_INTERFACES, Arc::clone(&maps.control)));
-        let mut previous = found.previous;
+        let is_continued = previous.is_continued;
+        let mut previous = previous.maps;
         previous.sort_by_key(Previous::last_epoch);
         let is_whole =
             !previous.is_empty() && previous.iter().all(|found| found.counts().is_some());
         let last = last_number(look.last, &previous, is_whole);
         let drainer = Drainer::new(maps, Arc::clone(&presence), last)?;
-        let goes_on = found.is_continued || is_whole;
+        let goes_on = is_continued || is_whole;
         let mut counting = Self {
             capture: Capture::new(program, options.attach, capture.order, presence),
             // Listening begins before the first look, so that nothing happens in between.

@@ -143,7 +143,7 @@ pub(super) fn lost_of(run: &Run, epochs: &EpochSet) -> Lost {
         end_ns: closed.ns(),
         reason: GapReason::Damaged,
         interfaces,
-        told_by: None,
+        reported_by: None,
         gateway: header.gateway.clone(),
         store: None,
         is_settled: false,

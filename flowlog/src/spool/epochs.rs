@@ -168,8 +168,8 @@ impl Epochs {
             }
             ledger.push(row);
         }
-        let lost = self.untold();
-        let is_told = self.add_gaps(&lost, epoch, &mut ledger, clock_error);
+        let lost = self.unreported();
+        let is_reported = self.add_gaps(&lost, epoch, &mut ledger, clock_error);
         let row_of = |name: &String| ledger.iter().position(|row| row.interface == *name);
         let rows: Vec<Option<usize>> = self.interfaces.iter().map(row_of).collect();
         let mut account = |place: u16, detail: u8, activity: &Activity| {
@@ -208,8 +208,8 @@ impl Epochs {
             }),
         })?;
         report_step(epoch);
-        if is_told {
-            self.told(&lost, &(numbering, number));
+        if is_reported {
+            self.reported(&lost, &(numbering, number));
         }
         let this = (number, epoch.closed);
         self.last =

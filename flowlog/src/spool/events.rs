@@ -196,8 +196,8 @@ impl EventLog {
     }
 
     /// Somebody has written down for good that these events are lost.
-    pub fn told(&mut self, numbers: &EpochSet) -> Result<(), Error> {
-        self.kept.change(&*self.spool.disk, |state| state.tell(numbers))
+    pub fn reported(&mut self, numbers: &EpochSet) -> Result<(), Error> {
+        self.kept.change(&*self.spool.disk, |state| state.report(numbers))
     }
 
     /// The store has all events up to a number for good: their segments go, once none of their events is needed.

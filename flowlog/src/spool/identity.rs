@@ -83,7 +83,8 @@ pub struct Lost {
     /// Names of interfaces that were counted.
     pub interfaces: Vec<String>,
     /// Numbering and number of the epoch that tells of it; `None` until one does.
-    pub told_by: Option<(String, u64)>,
+    #[serde(rename = "told_by")]
+    pub reported_by: Option<(String, u64)>,
     /// Name of the gateway that counted.
     pub gateway: String,
     /// The store that may have some of it; `None` is the configured one.
@@ -126,11 +127,11 @@ impl Identity {
 
     /// The epochs of a numbering that some epoch told to be lost.
     #[must_use]
-    pub fn told_of(&self, numbering: &str) -> EpochSet {
+    pub fn reported_of(&self, numbering: &str) -> EpochSet {
         let of = self.lost.iter().filter(|lost| lost.numbering == numbering);
-        let told = of.filter(|lost| lost.told_by.is_some());
+        let reported = of.filter(|lost| lost.reported_by.is_some());
         let missing = self.numberings.get(numbering).map(|known| known.missing.clone());
-        told.fold(missing.unwrap_or_default(), |all, lost| all.union(&lost.epochs))
+        reported.fold(missing.unwrap_or_default(), |all, lost| all.union(&lost.epochs))
     }
 
     /// Forgets a numbering, but for where it ended.
@@ -171,12 +172,12 @@ impl Identity {
         let known = self.of(numbering);
         known.stored = known.stored.union(epochs);
         known.stored_until_ns = known.stored_until_ns.max(until.ns());
-        let is_told = |lost: &Lost| {
-            lost.told_by.as_ref().is_some_and(|(of, number)| {
+        let is_reported = |lost: &Lost| {
+            lost.reported_by.as_ref().is_some_and(|(of, number)| {
                 of == numbering && epochs.meets(&EpochSet::range(*number, *number))
             })
         };
-        for lost in self.lost.extract_if(.., |lost| is_told(lost)).collect::<Vec<_>>() {
+        for lost in self.lost.extract_if(.., |lost| is_reported(lost)).collect::<Vec<_>>() {
             // A numbering that is forgotten needs no account any more.
             if let Some(known) = self.numberings.get_mut(&lost.numbering) {
                 known.missing = known.missing.union(&lost.epochs);
@@ -193,8 +194,8 @@ impl Identity {
             *numbering == lost.numbering && lost.epochs.meets(&EpochSet::range(*number, *number))
         };
         for before in &mut self.lost {
-            if before.told_by.as_ref().is_some_and(is_lost) {
-                before.told_by = None;
+            if before.reported_by.as_ref().is_some_and(is_lost) {
+                before.reported_by = None;
             }
         }
         self.lost.push(lost);

@@ -81,7 +81,7 @@ pub enum Error {
         /// Its path in the store.
         object: Path,
         /// What is there instead.
-        found: Found,
+        found: Mismatch,
     },
     /// The store replaces objects that it was told not to.
     #[error("the store ignores If-None-Match, so that files could be overwritten")]
@@ -139,7 +139,7 @@ pub enum Error {
 /// What a store has instead of an object that it took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
-pub enum Found {
+pub enum Mismatch {
     /// No object.
     #[error("no object has that name")]
     Nothing,

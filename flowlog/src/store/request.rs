@@ -8,7 +8,7 @@ use nix::{errno::Errno, sys::stat::FileStat};
 use object_store::{ObjectMeta, path::Path};
 use serde::{Deserialize, Serialize};
 
-use super::{Created, Error, Found, Listing, Oddity, Staged, own};
+use super::{Created, Error, Listing, Mismatch, Oddity, Staged, own};
 use crate::record::{clock::Utc, gateway::GatewayName};
 
 /// A question. What is to be written goes beside it.
@@ -50,7 +50,7 @@ pub(super) enum Response {
     Done,
     Created(Created),
     Head(Option<Entry>),
-    Compared(Option<Found>),
+    Compared(Option<Mismatch>),
     Listed(List),
     Gateways(Vec<GatewayName>),
     Staged(Vec<Entry>),

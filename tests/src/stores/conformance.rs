@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use bytes::Bytes;
 use flowlog::{
     record::clock::Utc,
-    store::{Created, Error, Found, Kind, Store},
+    store::{Created, Error, Kind, Mismatch, Store},
     table::{FLOWS, LEDGER, ObjectName},
 };
 use futures::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
@@ -100,13 +100,13 @@ async fn what_is_not_there_or_is_damaged_is_not_confirmed(store: &Store) {
         Err(Error::Unconfirmed { found, .. }) => Some(found),
         Err(error) => panic!("{error:?}"),
     };
-    assert_eq!(found(false).await, Some(Found::Nothing));
+    assert_eq!(found(false).await, Some(Mismatch::Nothing));
     assert_eq!(store.create_object(&name, &file).await.unwrap(), Created::New);
     assert_eq!((found(false).await, found(true).await), (None, None));
     store.replace(&name, &Bytes::from_static(b"short")).await.unwrap();
-    assert_eq!(found(false).await, Some(Found::Size { is: 5, should_be: 12 }));
+    assert_eq!(found(false).await, Some(Mismatch::Size { is: 5, should_be: 12 }));
     store.replace(&name, &Bytes::from_static(b"twelve bites")).await.unwrap();
-    assert_eq!((found(false).await, found(true).await), (None, Some(Found::Bytes)));
+    assert_eq!((found(false).await, found(true).await), (None, Some(Mismatch::Bytes)));
 }
 
 async fn deleting_twice_is_deleting(store: &Store) {

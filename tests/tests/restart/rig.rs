@@ -16,7 +16,8 @@ use aya::{
 };
 use flowlog::{
     capture::{
-        Capture, Error, Found, Loaded, MapSizes, Maps, Pins, Program, drain, presence::Presence,
+        Capture, Error, Loaded, MapSizes, Maps, Pins, PreviousState, Program, drain,
+        presence::Presence,
     },
     demo::Netns,
     record::{
@@ -183,7 +184,7 @@ pub struct Counting {
     pub capture: Capture,
     pub maps: Maps,
     pub presence: Arc<Presence>,
-    pub found: Found,
+    pub previous: PreviousState,
     pub attached: Vec<String>,
 }
 
@@ -194,11 +195,11 @@ impl Counting {
         mode: AttachMode,
         interfaces: &str,
     ) -> Result<Self, Error> {
-        let Loaded { program, maps, found } = Program::load(sizes, &Policy::FLOWS, Some(pins))?;
+        let Loaded { program, maps, previous } = Program::load(sizes, &Policy::FLOWS, Some(pins))?;
         let presence = Arc::new(Presence::restore(sizes.interfaces, Arc::clone(&maps.control)));
         let mut capture = Capture::new(program, mode, Order::First, Arc::clone(&presence));
         let attached = capture.scan(&[interfaces.parse().unwrap()])?.attached;
-        Ok(Self { capture, maps, presence, found, attached })
+        Ok(Self { capture, maps, presence, previous, attached })
     }
 
     /// Packets from members on the interface, as the totals have them and as the flows have them.

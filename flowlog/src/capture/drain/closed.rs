@@ -29,7 +29,7 @@ pub struct Closed {
 
 /// What was found, in UTC: the open epoch, the one before, and when the open one ends.
 pub(super) fn in_utc(
-    found: &epoch::Found,
+    previous: &epoch::PreviousState,
     dating: Dating,
 ) -> (Open, Option<Closed>, Option<(MonotonicNs, Utc)>) {
     let in_utc = |epoch: epoch::Resumed| Open {
@@ -38,10 +38,10 @@ pub(super) fn in_utc(
         opened_utc: dating.offset.utc(epoch.opened),
         dating,
     };
-    let open = in_utc(found.open);
+    let open = in_utc(previous.open);
     let closed = |was| Closed { was, end: open.opened, end_utc: open.opened_utc, clock_step: 0 };
-    let left = found.left.map(|left| closed(in_utc(left)));
-    (open, left, found.announced.map(|end| (end, dating.offset.utc(end))))
+    let unfinished = previous.unfinished.map(|epoch| closed(in_utc(epoch)));
+    (open, unfinished, previous.announced.map(|end| (end, dating.offset.utc(end))))
 }
 
 impl Closed {

@@ -20,11 +20,11 @@ pub(super) struct Resumed {
 }
 
 /// What the kernel holds when a daemon starts.
-pub(super) struct Found {
+pub(super) struct PreviousState {
     /// The epoch that is being counted.
     pub open: Resumed,
     /// The one before, if nobody cleared it.
-    pub left: Option<Resumed>,
+    pub unfinished: Option<Resumed>,
     /// When the open one ends, if that was announced.
     pub announced: Option<MonotonicNs>,
 }
@@ -61,7 +61,7 @@ impl EpochWord {
 
     /// Finds out where the daemon before this one ended; where there was none, opens the epoch
     /// after `last`.
-    pub(super) fn resume(&self, last: EpochNumber) -> Found {
+    pub(super) fn resume(&self, last: EpochNumber) -> PreviousState {
         let [even, odd] = [self.0.held(0), self.0.held(1)];
         let (newer, older) = if even.epoch > odd.epoch { (even, odd) } else { (odd, even) };
         let resumed = |held: Held| Resumed {
@@ -71,7 +71,7 @@ impl EpochWord {
         if newer.epoch == 0 {
             let open = Resumed { number: last.next(), opened: clock::monotonic_coarse() };
             self.open(open.number, open.opened);
-            return Found { open, left: None, announced: None };
+            return PreviousState { open, unfinished: None, announced: None };
         }
         let newest = resumed(newer);
         let switch = self.0.announced();
@@ -80,12 +80,12 @@ impl EpochWord {
             // The daemon announced it, and did not live to see it.
             let open = Resumed { number: newest.number.next(), opened: end };
             self.open(open.number, open.opened);
-            return Found { open, left: Some(newest), announced: None };
+            return PreviousState { open, unfinished: Some(newest), announced: None };
         }
         let is_announced = switch != EpochSwitch::never(set(newest.number));
-        Found {
+        PreviousState {
             open: newest,
-            left: Some(older).filter(|older| older.epoch != 0).map(resumed),
+            unfinished: Some(older).filter(|older| older.epoch != 0).map(resumed),
             announced: is_announced.then_some(end),
         }
     }

@@ -31,7 +31,7 @@ impl Draining<'_> {
     pub(super) fn run(mut self, counted: Drainable, interval: Duration) -> Result<(), Error> {
         let Drainable { mut drainer, mut previous, goes_on, since } = counted;
         let last = self.epochs.last();
-        self.finish_left(&mut drainer, last)?;
+        self.finish_unfinished(&mut drainer, last)?;
         let number = drainer.number();
         // By the names in the spool it was no more than a guess.
         drainer.number_after(last_number(last, &previous, goes_on));
@@ -52,8 +52,8 @@ impl Draining<'_> {
 
     /// Empties the maps of an epoch that a daemon before this one closed. Its counts are in the spool
     /// already if the spool has an epoch of that number or a later one.
-    fn finish_left(&mut self, drainer: &mut Drainer, last: EpochNumber) -> Result<(), Error> {
-        match drainer.left()? {
+    fn finish_unfinished(&mut self, drainer: &mut Drainer, last: EpochNumber) -> Result<(), Error> {
+        match drainer.unfinished_epoch()? {
             Some(closed) => self.save(drainer, &closed, last),
             None => Ok(()),
         }
@@ -70,7 +70,7 @@ impl Draining<'_> {
         let (counts, emptied) = previous.into_counts();
         if let Some(counts) = counts {
             let mut drainer = Drainer::of_previous(*counts);
-            self.finish_left(&mut drainer, last)?;
+            self.finish_unfinished(&mut drainer, last)?;
             loop {
                 let closed = drainer.close_now()?;
                 self.save(&mut drainer, &closed, last)?;

@@ -35,7 +35,7 @@ impl Epochs {
             end_ns: end.ns(),
             reason: GapReason::Down,
             interfaces: self.counted.iter().cloned().collect(),
-            told_by: None,
+            reported_by: None,
             gateway: String::new(),
             store: None,
             // New maps leave out one number. Where there are more, somebody else may have counted on, whose
@@ -47,9 +47,13 @@ impl Epochs {
     }
 
     /// What is lost, and told by no epoch.
-    pub(super) fn untold(&self) -> Vec<Lost> {
+    pub(super) fn unreported(&self) -> Vec<Lost> {
         let identity = self.spool.kept().value.clone();
-        identity.lost.into_iter().filter(|lost| lost.is_settled && lost.told_by.is_none()).collect()
+        identity
+            .lost
+            .into_iter()
+            .filter(|lost| lost.is_settled && lost.reported_by.is_none())
+            .collect()
     }
 
     /// Any interface may have been in use meanwhile, also one that has gone since. Returns whether there is
@@ -81,7 +85,7 @@ impl Epochs {
     }
 
     /// An epoch has told what is missing.
-    pub(super) fn told(&self, lost: &[Lost], by: &(String, u64)) {
+    pub(super) fn reported(&self, lost: &[Lost], by: &(String, u64)) {
         for Gap { start, end, reason } in lost.iter().map(Lost::gap) {
             let reason = reason.name();
             tracing::warn!(
@@ -89,8 +93,8 @@ impl Epochs {
             );
         }
         let known = self.spool.know(|identity| {
-            for told in identity.lost.iter_mut().filter(|known| lost.contains(known)) {
-                told.told_by = Some(by.clone());
+            for reported in identity.lost.iter_mut().filter(|known| lost.contains(known)) {
+                reported.reported_by = Some(by.clone());
             }
         });
         // Then it is told twice, which is no harm.

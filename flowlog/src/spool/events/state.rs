@@ -20,7 +20,8 @@ pub(super) struct State {
     /// What is lost, and was not told yet.
     pub(super) lost: Vec<LostEvents>,
     /// What is lost, and was told, as far as the segments reach.
-    pub(super) told: EpochSet,
+    #[serde(rename = "told")]
+    pub(super) reported: EpochSet,
 }
 
 /// The numbers of a segment that count.
@@ -71,7 +72,7 @@ impl State {
 
     /// What is lost.
     pub(super) fn missing(&self) -> EpochSet {
-        self.lost.iter().fold(self.told.clone(), |all, lost| all.union(&lost.numbers))
+        self.lost.iter().fold(self.reported.clone(), |all, lost| all.union(&lost.numbers))
     }
 
     /// Notes that some events of a segment are lost. Returns those that were not known to be.
@@ -90,10 +91,10 @@ impl State {
     }
 
     /// Somebody else knows now that these are lost.
-    pub(super) fn tell(&mut self, numbers: &EpochSet) {
+    pub(super) fn report(&mut self, numbers: &EpochSet) {
         for lost in &mut self.lost {
             let left = lost.numbers.minus(numbers);
-            self.told = self.told.union(&lost.numbers.minus(&left));
+            self.reported = self.reported.union(&lost.numbers.minus(&left));
             lost.numbers = left;
         }
         self.lost.retain(|lost| !lost.numbers.is_empty());
@@ -108,7 +109,7 @@ impl State {
     pub(super) fn forget_released(&mut self, gone: &[Segment]) {
         self.segments.retain(|segment| !gone.contains(segment));
         let first = self.segments.first().map_or(self.released, |segment| segment.first - 1);
-        self.told = self.told.minus(&EpochSet::range(1, first.min(self.released)));
+        self.reported = self.reported.minus(&EpochSet::range(1, first.min(self.released)));
     }
 }
 

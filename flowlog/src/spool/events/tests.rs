@@ -183,7 +183,7 @@ fn a_flipped_bit_takes_one_event_at_most_and_its_number_is_named() {
         // It is remembered, and told once.
         let mut log = open(&disk);
         assert_eq!(log.missing(), missing);
-        log.told(&missing).unwrap();
+        log.reported(&missing).unwrap();
         let mut log = open(&disk);
         assert_eq!(assert_read_or_named(&mut log), missing);
         assert!(log.lost().is_empty());

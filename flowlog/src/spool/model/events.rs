@@ -45,7 +45,7 @@ pub(super) struct Truth {
     /// Up to here a release may be durable that was not confirmed.
     may_be_released: u64,
     /// Lost events that somebody wrote down for good.
-    told: EpochSet,
+    reported: EpochSet,
     /// Files that were damaged or deleted.
     damaged: BTreeSet<PathBuf>,
 }
@@ -138,8 +138,8 @@ impl Events {
             let lost =
                 log.lost().iter().fold(EpochSet::default(), |all, lost| all.union(&lost.numbers));
             // Where that fails it may be so, and is written down all the same.
-            log.told(&lost).unwrap_or_default();
-            self.truth.told = self.truth.told.union(&lost);
+            log.reported(&lost).unwrap_or_default();
+            self.truth.reported = self.truth.reported.union(&lost);
         }
         let through = self.random.u64(log.released()..=log.last());
         self.truth.may_be_released = self.truth.may_be_released.max(through);
@@ -172,7 +172,8 @@ impl Events {
             Ok::<_, Error>(())
         })?;
         let (released, last) = (log.released(), log.last());
-        let missing = log.missing().union(&self.truth.told).minus(&EpochSet::range(1, released));
+        let missing =
+            log.missing().union(&self.truth.reported).minus(&EpochSet::range(1, released));
         if released < self.truth.released || released > self.truth.may_be_released {
             self.wrong(format!("released up to {released}, of {}", self.truth.released));
         }

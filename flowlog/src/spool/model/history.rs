@@ -33,7 +33,7 @@ type Objects = BTreeMap<object_store::path::Path, Bytes>;
 
 /// What is in stores.
 #[derive(Clone, Debug, Default)]
-struct Found {
+struct Contents {
     /// Packets of each epoch's own flow.
     packets: BTreeMap<u32, i64>,
     /// Times of which the ledger states that nothing is recorded.
@@ -74,7 +74,7 @@ pub(super) fn play(seed: u64, setting: Setting) -> Result<(), String> {
         backup: None,
         is_store_fixed: false,
         before: None,
-        told: vec![],
+        steps: vec![],
         is_exact: true,
         unproven: 0,
         is_store_changed: false,
@@ -86,7 +86,7 @@ pub(super) fn play(seed: u64, setting: Setting) -> Result<(), String> {
     }
     history.finish();
     history.check().map_err(|wrong| {
-        format!("seed {seed}: {wrong}\n{}\n{}", history.told.join("\n"), history.stored())
+        format!("seed {seed}: {wrong}\n{}\n{}", history.steps.join("\n"), history.stored())
     })
 }
 
@@ -109,7 +109,7 @@ struct History {
     /// first put, nobody can know where else it was put.
     is_store_fixed: bool,
     before: Option<(&'static str, Objects)>,
-    told: Vec<String>,
+    steps: Vec<String>,
     /// Packets in flows that the store has without an account of them, since the spool that had it was set back:
     /// nobody else can know it.
     unproven: i64,
@@ -123,9 +123,9 @@ struct History {
 }
 
 impl History {
-    fn tell(&mut self, what: impl Into<String>) {
+    fn note(&mut self, what: impl Into<String>) {
         let minutes = self.world.now / MINUTE % 1440;
-        self.told.push(format!("{:02}:{:02} {}", minutes / 60, minutes % 60, what.into()));
+        self.steps.push(format!("{:02}:{:02} {}", minutes / 60, minutes % 60, what.into()));
     }
 
     fn step(&mut self) {
@@ -147,10 +147,10 @@ impl History {
             94..97 => self.configure(),
             _ => self.set_back(),
         };
-        self.tell(what);
+        self.note(what);
         if !self.world.is_running() && self.world.random.bool() {
             self.world.start();
-            self.tell("start");
+            self.note("start");
         }
     }
 
@@ -417,7 +417,7 @@ impl History {
             self.world.stop();
         }
         self.world.disk.revive();
-        self.tell("all is well");
+        self.note("all is well");
         for _ in 0..3 {
             self.world.start();
             self.world.events_must_work();
@@ -434,8 +434,8 @@ impl History {
         }
     }
 
-    fn found(&self) -> Found {
-        let mut found = Found::default();
+    fn found(&self) -> Contents {
+        let mut found = Contents::default();
         for files in self.world.stores.values().map(super::store::ModelStore::all) {
             for (path, bytes) in &files {
                 let is_ledger = path.as_ref().starts_with("ledger/");
@@ -539,7 +539,7 @@ fn covers(gaps: &BTreeSet<(i64, i64)>, opened: i64, closed: i64) -> bool {
     until + 1 >= closed
 }
 
-impl Found {
+impl Contents {
     fn add_flow(&mut self, columns: &BTreeMap<&str, &Field>, is_proven: bool) {
         let packets = number(columns["packets_up"]);
         self.rows += packets;

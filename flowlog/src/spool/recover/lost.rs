@@ -73,8 +73,8 @@ pub(super) fn remember(
         }
         if known.last.is_some() && !seen.contains(&numbering) {
             // All of them are accounted for.
-            let is_told = |lost: &Lost| lost.numbering != numbering;
-            if identity.lost.iter().all(is_told) {
+            let is_reported = |lost: &Lost| lost.numbering != numbering;
+            if identity.lost.iter().all(is_reported) {
                 identity.forget(&numbering);
             }
         }
@@ -90,13 +90,13 @@ fn compare(identity: &mut Identity, runs: &[&Run]) {
         *held = held.union(&run.header.held());
     }
     for mut lost in mem::take(&mut identity.lost) {
-        if let Some((numbering, number)) = &lost.told_by {
+        if let Some((numbering, number)) = &lost.reported_by {
             let number = EpochSet::range(*number, *number);
             let is_there = held.get(&**numbering).is_some_and(|held| held.meets(&number));
             let known = identity.numberings.get(numbering);
             let is_stored = known.is_some_and(|known| known.stored.meets(&number));
             if !is_there && !is_stored {
-                lost.told_by = None;
+                lost.reported_by = None;
             }
             identity.lost.push(lost);
             continue;
@@ -171,7 +171,7 @@ fn without_trace(
         end_ns: end.unwrap_or(start_ns),
         reason: GapReason::Damaged,
         interfaces: interfaces.into_iter().collect(),
-        told_by: None,
+        reported_by: None,
         gateway: known.map_or(&identity.gateway, |known| &known.gateway).clone(),
         store: None,
         is_settled: false,

@@ -104,7 +104,7 @@ pub(super) fn plan(listing: Listing, identity: &Identity) -> Plan {
         .iter()
         .map(|(numbering, known)| (numbering.clone(), known.stored.clone()))
         .collect();
-    let candidates = plan.without_told(candidates, identity);
+    let candidates = plan.without_reported(candidates, identity);
     let kept = plan.without_doubles(candidates, &mut held);
     plan.lost_with(damaged, &held);
     plan.files_of(directories, kept, identity);
@@ -114,17 +114,17 @@ pub(super) fn plan(listing: Listing, identity: &Identity) -> Plan {
 impl Plan {
     /// What the ledger states to be missing does not come back: a power loss may have undone that it was set
     /// aside.
-    fn without_told(
+    fn without_reported(
         &mut self,
         runs: Vec<(Option<usize>, Run)>,
         identity: &Identity,
     ) -> Vec<(Option<usize>, Run)> {
         let mut left = vec![];
         for (place, run) in runs {
-            let told = identity.told_of(&run.header.numbering);
+            let reported = identity.reported_of(&run.header.numbering);
             let epochs = run.header.held();
-            if told.meets(&epochs) {
-                self.lost.push(lost_of(&run, &epochs.minus(&told)));
+            if reported.meets(&epochs) {
+                self.lost.push(lost_of(&run, &epochs.minus(&reported)));
                 self.actions.push(Action::SetAside(run.path, Reason::Damaged));
             } else {
                 left.push((place, run));
@@ -179,7 +179,7 @@ impl Plan {
                     end_ns: times.map_or(i64::MIN, |(_, closed)| closed.ns()),
                     reason: GapReason::Damaged,
                     interfaces: vec![],
-                    told_by: None,
+                    reported_by: None,
                     gateway: of.gateway,
                     store: of.store,
                     is_settled: false,

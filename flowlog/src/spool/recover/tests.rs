@@ -127,15 +127,15 @@ fn a_gap_is_told_again_where_the_epoch_that_told_it_is_gone() {
         let epoch = Epoch { number: EpochNumber::new(number), ..epoch(opened, closed, &[]) };
         epochs.append(&epoch, Duration::ZERO).unwrap()
     };
-    let is_told = |run: &Run| {
+    let is_reported = |run: &Run| {
         let gaps = run.header.windows.iter().flat_map(|window| &window.rows);
         gaps.flat_map(|row| &row.gaps).any(|gap| *gap == missing.gap())
     };
     let telling = append(&mut epochs, 5);
-    assert!(is_told(&telling));
+    assert!(is_reported(&telling));
     std::fs::remove_file(&telling.path).unwrap();
-    assert!(is_told(&append(&mut recovered(&spool).epochs, 6)));
-    assert!(!is_told(&append(&mut recovered(&spool).epochs, 7)));
+    assert!(is_reported(&append(&mut recovered(&spool).epochs, 6)));
+    assert!(!is_reported(&append(&mut recovered(&spool).epochs, 7)));
 }
 
 #[test]

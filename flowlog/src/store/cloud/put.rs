@@ -9,7 +9,7 @@ use object_store::{
 
 use super::Cloud;
 use crate::{
-    store::{Created, Error, Found},
+    store::{Created, Error, Mismatch},
     telemetry::with_causes,
 };
 
@@ -46,7 +46,7 @@ impl Cloud {
         match self.compare(object, file, true).await? {
             None => Ok(Created::Again),
             // Refused for another reason, such as a conflict with somebody's deletion.
-            Some(found @ Found::Nothing) => {
+            Some(found @ Mismatch::Nothing) => {
                 Err(refused.unwrap_or(Error::Unconfirmed { object: object.clone(), found }))
             }
             Some(_) => Ok(Created::Taken),
@@ -129,11 +129,11 @@ impl Cloud {
         object: &Path,
         file: &Bytes,
         thorough: bool,
-    ) -> Result<Option<Found>, Error> {
-        let Some(meta) = self.head(object).await? else { return Ok(Some(Found::Nothing)) };
+    ) -> Result<Option<Mismatch>, Error> {
+        let Some(meta) = self.head(object).await? else { return Ok(Some(Mismatch::Nothing)) };
         let should_be = file.len() as u64;
         if meta.size != should_be {
-            return Ok(Some(Found::Size { is: meta.size, should_be }));
+            return Ok(Some(Mismatch::Size { is: meta.size, should_be }));
         }
         if !thorough {
             return Ok(None);
@@ -143,10 +143,10 @@ impl Cloud {
             source: source.into(),
         };
         let stored = match self.objects.get(object).await {
-            Err(object_store::Error::NotFound { .. }) => return Ok(Some(Found::Nothing)),
+            Err(object_store::Error::NotFound { .. }) => return Ok(Some(Mismatch::Nothing)),
             stored => stored.map_err(failed)?.into_stream(),
         };
-        Ok((!is_same(file, stored).await.map_err(failed)?).then_some(Found::Bytes))
+        Ok((!is_same(file, stored).await.map_err(failed)?).then_some(Mismatch::Bytes))
     }
 
     async fn head(&self, object: &Path) -> Result<Option<ObjectMeta>, Error> {

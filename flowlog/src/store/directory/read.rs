@@ -10,7 +10,7 @@ use super::{Directory, folders::Folders, is_file, kind_of, odd, open_file};
 use crate::{
     durable,
     store::{
-        Found,
+        Mismatch,
         request::{Action, Entry, Failure},
     },
 };
@@ -47,26 +47,26 @@ impl Directory {
         object: &Path,
         size: u64,
         sha256: Option<[u8; 32]>,
-    ) -> Result<Option<Found>, Failure> {
-        let Some(entry) = self.head(object)? else { return Ok(Some(Found::Nothing)) };
+    ) -> Result<Option<Mismatch>, Failure> {
+        let Some(entry) = self.head(object)? else { return Ok(Some(Mismatch::Nothing)) };
         if entry.size != size {
-            return Ok(Some(Found::Size { is: entry.size, should_be: size }));
+            return Ok(Some(Mismatch::Size { is: entry.size, should_be: size }));
         }
         let Some(should_be) = sha256 else { return Ok(None) };
         let failed = Failure::of(Action::Read, object);
         let Some((folders, name)) = self.folders_of(object, Action::Read)? else {
-            return Ok(Some(Found::Nothing));
+            return Ok(Some(Mismatch::Nothing));
         };
         let (mut file, _) = match open_file(folders.last(), name, OFlag::O_RDONLY) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Some(Found::Nothing));
+                return Ok(Some(Mismatch::Nothing));
             }
             opened => opened.map_err(&failed)?,
         };
         let mut digest = Sha256::new();
         io::copy(&mut file, &mut digest).map_err(&failed)?;
         let is: [u8; 32] = digest.finalize().into();
-        Ok((is != should_be).then_some(Found::Bytes))
+        Ok((is != should_be).then_some(Mismatch::Bytes))
     }
 
     /// The folders of an object, and its name in them; nothing where one of them is missing.

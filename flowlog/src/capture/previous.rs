@@ -18,12 +18,12 @@ use crate::{durable::Lock, record::epoch::EpochNumber};
 
 /// What was there when the program was loaded.
 #[derive(Default)]
-pub struct Found {
+pub struct PreviousState {
     /// The maps were there, with what they held, and go on.
     pub is_continued: bool,
     /// Maps in other sizes or in another layout. The kernel program goes on with maps of its own as
     /// soon as the interfaces have been looked at.
-    pub previous: Vec<Previous>,
+    pub maps: Vec<Previous>,
 }
 
 /// Maps that nothing counts in any more once the interfaces have been looked at. They are found
