@@ -1,3 +1,4 @@
 //! How long what is stored is kept.
 
+pub mod events;
 pub mod retain;

@@ -44,9 +44,10 @@ use tokio::{
 use crate::{
     capture,
     config::Config,
+    keep,
     record::{epoch::EpochNumber, policy::AttachMode},
     service::notify::Notifier,
-    spool::recover::Recording,
+    spool::{self, recover::Recording},
     status::{Status, judge, listen::Listening, socket_of},
     telemetry::{Counter, with_causes},
 };
@@ -108,7 +109,14 @@ impl Summary {
 }
 
 /// The counters of what can happen, of each room.
-static COUNTERS: &[&[&Counter]] = &[&capture::events::COUNTERS, &publish::COUNTERS];
+static COUNTERS: &[&[&Counter]] = &[
+    &capture::events::COUNTERS,
+    &drain_loop::events::COUNTERS,
+    &spool::incidents::COUNTERS,
+    &windows::events::COUNTERS,
+    &publish::COUNTERS,
+    &keep::events::COUNTERS,
+];
 
 /// Epochs in the spool of which nobody took notice yet.
 const WAITING_EPOCHS: usize = 64;

@@ -30,6 +30,7 @@ pub mod events;
 pub mod files;
 pub mod header;
 pub mod identity;
+pub mod incidents;
 pub mod merge;
 #[cfg(test)]
 mod model;

@@ -7,6 +7,7 @@
 //! Until the spool takes an epoch, the kernel's maps hold it.
 
 mod draining;
+pub(super) mod events;
 
 use std::{
     sync::{
@@ -36,9 +37,9 @@ use crate::{
         run::Run,
     },
     status::Status,
-    telemetry::with_causes,
 };
 use draining::Draining;
+use events::Event;
 
 /// How long counting waits for a spool to be opened: to hear that another daemon has it.
 const OPENING: Duration = Duration::from_millis(400);
@@ -274,9 +275,6 @@ fn recover(
 fn warn_once(warned: &mut bool, error: &spool::Error, signals: &Signals) {
     snapshot::spool_failed(&signals.status, error);
     if !std::mem::replace(warned, true) {
-        tracing::error!(
-            "{}; the kernel holds the counts, and flowlog tries the spool again every {SPOOL_PAUSE:?}",
-            with_causes(error)
-        );
+        Event::SpoolAway { error, pause: SPOOL_PAUSE }.emit();
     }
 }

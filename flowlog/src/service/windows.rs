@@ -1,5 +1,7 @@
 //! The task that makes runs of windows out of runs of epochs.
 
+pub(super) mod events;
+
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
@@ -20,8 +22,8 @@ use crate::{
         run::Run,
         windows::Windows,
     },
-    telemetry::with_causes,
 };
+use events::Event;
 
 /// What the drain reports.
 #[derive(Debug)]
@@ -80,7 +82,7 @@ impl Shared {
         let files = self.lock();
         for lost in epochs.extract_if(.., |run| run.path == path) {
             if let Err(error) = files.spool().lose(&lost, files.reserved_by(&lost)) {
-                tracing::warn!("{}", with_causes(&error));
+                Event::Left { error: &error }.emit();
             }
         }
     }
@@ -161,7 +163,7 @@ pub(super) async fn gather(
     let is_durable = shared.lock().spool().is_durable();
     match blocking(move || provisional(&shared, &open, &scratch)).await {
         Err(error) if is_durable => {
-            tracing::warn!("{}; the window that is open stays in the spool", with_causes(&error));
+            Event::WindowStays { error: &error }.emit();
             Ok(None)
         }
         open => open,
@@ -182,15 +184,12 @@ async fn date_again(shared: &Shared, epochs: Vec<Run>, now: &Dated) -> Vec<Run> 
         dated.push(match blocking(move || redate::redate(&copy, by, &to)).await {
             Ok(again) => {
                 let (was, is) = (epoch.header.closed(), again.header.closed());
-                tracing::info!("the epoch that ended at {was} is dated again, to {is}");
+                Event::DatedAgain { was, is }.emit();
                 again
             }
             Err(error) => {
                 let closed = epoch.header.closed();
-                tracing::warn!(
-                    "the epoch that ended at {closed} stays dated by a wrong clock: {}",
-                    with_causes(&error)
-                );
+                Event::Misdated { closed, error: &error }.emit();
                 epoch
             }
         });
@@ -221,10 +220,10 @@ async fn store_part(shared: &Shared, mut epochs: Vec<Run>) {
         epochs = left;
         // The epochs stay in the spool.
         if shared.is_stopping() {
-            tracing::warn!("{}", with_causes(&error));
+            Event::Left { error: &error }.emit();
             return;
         }
-        tracing::warn!("{}; trying again in {PAUSE:?}", with_causes(&error));
+        Event::Failed { error: &error, pause: PAUSE }.emit();
         shared.pause(PAUSE).await;
     }
 }

@@ -9,13 +9,11 @@ use super::{
     Error, Spool,
     disk::{Disk, Kind, Listed, list_any},
     identity::Lost,
+    incidents::Incident,
     run::Run,
     sync_directory,
 };
-use crate::{
-    record::{epoch_set::EpochSet, ledger::GapReason, location::Location},
-    telemetry::with_causes,
-};
+use crate::record::{epoch_set::EpochSet, ledger::GapReason, location::Location};
 
 /// Where it goes.
 pub(super) const ASIDE: &str = "aside";
@@ -72,7 +70,7 @@ impl Spool {
         self.disk.rename(path, &to).map_err(Error::io("rename", path))?;
         sync_directory(&self.disk, &to)?;
         sync_directory(&self.disk, path)?;
-        tracing::error!("{} is {}; moved to {}", path.display(), reason.name(), to.display());
+        Incident::SetAside { path, reason: reason.name(), to: &to }.emit();
         Ok(())
     }
 
@@ -99,7 +97,7 @@ impl Spool {
         })?;
         // Where that fails, the next start does it.
         if let Err(error) = self.set_aside(&run.path, reason) {
-            tracing::warn!("{}", with_causes(&error));
+            Incident::Failed { error: &error }.emit();
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use super::{
     entry::Entry,
     header::Header,
     identity::Lost,
+    incidents::Incident,
     longest_table,
     name::RunName,
     planted::{Bug, planted},
@@ -284,15 +285,9 @@ impl Epochs {
 }
 
 fn report_step(epoch: &Epoch) {
-    if epoch.clock_step_ms != 0 {
-        let step_ms = epoch.clock_step_ms;
-        tracing::warn!(
-            step_ms,
-            "the wall clock was set; the ledger has the step (clock_step_ms), and the counts of the \
-             last {:?} are dated from {} on",
-            epoch.opened.distance(epoch.closed),
-            epoch.opened
-        );
+    let Epoch { clock_step_ms: step_ms, opened, closed, .. } = *epoch;
+    if step_ms != 0 {
+        Incident::ClockStep { step_ms, opened, closed }.emit();
     }
 }
 

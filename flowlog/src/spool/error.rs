@@ -5,8 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::FORMAT;
-use crate::telemetry::with_causes;
+use super::{FORMAT, incidents::Incident};
 
 /// Why the spool cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -128,6 +127,6 @@ pub(super) fn is_damage(error: &io::Error) -> bool {
 /// Reports what could not be done, where that holds nothing up.
 pub(super) fn report(done: Result<(), Error>) {
     if let Err(error) = done {
-        tracing::warn!("{}", with_causes(&error));
+        Incident::Failed { error: &error }.emit();
     }
 }

@@ -13,6 +13,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use super::{
     Error, IDENTITY, Spool, copies,
     header::Header,
+    incidents::Incident,
     name::RunName,
     planted::{Bug, planted},
     run::Run,
@@ -21,7 +22,6 @@ use super::{
 use crate::{
     record::{clock::Utc, epoch_set::EpochSet, location::Location, window::WindowLedger},
     table::HOUR,
-    telemetry::with_causes,
 };
 
 pub use identity::FileIdentity;
@@ -310,7 +310,7 @@ impl HourFile {
 /// Deletes a run whose epochs are in another one. Where that fails, the next start does it.
 pub fn remove_contained(run: &Run) {
     if let Err(error) = run.remove() {
-        tracing::warn!("{}", with_causes(&error));
+        Incident::Failed { error: &error }.emit();
     }
 }
 

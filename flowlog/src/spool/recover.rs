@@ -19,6 +19,7 @@ use super::{
     error::report,
     files::{FileIdentity, held_by},
     identity::machine,
+    incidents::Incident,
     run::Run,
 };
 use crate::{
@@ -146,10 +147,7 @@ fn take_over(spool: &Spool, listing: &mut Listing, recording: &Recording) -> boo
         let last = of_numbering.map(|run| (run.header.epochs.1, run.header.closed())).max();
         let known = identity.of(&numbering);
         let stored = known.stored.last().map(|last| (last, Utc::from_ns(known.stored_until_ns)));
-        tracing::warn!(
-            "the spool has counts of {}; flowlog stores them apart from its own",
-            if is_foreign { "another machine" } else { "another gateway name" }
-        );
+        Incident::Stranger { is_machine: is_foreign }.emit();
         let of_files =
             listing.directories.iter().filter_map(|directory| directory.identity.as_ref());
         let put = of_files

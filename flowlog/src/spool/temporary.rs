@@ -10,7 +10,7 @@ use std::{
 use nix::unistd::geteuid;
 use tempfile::TempDir;
 
-use super::Error;
+use super::{Error, incidents::Incident};
 use crate::durable::Lock;
 
 /// What the name of one begins with.
@@ -51,14 +51,9 @@ pub(super) fn remove_abandoned(parent: &Path) -> Result<(), Error> {
         let Ok(file) = File::open(&path) else { continue };
         if let Ok(_lock) = Lock::take(file) {
             if let Err(error) = std::fs::remove_dir_all(&path) {
-                tracing::error!(
-                    "cannot delete {}, which may have flows in it; delete it by hand: {error}",
-                    path.display()
-                );
+                Incident::TemporaryStays { path: &path, error: &error }.emit();
             } else {
-                tracing::warn!(
-                    "deleted flows that a killed flowlog without --spool had not stored yet"
-                );
+                Incident::TemporaryDeleted.emit();
             }
         }
     }

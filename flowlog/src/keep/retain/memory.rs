@@ -11,6 +11,7 @@ use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    keep::events::Event,
     record::clock::Utc,
     store::{self, Kind, Store},
     telemetry::with_causes,
@@ -41,9 +42,7 @@ impl Memory {
             Err(error) => Err(with_causes(&error)),
         };
         read.unwrap_or_else(|error| {
-            tracing::warn!(
-                "cannot read {NAME} in the store, and flowlog writes a new one: {error}"
-            );
+            Event::Forgotten { name: NAME, error: &error }.emit();
             Self::default()
         })
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::Signals;
+use super::{Signals, events::Event};
 use crate::{
     capture::{
         Previous,
@@ -19,7 +19,6 @@ use crate::{
         windows::DrainEvent,
     },
     spool::{self, Epochs, run::Run},
-    telemetry::with_causes,
 };
 
 pub(super) struct Draining<'a> {
@@ -79,9 +78,7 @@ impl Draining<'_> {
                 }
             }
         } else {
-            tracing::error!(
-                "the counts of another version of flowlog since its last drain cannot be read, and are lost"
-            );
+            Event::Unreadable.emit();
         }
         emptied.remove()?;
         Ok(())
@@ -130,7 +127,7 @@ impl Draining<'_> {
             let error = match self.epochs.append(epoch, clock::quality().max_error) {
                 Ok(run) => {
                     if reported.is_some() {
-                        tracing::info!("the spool takes epochs again");
+                        Event::TakesAgain.emit();
                     }
                     let bytes = self.epochs.measured_bytes().saturating_add(run.bytes);
                     snapshot::drained(&self.signals.status, &run, bytes);
@@ -139,7 +136,7 @@ impl Draining<'_> {
                 Err(error) => error,
             };
             if reported.is_none_or(|reported| reported.elapsed() > REMINDER) {
-                tracing::warn!("{}; the kernel holds the counts meanwhile", with_causes(&error));
+                Event::NotTaken { error: &error }.emit();
                 reported = Some(Instant::now());
             }
             snapshot::spool_failed(&self.signals.status, &error);

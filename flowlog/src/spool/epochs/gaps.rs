@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use super::{super::identity::Lost, Epochs};
-use crate::{
-    record::{
-        epoch::Epoch,
-        epoch_set::EpochSet,
-        ledger::{Gap, GapReason, LedgerEntry},
-        times::Times,
-    },
-    telemetry::with_causes,
+use super::{
+    super::{identity::Lost, incidents::Incident},
+    Epochs,
+};
+use crate::record::{
+    epoch::Epoch,
+    epoch_set::EpochSet,
+    ledger::{Gap, GapReason, LedgerEntry},
+    times::Times,
 };
 
 impl Epochs {
@@ -87,10 +87,7 @@ impl Epochs {
     /// An epoch has told what is missing.
     pub(super) fn reported(&self, lost: &[Lost], by: &(String, u64)) {
         for Gap { start, end, reason } in lost.iter().map(Lost::gap) {
-            let reason = reason.name();
-            tracing::warn!(
-                "there are no records from {start} to {end} ({reason}); the ledger has this gap (gap_start, gap_end)"
-            );
+            Incident::Gap { start, end, reason }.emit();
         }
         let known = self.spool.know(|identity| {
             for reported in identity.lost.iter_mut().filter(|known| lost.contains(known)) {
@@ -99,7 +96,7 @@ impl Epochs {
         });
         // Then it is told twice, which is no harm.
         if let Err(error) = known {
-            tracing::warn!("{}", with_causes(&error));
+            Incident::Failed { error: &error }.emit();
         }
     }
 }

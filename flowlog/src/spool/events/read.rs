@@ -4,6 +4,7 @@ use super::{
     super::{
         Error,
         error::{is_damage, is_gone},
+        incidents::Incident,
     },
     EventLog,
     record::RecordHeader,
@@ -92,7 +93,7 @@ impl EventLog {
             lost.fold(EpochSet::default(), |all, numbers| all.union(&numbers))
         })?;
         if !named.is_empty() {
-            tracing::error!("events {named} of {} are lost: they cannot be read", self.table);
+            Incident::LostEvents { numbers: &named, table: &self.table }.emit();
         }
         Ok(())
     }

@@ -11,10 +11,11 @@ use super::super::{
     copies::{self, Small},
     disk::{Kind, SharedDisk, read_small},
     files::FileIdentity,
+    incidents::Incident,
     name::RunName,
     run::Run,
 };
-use crate::{record::epoch_set::EpochSet, telemetry::with_causes};
+use crate::record::epoch_set::EpochSet;
 
 /// What is in a spool.
 #[derive(Debug, Default)]
@@ -90,7 +91,7 @@ pub(super) fn is_small_file(name: &std::ffi::OsStr) -> bool {
 fn nothing<T>(error: Error) -> Vec<T> {
     match error {
         Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {}
-        error => tracing::warn!("{}", with_causes(&error)),
+        error => Incident::Failed { error: &error }.emit(),
     }
     vec![]
 }
@@ -120,11 +121,11 @@ fn open(disk: &SharedDisk, path: &Path) -> Content {
     match opened {
         Ok(run) => Content::Run(Box::new(run)),
         Err(error @ Error::Newer { .. }) => {
-            tracing::warn!("{}", with_causes(&error));
+            Incident::Failed { error: &error }.emit();
             Content::Untouchable
         }
         Err(error) => {
-            tracing::error!("{}", with_causes(&error));
+            Incident::Unreadable { error: &error }.emit();
             if is_passing(&error) { Content::Untouchable } else { Content::Damaged(None) }
         }
     }
@@ -219,7 +220,7 @@ impl Listing {
                 .get(&run.header.numbering)
                 .is_some_and(|twice| twice.meets(&run.header.held()));
             if is_twice && let Err(error) = run.check() {
-                tracing::error!("{}", with_causes(&error));
+                Incident::Unreadable { error: &error }.emit();
                 seen.content = Content::Damaged(Some(run.clone()));
             }
         }

@@ -9,6 +9,7 @@ use super::super::{
     HourFile, Spool,
     files::FileIdentity,
     identity::{Identity, Lost, Numbering, UNKNOWN, without},
+    incidents::Incident,
     run::Run,
 };
 use crate::{
@@ -57,9 +58,7 @@ pub(super) fn remember(
         let Some((begin, end)) = known.first.zip(end) else { continue };
         for (first, last) in EpochSet::range(begin, end).minus(&accounted).ranges() {
             let lost = without_trace(identity, &numbering, (first, last), &of, put);
-            tracing::error!(
-                "epochs {first} to {last} are neither in the spool nor in the store; the ledger states a gap"
-            );
+            Incident::WithoutTrace { first, last }.emit();
             identity.lose(lost);
         }
         // A window that was open at a stop went where its file goes.
