@@ -23,6 +23,8 @@ mod counting;
 mod drain_loop;
 mod error;
 mod expiry;
+#[cfg(test)]
+mod model;
 pub mod notify;
 mod opening;
 mod publish;
@@ -55,15 +57,6 @@ use counting::{Counting, CountingSettings};
 use drain_loop::DrainLoop;
 use publish::Target;
 use publishing::{PublishSettings, Publishing};
-
-/// What the model test drives.
-#[cfg(test)]
-pub(crate) mod model {
-    pub(crate) use super::{
-        publish::{Target, Worker},
-        windows::{Shared, provisional, try_part},
-    };
-}
 
 pub use backlog::Backlog;
 pub use error::{Error, ShutdownReport};

@@ -33,7 +33,7 @@ pub mod identity;
 pub mod incidents;
 pub mod merge;
 #[cfg(test)]
-mod model;
+pub(crate) mod model;
 pub mod name;
 pub(crate) mod planted;
 pub mod recover;
@@ -122,7 +122,7 @@ impl Spool {
     }
 
     /// A spool on a disk, which nobody else uses.
-    fn on(disk: SharedDisk, directory: &Path, limit: u64) -> Result<Self, Error> {
+    pub(crate) fn on(disk: SharedDisk, directory: &Path, limit: u64) -> Result<Self, Error> {
         let kept = Kept::read(&*disk, directory.join(IDENTITY))?;
         let directory = directory.to_owned();
         let (kept, temporary, bytes) = (Mutex::new(kept), None, AtomicU64::new(0));

@@ -87,7 +87,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if *level == Level::Model {
         let mut test = test();
         test.env("FLOWLOG_HISTORIES", histories.to_string());
-        shell::run(test.args(["--lib", "--", "spool::model", "--nocapture"]))?;
+        shell::run(test.args(["--lib", "--", "service::model", "--nocapture"]))?;
     }
     if *level == Level::Systemd {
         setup::run(&setup::Arguments { kernel: false })?;

@@ -78,7 +78,7 @@ pub trait Output: Send {
 
 /// A disk that is shared; all are taken for equal, so that what is on them can be compared.
 #[derive(Clone, Debug)]
-pub struct SharedDisk(pub(super) Arc<dyn Disk>);
+pub struct SharedDisk(pub(crate) Arc<dyn Disk>);
 
 impl PartialEq for SharedDisk {
     fn eq(&self, _: &Self) -> bool {

@@ -65,7 +65,7 @@ pub struct EventLog {
     kept: Kept<State>,
     /// The segment that grows; `None` after a start, and after a failure.
     writer: Option<SegmentWriter>,
-    pub(super) segment_bytes: u64,
+    pub(crate) segment_bytes: u64,
 }
 
 impl EventLog {

@@ -7,7 +7,7 @@ use flowlog_common::{
 
 use super::{
     aside,
-    files::merge,
+    files::{FileIdentity, merge},
     header::Header,
     merge::{Duplicates, Rows},
     recover::{Recording, Recovered, recover},
@@ -86,6 +86,19 @@ pub(crate) fn spool() -> (Arc<Spool>, Epochs) {
     let spool = Arc::new(Spool::temporary().unwrap());
     let epochs = recovered(&spool).epochs;
     (spool, epochs)
+}
+
+/// Whether a file is no small file, or one whose copies have the same.
+#[cfg(feature = "capture")]
+pub(crate) fn copies_agree(disk: &dyn disk::Disk, path: &Path) -> bool {
+    !path.ends_with(IDENTITY) || copies::agree(disk, path)
+}
+
+/// Whether the directory of a file states to which store it goes.
+#[cfg(feature = "capture")]
+pub(crate) fn is_known_to_go_to_a_store(disk: &dyn disk::Disk, directory: &Path) -> bool {
+    let read = copies::read::<FileIdentity>(disk, &directory.join(IDENTITY));
+    matches!(read, Ok((copies::Small::Sound(FileIdentity { store: Some(_), .. }), _)))
 }
 
 /// What the next daemon finds in a spool.

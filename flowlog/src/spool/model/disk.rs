@@ -85,7 +85,7 @@ struct Controls {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ModelDisk {
     memory: Arc<Mutex<(Inner, Controls)>>,
-    pub(super) real: Option<Arc<Real>>,
+    pub(crate) real: Option<Arc<Real>>,
 }
 
 /// The directory of the spool.
@@ -127,12 +127,12 @@ impl ModelDisk {
     }
 
     /// One more operation of a real disk; whether it is done.
-    pub(super) fn may(&self, is_change: bool) -> io::Result<()> {
+    pub(crate) fn may(&self, is_change: bool) -> io::Result<()> {
         self.operation(is_change).map(drop)
     }
 
     /// A real one.
-    pub(super) fn on(real: Real) -> Self {
+    pub(crate) fn on(real: Real) -> Self {
         Self { real: Some(Arc::new(real)), ..Self::default() }
     }
 

@@ -12,7 +12,7 @@ use super::{
 };
 
 pub(crate) struct Real {
-    pub(super) disk: RealDisk,
+    pub(crate) disk: RealDisk,
     directory: tempfile::TempDir,
 }
 
@@ -24,18 +24,18 @@ impl fmt::Debug for Real {
 
 impl Real {
     /// A directory in the memory of the machine, where there is one.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let parent = if Path::new("/dev/shm").is_dir() { "/dev/shm" } else { "/tmp" };
         let directory = tempfile::tempdir_in(parent).unwrap();
         let disk = RealDisk::open(directory.path()).unwrap();
         Self { disk, directory }
     }
 
-    pub(super) fn path(&self, path: &Path) -> PathBuf {
+    pub(crate) fn path(&self, path: &Path) -> PathBuf {
         self.directory.path().join(path.strip_prefix(ROOT).unwrap())
     }
 
-    pub(super) fn files(&self) -> Vec<PathBuf> {
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
         let mut found = vec![];
         let mut left = vec![self.directory.path().to_owned()];
         while let Some(directory) = left.pop() {
@@ -53,17 +53,17 @@ impl Real {
         found
     }
 
-    pub(super) fn damage(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn damage(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
         let mut bytes = self.read(path).unwrap();
         change(&mut bytes);
         fs::write(self.path(path), bytes).unwrap();
     }
 
-    pub(super) fn delete(&self, path: &Path) {
+    pub(crate) fn delete(&self, path: &Path) {
         fs::remove_file(self.path(path)).unwrap();
     }
 
-    pub(super) fn put(&self, path: &Path, bytes: Option<Vec<u8>>) {
+    pub(crate) fn put(&self, path: &Path, bytes: Option<Vec<u8>>) {
         let path = self.path(path);
         if !path.parent().unwrap().is_dir() || path.symlink_metadata().is_ok() {
             return;
@@ -74,16 +74,16 @@ impl Real {
         }
     }
 
-    pub(super) fn read(&self, path: &Path) -> Option<Vec<u8>> {
+    pub(crate) fn read(&self, path: &Path) -> Option<Vec<u8>> {
         fs::read(self.path(path)).ok()
     }
 
-    pub(super) fn open(&self, model: &ModelDisk, path: &Path) -> io::Result<Arc<dyn ReadAt>> {
+    pub(crate) fn open(&self, model: &ModelDisk, path: &Path) -> io::Result<Arc<dyn ReadAt>> {
         let file = self.disk.open(&self.path(path))?;
         Ok(Arc::new(Counted { model: model.clone(), file }))
     }
 
-    pub(super) fn create(&self, model: &ModelDisk, path: &Path) -> io::Result<Box<dyn Output>> {
+    pub(crate) fn create(&self, model: &ModelDisk, path: &Path) -> io::Result<Box<dyn Output>> {
         let file = self.disk.create(&self.path(path))?;
         Ok(Box::new(Counted { model: model.clone(), file }))
     }

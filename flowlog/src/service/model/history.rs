@@ -7,7 +7,6 @@ use std::{
     sync::Arc,
 };
 
-use crate::table::metadata;
 use bytes::Bytes;
 use parquet::{
     file::reader::{FileReader as _, SerializedFileReader},
@@ -16,17 +15,18 @@ use parquet::{
 };
 
 use super::{
-    super::{
-        IDENTITY,
-        copies::{self, Small},
-        disk::SharedDisk,
-        files::FileIdentity,
-        run::Run,
-    },
-    disk::{BadDisk, Fault, ModelDisk, ROOT},
     events::{Events, Truth},
     store::Trouble,
     world::{MINUTE, World},
+};
+use crate::{
+    spool::{
+        disk::SharedDisk,
+        model::disk::{BadDisk, Fault, ModelDisk, ROOT},
+        run::Run,
+        tests::{copies_agree, is_known_to_go_to_a_store},
+    },
+    table::metadata,
 };
 
 type Objects = BTreeMap<object_store::path::Path, Bytes>;
@@ -237,7 +237,7 @@ impl History {
         let disk = &self.world.disk;
         let mut files = disk.files();
         files.retain(|path| path.extension().is_none_or(|extension| extension != "copy"));
-        files.retain(|path| !path.ends_with(IDENTITY) || copies::agree(disk, path));
+        files.retain(|path| copies_agree(disk, path));
         files
     }
 
@@ -383,10 +383,11 @@ impl History {
     fn with_store(&self) -> Vec<(i64, i64)> {
         let disk = SharedDisk(Arc::new(self.world.disk.clone()));
         let runs = self.files().into_iter().filter_map(|path| {
-            let identity = path.parent()?.join(IDENTITY);
-            let of_file = copies::read::<FileIdentity>(&self.world.disk, &identity).ok()?.0;
-            let has_store = matches!(of_file, Small::Sound(FileIdentity { store: Some(_), .. }));
-            if has_store { Run::open(&disk, &path).ok() } else { None }
+            if is_known_to_go_to_a_store(&self.world.disk, path.parent()?) {
+                Run::open(&disk, &path).ok()
+            } else {
+                None
+            }
         });
         runs.map(|run| (run.header.opened().ns(), run.header.closed_ns)).collect()
     }

@@ -21,8 +21,10 @@ use object_store::{
     path::Path,
 };
 
-use super::disk::ModelDisk;
-use crate::store::{self, Store};
+use crate::{
+    spool::model::disk::ModelDisk,
+    store::{self, Store},
+};
 
 thread_local! {
     /// The stores that there are, by URL.

@@ -12,16 +12,7 @@ use flowlog_common::flow::{Direction, FlowKeyV4};
 use tokio::sync::watch;
 
 use super::{
-    super::{
-        Epochs, HourFile, Spool,
-        disk::SharedDisk,
-        recover::{Recording, recover},
-        run::Run,
-        tests::{epoch, key},
-    },
-    disk::{ModelDisk, ROOT},
     events::Events,
-    real::Real,
     store::{self, ModelStore},
 };
 use crate::{
@@ -29,8 +20,22 @@ use crate::{
         clock::{MonotonicNs, Offset, Utc},
         epoch::{Epoch, EpochNumber},
     },
-    service::model::{Shared, Target, Worker, provisional, try_part},
-    spool::windows::Windows,
+    service::{
+        publish::{Target, Worker},
+        windows::{Shared, provisional, try_part},
+    },
+    spool::{
+        self, Epochs, HourFile, Spool,
+        disk::SharedDisk,
+        model::{
+            disk::{ModelDisk, ROOT},
+            real::Real,
+        },
+        recover::{Recording, recover},
+        run::Run,
+        tests::{epoch, key},
+        windows::Windows,
+    },
     store::Store,
 };
 
@@ -226,7 +231,7 @@ impl World {
                 kernel.left = None;
                 daemon.waiting.extend(daemon.windows.add(run));
             }
-            Err(super::super::Error::Full { .. }) if !daemon.shared.let_all_go() => {
+            Err(spool::Error::Full { .. }) if !daemon.shared.let_all_go() => {
                 daemon.waiting.extend(daemon.windows.finish());
             }
             Err(_) => {}

@@ -8,10 +8,10 @@ use std::{
     time::Instant,
 };
 
-use super::{
-    super::planted::{Bug, tests::plant},
-    disk::BadDisk,
-    history::{Setting, play},
+use super::history::{Setting, play};
+use crate::spool::{
+    model::disk::BadDisk,
+    planted::{Bug, tests::plant},
 };
 
 /// How many histories: `FLOWLOG_HISTORIES`, or as many as CI has time for.

@@ -8,14 +8,14 @@ use std::{
 
 use fastrand::Rng;
 
-use super::{
-    super::{
+use crate::{
+    record::{clock::Utc, epoch_set::EpochSet},
+    spool::{
         Error, Spool,
         events::{EventHeader, EventLog, NewEvent},
+        model::disk::{ModelDisk, ROOT},
     },
-    disk::{ModelDisk, ROOT},
 };
-use crate::record::{clock::Utc, epoch_set::EpochSet};
 
 const TABLE: &str = "sessions";
 
