@@ -1,6 +1,6 @@
 //! A VPN of its own: two network namespaces, a tunnel between them, and traffic through it.
 //!
-//! For `flowlog demo` and for tests. The namespaces have no names and the tunnel is no more than
+//! `flowlog demo` needs each part of it; tests use the same parts. The namespaces have no names and the tunnel is no more than
 //! two open files, so that nothing is left when the process ends, however it does.
 
 mod network;
