@@ -45,7 +45,6 @@ impl fmt::Debug for Location {
 }
 
 /// Writes a location into a file of flowlog's own, as it opens the store.
-#[expect(clippy::ref_option, reason = "serde hands over a reference to the field")]
 pub fn location_in_clear<S: Serializer>(
     location: &Option<Location>,
     serializer: S,

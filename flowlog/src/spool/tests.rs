@@ -7,7 +7,7 @@ use flowlog_common::{
 
 use super::{
     aside,
-    files::{FileIdentity, merge},
+    files::merge,
     header::Header,
     merge::{Duplicates, Rows},
     recover::{Recording, Recovered, recover},
@@ -97,8 +97,8 @@ pub(crate) fn copies_agree(disk: &dyn disk::Disk, path: &Path) -> bool {
 /// Whether the directory of a file states to which store it goes.
 #[cfg(feature = "capture")]
 pub(crate) fn is_known_to_go_to_a_store(disk: &dyn disk::Disk, directory: &Path) -> bool {
-    let read = copies::read::<FileIdentity>(disk, &directory.join(IDENTITY));
-    matches!(read, Ok((copies::Small::Sound(FileIdentity { store: Some(_), .. }), _)))
+    let read = copies::read::<files::FileIdentity>(disk, &directory.join(IDENTITY));
+    matches!(read, Ok((copies::Small::Sound(file), _)) if file.store.is_some())
 }
 
 /// What the next daemon finds in a spool.
