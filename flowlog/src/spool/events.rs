@@ -93,7 +93,7 @@ impl EventLog {
         self.kept.value.end.as_ref()
     }
 
-    /// What is lost, until [`told`](Self::told).
+    /// What is lost, until [`reported`](Self::reported).
     #[must_use]
     pub fn lost(&self) -> &[LostEvents] {
         &self.kept.value.lost
