@@ -15,6 +15,7 @@ mod reference;
 mod settings;
 mod show;
 mod source;
+mod source_kind;
 mod target;
 mod value;
 
@@ -29,7 +30,8 @@ pub use settings::{
     StoreSettings, SubscriberSettings, TargetSettings, TimeSettings,
 };
 pub use show::{Shown, ShownKey, show};
-pub use source::{SourceConfig, SourceKind, SourceOrigin};
+pub use source::{SourceConfig, SourceOrigin};
+pub use source_kind::SourceKind;
 
 use crate::record::{
     gateway::{GatewayName, InvalidName},

@@ -30,6 +30,7 @@ mod opening;
 mod publish;
 mod publishing;
 mod recovery;
+mod sessions;
 mod snapshot;
 mod standing;
 mod start_line;
@@ -57,6 +58,7 @@ use counting::{Counting, CountingSettings};
 use drain_loop::DrainLoop;
 use publish::Target;
 use publishing::{PublishSettings, Publishing};
+use sessions::SessionSettings;
 
 pub use backlog::Backlog;
 pub use error::{Error, ShutdownReport};
@@ -107,6 +109,7 @@ static COUNTERS: &[&[&Counter]] = &[
     &drain_loop::events::COUNTERS,
     &spool::incidents::COUNTERS,
     &windows::events::COUNTERS,
+    &sessions::COUNTERS,
     &publish::COUNTERS,
     &keep::events::COUNTERS,
 ];
@@ -139,7 +142,8 @@ pub async fn run(
         spool,
         status: _,
         retention,
-        ..
+        sources,
+        subscribers,
     } = config;
     let recording =
         Recording { gateway: gateway.to_string(), policy: policy.hash(), window: times.window };
@@ -174,8 +178,18 @@ pub async fn run(
     let mut recovered = drain.recovered();
     let mut waiting = Some((drained, early));
     let mut publishing: Option<Publishing> = None;
-    let settings =
-        PublishSettings { target, retention: retention.clone(), spool: spool.spool.clone() };
+    let sessions = SessionSettings {
+        gateway: gateway.to_string(),
+        sources: sources.clone(),
+        subscribers: subscribers.clone(),
+        interval: times.window,
+    };
+    let settings = PublishSettings {
+        target,
+        retention: retention.clone(),
+        spool: spool.spool.clone(),
+        sessions,
+    };
     let publish =
         |found, (news, early)| Publishing::start(settings.clone(), options, found, news, early);
     // One for all turns: it knows what it has shown.

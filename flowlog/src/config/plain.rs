@@ -67,7 +67,7 @@ impl Checking<'_> {
             Err(self.at(value.span().start, &message))
         };
         match (key.kind, value.get_ref()) {
-            (Kind::Text, DeValue::String(_)) => Ok(()),
+            (Kind::Text, DeValue::String(_)) | (Kind::Boolean, DeValue::Boolean(_)) => Ok(()),
             (Kind::Word(_), DeValue::String(word)) => self.word(key, &name, value, word),
             (Kind::Text | Kind::Word(_), _) => wrong("a text in quotes"),
             (Kind::Number(most), DeValue::Integer(number)) if !number.as_str().starts_with('-') => {
@@ -78,7 +78,6 @@ impl Checking<'_> {
                 Err(self.at(value.span().start, &format!("the value of {name} is out of range")))
             }
             (Kind::Number(_), _) => wrong("a whole number from 0"),
-            (Kind::Boolean, DeValue::Boolean(_)) => Ok(()),
             (Kind::Boolean, _) => wrong("true or false"),
             (Kind::Table(keys), DeValue::Table(table)) => self.table(keys, &name, place, table),
             (Kind::Table(_), _) => {

@@ -8,7 +8,7 @@ use std::{path::PathBuf, time::Duration};
 use super::{
     key::{Key, Settings as _},
     keys::keys,
-    source::SourceKind,
+    source_kind::SourceKind,
 };
 use crate::record::{
     gateway::GatewayName,

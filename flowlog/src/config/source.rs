@@ -2,19 +2,11 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::settings::{SourceSettings, SubscriberSettings};
+use super::{
+    settings::{SourceSettings, SubscriberSettings},
+    source_kind::SourceKind,
+};
 use crate::record::{pattern::InterfacePattern, session::Source};
-
-/// A kind of source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum SourceKind {
-    /// Interfaces of WireGuard, in the kernel or in user space.
-    Wireguard,
-    /// A server of OpenVPN.
-    Openvpn,
-    /// Leases: a file, or a control plane that calls `flowlog hook lease`.
-    Lease,
-}
 
 /// A source of sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,7 +144,7 @@ mod tests {
         let file = File::parse(&format!("profile = \"flows\"\ninterfaces = [\"wg0\"]\n{tables}"));
         let checked =
             file.and_then(|file| Config::from_file(file, "gw1").map_err(|e| e.to_string()));
-        checked.map(|config| format!("{:?}", config.sources)).unwrap_or_else(|error| error)
+        checked.map_or_else(|error| error, |config| format!("{:?}", config.sources))
     }
 
     const KEY: &str = "[subscribers]\npeer_key_file = \"/etc/flowlog/peer.key\"\n";

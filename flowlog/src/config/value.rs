@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use super::{
     item::{Content, Item},
     key::{Kind, Value, Wrong},
-    source::SourceKind,
+    source_kind::SourceKind,
 };
 use crate::record::{
     gateway::GatewayName,

@@ -14,6 +14,7 @@ use super::{
     drain_loop::InSpool,
     expiry::Expiry,
     publish::{Early, Publisher, Target},
+    sessions::{SessionSettings, Sessions},
     windows::{self, DrainEvent, Shared},
 };
 use crate::{
@@ -21,6 +22,7 @@ use crate::{
     keep::retain::Scope,
     record::clock::Utc,
     spool::{self, HourFile, Spool},
+    table::SESSIONS,
     telemetry::with_causes,
 };
 
@@ -31,6 +33,8 @@ pub(super) struct PublishSettings {
     pub(super) retention: Option<RetentionSettings>,
     /// The spool, where it outlives the process.
     pub(super) spool: Option<PathBuf>,
+    /// Who tells of sessions.
+    pub(super) sessions: SessionSettings,
 }
 
 /// The tasks between the spool and the store.
@@ -39,6 +43,7 @@ pub(super) struct Publishing {
     gather: JoinHandle<Result<Option<HourFile>, spool::Error>>,
     publisher: Publisher,
     retention: Option<JoinHandle<()>>,
+    sessions: Option<Sessions>,
 }
 
 impl Publishing {
@@ -50,7 +55,7 @@ impl Publishing {
         drained: mpsc::Receiver<DrainEvent>,
         early: Option<Early>,
     ) -> Self {
-        let PublishSettings { target, retention, spool: directory } = settings;
+        let PublishSettings { target, retention, spool: directory, sessions } = settings;
         let InSpool { spool, files, found } = in_spool;
         let shared = Shared::new(files);
         options.whereabouts.files(shared.clone());
@@ -66,8 +71,10 @@ impl Publishing {
             expiry.expire_unpublished();
         }
         let publisher = Publisher::start(target, early, shared.clone(), status);
+        let has_sessions = !sessions.sources.is_empty() || spool.has_events(SESSIONS.name);
+        let sessions = has_sessions.then(|| Sessions::start(sessions, spool, publisher.store()));
         let retention = expiry.map(|expiry| tokio::spawn(expiry.keep_expiring(publisher.store())));
-        Self { shared, gather, publisher, retention }
+        Self { shared, gather, publisher, retention, sessions }
     }
 
     /// Returns when publishing has ended by itself, which it does for an error only.
@@ -82,34 +89,51 @@ impl Publishing {
 
     /// Publishes all that there is, and the file with the window that is open; until an instant.
     pub(super) async fn finish(self, deadline: Instant) -> Result<(), Error> {
-        let Self { shared: _, mut gather, publisher, retention } = self;
+        let Self { shared: _, gather, publisher, retention, sessions } = self;
         if let Some(retention) = retention {
             retention.abort();
         }
-        let gathered = timeout_at(deadline, &mut gather).await;
-        let (open, outcome) = match gathered {
-            Ok(Ok(Ok(open))) => (open, Ok(())),
-            Ok(Ok(Err(error))) => (None, Err(Error::from(error))),
-            Ok(Err(_)) => (None, Err(Error::Ended { part: "aggregation" })),
-            Err(_) => {
-                gather.abort();
-                (None, Err(Error::NotGathered))
+        let flows = finish_flows(gather, publisher, deadline);
+        let sessions = async {
+            match sessions {
+                Some(sessions) => sessions.finish(deadline).await,
+                None => Ok(()),
             }
         };
-        let timeout = deadline.saturating_duration_since(Instant::now());
-        match (publisher.finish(open, timeout).await, outcome) {
-            (published, Ok(())) => published,
-            (Ok(()), Err(error)) => Err(error),
-            (Err(mut error), Err(Error::NotGathered)) => {
-                if let Error::NotPublished { is_gathered, .. } = &mut error {
-                    *is_gathered = false;
-                }
-                Err(error)
+        let (flows, sessions) = tokio::join!(flows, sessions);
+        flows.and(sessions)
+    }
+}
+
+/// Publishes all flows that there are, and the file with the window that is open; until an instant.
+async fn finish_flows(
+    mut gather: JoinHandle<Result<Option<HourFile>, spool::Error>>,
+    publisher: Publisher,
+    deadline: Instant,
+) -> Result<(), Error> {
+    let gathered = timeout_at(deadline, &mut gather).await;
+    let (open, outcome) = match gathered {
+        Ok(Ok(Ok(open))) => (open, Ok(())),
+        Ok(Ok(Err(error))) => (None, Err(Error::from(error))),
+        Ok(Err(_)) => (None, Err(Error::Ended { part: "aggregation" })),
+        Err(_) => {
+            gather.abort();
+            (None, Err(Error::NotGathered))
+        }
+    };
+    let timeout = deadline.saturating_duration_since(Instant::now());
+    match (publisher.finish(open, timeout).await, outcome) {
+        (published, Ok(())) => published,
+        (Ok(()), Err(error)) => Err(error),
+        (Err(mut error), Err(Error::NotGathered)) => {
+            if let Error::NotPublished { is_gathered, .. } = &mut error {
+                *is_gathered = false;
             }
-            (Err(error), Err(other)) => {
-                tracing::error!("{}", with_causes(&other));
-                Err(error)
-            }
+            Err(error)
+        }
+        (Err(error), Err(other)) => {
+            tracing::error!("{}", with_causes(&other));
+            Err(error)
         }
     }
 }

@@ -83,6 +83,13 @@ impl Spool {
         Ok(log)
     }
 
+    /// Whether there may be events of a table.
+    #[must_use]
+    pub fn has_events(&self, table: &str) -> bool {
+        let listed = self.disk.list(&self.events_directory().join(table));
+        listed.is_ok_and(|listed| !listed.is_empty())
+    }
+
     /// Moves aside what is no directory among those of the tables.
     fn clear_way(&self, table: &str) -> Result<(), Error> {
         let events = self.events_directory();

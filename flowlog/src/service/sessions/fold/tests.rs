@@ -1,0 +1,158 @@
+use super::{
+    super::{
+        event::Event,
+        tracker::{
+            ClockState, Tracker,
+            tests::{peer, report, second, wg0},
+        },
+    },
+    *,
+};
+use crate::record::session::{Content, CoverageReason, Entry};
+
+const POLL: Duration = Duration::from_secs(5);
+
+struct World {
+    tracker: Tracker,
+    fold: Fold,
+    /// All that was written down.
+    written: Vec<(u64, Utc, Event)>,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { tracker: Tracker::new("gw1".to_owned()), fold: Fold::default(), written: vec![] }
+    }
+
+    fn look(&mut self, at: i64, entries: &[Entry]) {
+        let report = report(at, Content::Listing(entries.to_vec()));
+        for event in self.tracker.take(report, POLL, ClockState::default()) {
+            let number = self.written.len() as u64 + 1;
+            let (kind, body) = event.write();
+            assert_eq!(Event::read(kind, &body).unwrap(), event);
+            self.written.push((number, second(at), event.clone()));
+            self.fold.take(("s1", number, second(at)), event);
+        }
+    }
+
+    /// As if the daemon had been killed, and the events up to a number were in the store.
+    fn restart(&mut self, released: u64) {
+        self.fold = Fold::default();
+        for (number, time, event) in &self.written {
+            if *number > released {
+                self.fold.take(("s1", *number, *time), event.clone());
+            }
+        }
+        let (day, looked, rows) = self.fold.standing();
+        self.tracker = Tracker::new("gw1".to_owned());
+        self.tracker.restore(day, looked, rows);
+    }
+
+    fn files(&mut self, day: i64) -> DayFiles {
+        self.fold.files(second(day * 86_400)).unwrap()
+    }
+}
+
+/// Seconds of the rows of a day, and whether they go on.
+fn shown(files: &DayFiles) -> Vec<(i64, i64, bool)> {
+    let seconds = |at: Utc| (at.ms() - second(0).ms()) / 1_000;
+    let rows = files.sessions.iter();
+    rows.map(|row| (seconds(row.held.start), seconds(row.held.end), row.continues)).collect()
+}
+
+#[test]
+fn an_open_row_ends_at_the_last_look_and_a_day_at_midnight() {
+    let mut world = World::new();
+    let ada = peer(1, 0, &["10.0.0.1/32"]);
+    world.look(0, &[ada.clone()]);
+    world.look(5, &[ada.clone()]);
+    assert_eq!(shown(&world.files(0)), [(0, 5, true)]);
+    assert!(world.fold.changed().is_empty());
+    world.look(86_398, &[ada.clone()]);
+    assert!(world.fold.over().is_empty());
+    world.look(86_402, &[ada.clone()]);
+    world.look(86_407, &[]);
+    // A silence of a day came before: nothing was taken for granted.
+    assert_eq!(shown(&world.files(0)), [(0, 5, false), (86_398, 86_400, true)]);
+    assert_eq!(shown(&world.files(1)), [(86_400, 86_402, false)]);
+    let day = second(0);
+    let [(over, last)] = world.fold.over()[..] else { panic!("{:?}", world.fold.over()) };
+    assert_eq!(over, day);
+    // The events of the next day are enough to go on, and the day before is not touched.
+    world.restart(last);
+    assert_eq!(shown(&world.files(1)), [(86_400, 86_402, false)]);
+    assert!(world.fold.files(day).is_none());
+    assert_eq!(world.fold.late, 0);
+}
+
+#[test]
+fn a_kill_at_any_event_gives_the_same_rows_as_none() {
+    let ada = peer(1, 0, &["10.0.0.1/32", "2001:db8:1::/56"]);
+    let looks: Vec<i64> = (0..8).map(|look| 86_380 + look * 5).collect();
+    let play = |killed: Option<usize>| {
+        let mut world = World::new();
+        for (place, at) in looks.iter().enumerate() {
+            if killed == Some(place) {
+                world.restart(0);
+            }
+            world.look(*at, &[ada.clone()]);
+        }
+        let files = [world.files(0), world.files(1)];
+        files.map(|files| {
+            (shown(&files), files.coverage.iter().filter_map(|row| row.gap).collect::<Vec<_>>())
+        })
+    };
+    let undisturbed = play(None);
+    for killed in 1..looks.len() {
+        let killed_here = play(Some(killed));
+        for (day, (rows, gaps)) in killed_here.iter().enumerate() {
+            assert_eq!(*rows, undisturbed[day].0);
+            assert!(
+                undisturbed[day].1.is_empty()
+                    && gaps.iter().all(|gap| gap.reason == CoverageReason::Down)
+            );
+        }
+        let gaps: usize = killed_here.iter().map(|(_, gaps)| gaps.len()).sum();
+        // The absence at midnight is a gap on each side of it.
+        assert!((1..=2).contains(&gaps), "{gaps}");
+    }
+}
+
+#[test]
+fn coverage_has_no_hole_between_windows_and_names_a_gap_in_each_of_them() {
+    let mut world = World::new();
+    for at in [3_590, 3_595, 3_603, 3_608] {
+        world.look(at, &[]);
+    }
+    world.look(3_700, &[]);
+    let coverage = world.files(0).coverage;
+    let seconds = |at: Utc| (at.ms() - second(0).ms()) / 1_000;
+    let observed: Vec<_> = coverage
+        .iter()
+        .filter(|row| row.gap.is_none())
+        .map(|row| (seconds(row.observed.0), seconds(row.observed.1), row.reports))
+        .collect();
+    assert_eq!(observed, [(3_590, 3_600, 2), (3_600, 3_700, 3)]);
+    let gaps: Vec<_> = coverage
+        .iter()
+        .filter_map(|row| row.gap)
+        .map(|gap| (seconds(gap.start), seconds(gap.end)))
+        .collect();
+    assert_eq!(gaps, [(3_608, 3_700)]);
+    assert!(coverage.iter().all(|row| row.instance == wg0()));
+}
+
+#[test]
+fn days_without_a_daemon_are_gaps_of_their_own() {
+    let mut world = World::new();
+    let ada = peer(1, 0, &["10.0.0.1/32"]);
+    world.look(10, &[ada.clone()]);
+    world.restart(0);
+    world.look(2 * 86_400 + 10, &[ada]);
+    for (day, hours) in [(0, 24), (1, 24), (2, 1)] {
+        let files = world.files(day);
+        assert_eq!(files.coverage.iter().filter(|row| row.gap.is_some()).count(), hours, "{day}");
+    }
+    assert!(world.files(1).events.is_empty());
+    assert_eq!(world.fold.over().len(), 2);
+}

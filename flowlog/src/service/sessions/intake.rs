@@ -1,0 +1,210 @@
+//! Taking the reports of all sources, some at once, and none before its turn.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use futures::{FutureExt as _, Stream, StreamExt as _, stream, stream::SelectAll};
+use tokio::{sync::mpsc, task::AbortHandle, time::Interval};
+
+use super::{PAUSE, incidents::Incident, recorder::Recorder, tracker::ClockState};
+use crate::{
+    config::{SourceConfig, SubscriberSettings},
+    record::{
+        clock::{self, Offset, Utc},
+        session::{Content, PeerKey, Report},
+        subscriber::Subscribers,
+    },
+    source::{WAITING_REPORTS, watch},
+};
+
+/// Reports that are written down at once.
+const BATCH: usize = 64;
+/// A report of a time that is further from now is not taken.
+const TIMELY: Duration = Duration::from_mins(5);
+/// How often sources that fell silent are looked for.
+const TICK: Duration = Duration::from_secs(1);
+/// The wall clock was set where it moved by more against the monotonic one.
+const STEP_MS: i64 = 1_000;
+
+type Reports = Pin<Box<dyn Stream<Item = (Duration, Report)> + Send>>;
+
+/// The reports of all sources.
+pub(super) struct Intake {
+    sources: Vec<SourceConfig>,
+    settings: Option<SubscriberSettings>,
+    reports: SelectAll<Reports>,
+    tasks: Vec<AbortHandle>,
+    ticks: Interval,
+    /// `None` until the peer key was read: then the sources are asked.
+    key: Option<PeerKey>,
+    subscribers: Arc<Subscribers>,
+    /// When the file of subscribers was changed.
+    changed: Option<(SystemTime, u64)>,
+    offset: Offset,
+}
+
+/// Reports, and the clock by which they were taken.
+pub(super) struct Batch {
+    reports: Vec<(Duration, Report)>,
+    now: Utc,
+    clock: ClockState,
+    subscribers: Arc<Subscribers>,
+}
+
+impl Intake {
+    pub(super) fn start(sources: Vec<SourceConfig>, settings: Option<SubscriberSettings>) -> Self {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        Self {
+            sources,
+            settings,
+            reports: SelectAll::new(),
+            tasks: vec![],
+            ticks,
+            key: None,
+            subscribers: Arc::default(),
+            changed: None,
+            offset: Offset::now(),
+        }
+    }
+
+    /// The next reports; none where only time has passed. While events wait for the spool no report is taken.
+    pub(super) async fn next(&mut self, is_behind: bool) -> Batch {
+        let mut reports = vec![];
+        tokio::select! {
+            _ = self.ticks.tick() => self.read_settings().await,
+            Some(report) = self.reports.next(), if !is_behind && !self.reports.is_empty() => {
+                reports.push(report);
+                while reports.len() < BATCH
+                    && let Some(Some(report)) = self.reports.next().now_or_never()
+                {
+                    reports.push(report);
+                }
+            }
+        }
+        Batch {
+            reports,
+            now: clock::now(),
+            clock: self.clock(),
+            subscribers: Arc::clone(&self.subscribers),
+        }
+    }
+
+    fn clock(&mut self) -> ClockState {
+        let offset = Offset::now();
+        let before = std::mem::replace(&mut self.offset, offset);
+        let step_ms = (offset.ns() - before.ns()) / 1_000_000;
+        let error = clock::quality().max_error.as_millis();
+        ClockState {
+            error_ms: u32::try_from(error).unwrap_or(u32::MAX),
+            step_ms: if step_ms.abs() >= STEP_MS { step_ms } else { 0 },
+        }
+    }
+
+    /// Reads the peer key, once, and the subscribers where their file has changed.
+    async fn read_settings(&mut self) {
+        let Some(settings) = self.settings.clone() else { return };
+        if self.key.is_none() {
+            match read_key(&settings).await {
+                Ok(key) => {
+                    self.ask(&key);
+                    self.key = Some(key);
+                }
+                Err(reason) => {
+                    Incident::NoPeerKey { reason: &reason }.emit();
+                    self.ticks.reset_after(PAUSE * 2);
+                    return;
+                }
+            }
+        }
+        if let Some(file) = settings.file {
+            let (key, before) = (self.key.clone(), self.changed);
+            let read =
+                tokio::task::spawn_blocking(move || read_subscribers(&file, key.as_ref(), before));
+            if let Ok(Some((changed, subscribers))) = read.await {
+                self.changed = Some(changed);
+                if let Some(subscribers) = subscribers {
+                    self.subscribers = Arc::new(subscribers);
+                }
+            }
+        }
+    }
+
+    /// Starts a task for each source.
+    fn ask(&mut self, key: &PeerKey) {
+        for source in &self.sources {
+            let (sender, mut receiver) = mpsc::channel(WAITING_REPORTS);
+            let poll = source.poll;
+            let reports = stream::poll_fn(move |context| {
+                receiver.poll_recv(context).map(|report| report.map(|report| (poll, report)))
+            });
+            self.reports.push(Box::pin(reports));
+            let task = tokio::spawn(watch(source.clone(), key.clone(), sender));
+            self.tasks.push(task.abort_handle());
+        }
+    }
+}
+
+impl Drop for Intake {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
+}
+
+impl Batch {
+    /// Makes events of the reports, and writes them down.
+    pub(super) fn record(self, recorder: &mut Recorder) {
+        let Self { reports, now, clock, subscribers } = self;
+        recorder.tracker.set_subscribers(subscribers);
+        let mut events = vec![];
+        for (poll, mut report) in reports {
+            let is_listing = matches!(report.content, Content::Listing(_) | Content::Unchanged);
+            let is_ahead = report.at > now.plus(TIMELY);
+            if is_ahead || is_listing && report.at < now.minus(TIMELY) {
+                Incident::Untimely.emit();
+                report.at = now;
+                report.content = Content::Failed { is_answered: true };
+            }
+            events.extend(recorder.tracker.take(report, poll, clock));
+        }
+        events.extend(recorder.tracker.pass_time(now));
+        if let Err(error) = recorder.record(now, events) {
+            Incident::NotRecorded { error: &error }.emit();
+        }
+    }
+}
+
+async fn read_key(settings: &SubscriberSettings) -> Result<PeerKey, String> {
+    let path = settings.peer_key_file.clone();
+    let read = tokio::task::spawn_blocking(move || std::fs::read(path)).await;
+    let bytes = read.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    PeerKey::new(bytes).map_err(|error| error.to_string())
+}
+
+/// When the file changed, and its subscribers where it is right; `None` where it has not changed.
+#[expect(clippy::type_complexity, reason = "a change, and what it brought")]
+fn read_subscribers(
+    path: &std::path::Path,
+    key: Option<&PeerKey>,
+    before: Option<(SystemTime, u64)>,
+) -> Option<((SystemTime, u64), Option<Subscribers>)> {
+    let state =
+        std::fs::metadata(path).and_then(|metadata| Ok((metadata.modified()?, metadata.len())));
+    let state = state.unwrap_or((SystemTime::UNIX_EPOCH, u64::MAX));
+    if before == Some(state) {
+        return None;
+    }
+    let subscribers = match std::fs::read_to_string(path) {
+        Ok(text) => Subscribers::parse(&text, key)
+            .inspect_err(|line| Incident::BadSubscribers { line }.emit())
+            .ok(),
+        Err(error) => {
+            Incident::SubscribersUnread { error: &error }.emit();
+            None
+        }
+    };
+    Some((state, subscribers))
+}
