@@ -142,8 +142,8 @@ pub async fn run(
         spool,
         status: _,
         retention,
-        sources,
-        subscribers,
+        sources: _,
+        subscribers: _,
     } = config;
     let recording =
         Recording { gateway: gateway.to_string(), policy: policy.hash(), window: times.window };
@@ -178,17 +178,11 @@ pub async fn run(
     let mut recovered = drain.recovered();
     let mut waiting = Some((drained, early));
     let mut publishing: Option<Publishing> = None;
-    let sessions = SessionSettings {
-        gateway: gateway.to_string(),
-        sources: sources.clone(),
-        subscribers: subscribers.clone(),
-        interval: times.window,
-    };
     let settings = PublishSettings {
         target,
         retention: retention.clone(),
         spool: spool.spool.clone(),
-        sessions,
+        sessions: SessionSettings::of(config),
     };
     let publish =
         |found, (news, early)| Publishing::start(settings.clone(), options, found, news, early);

@@ -9,7 +9,7 @@ use std::{
 
 use clap::{Args, Subcommand};
 use flowlog::{
-    config::{File, KeepSettings, SpoolSettings, StoreSettings},
+    config::{File, KeepSettings, RetentionSettings, SpoolSettings, StoreSettings},
     keep::retain::{self, Inventory, Keep, Rule, Scope, aside::Aside, guard},
     record::{
         clock::{self, Utc},
@@ -17,6 +17,7 @@ use flowlog::{
         period::{Period, parse_period},
     },
     store::Store,
+    table::{TABLES, Table},
     telemetry::with_causes,
 };
 
@@ -42,6 +43,10 @@ pub struct Arguments {
     /// How long to keep data after their hour has ended: 90d, 6mo, 1y.
     #[arg(long, value_name = "PERIOD", value_parser = parse_period, required_unless_present = "config")]
     keep: Option<Period>,
+    /// Only this table, and the tables that are kept with it: `flows` with `ledger`, `sessions` with
+    /// `coverage`. Without it, `--keep` is the period of `flows` and `ledger`.
+    #[arg(long, value_name = "TABLE", value_parser = parse_table)]
+    table: Option<&'static Table>,
     /// Take this instant for now, with its offset to UTC (2026-11-22T10:00:00Z), instead of the
     /// clock.
     #[arg(long, value_name = "INSTANT", value_parser = parse_instant)]
@@ -55,7 +60,7 @@ pub struct Arguments {
     /// Include the damaged files that the daemon moved to `aside` in this spool.
     #[arg(long, value_name = "DIR")]
     spool: Option<PathBuf>,
-    /// Configuration file of the daemon (TOML): its store, its spool and its retention.keep; an
+    /// Configuration file of the daemon (TOML): its store, its spool and the period of each table; an
     /// option overrides its key.
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -73,7 +78,7 @@ fn parse_instant(text: &str) -> Result<Utc, String> {
 
 /// What options and configuration file make together.
 struct Settings {
-    keep: Period,
+    keep: Keep,
     store: String,
     spool: Option<PathBuf>,
 }
@@ -87,16 +92,43 @@ impl Arguments {
         let StoreSettings { store, .. } = file.settings().map_err(Failure::usage)?;
         let SpoolSettings { spool, .. } = file.settings().map_err(Failure::usage)?;
         let KeepSettings { retention } = file.settings().map_err(Failure::usage)?;
-        let configured = retention.map(|retention| retention.keep);
-        let keep = self.keep.or(configured).ok_or_else(|| {
-            Failure::usage(anyhow::anyhow!(
-                "the configuration has no retention.keep, so that nothing expires; \
-                 add `keep = \"90d\"` under [retention], or use --keep"
-            ))
-        })?;
+        let keep = self.periods(retention.as_ref())?;
         let store = self.store.clone().unwrap_or_else(|| store.in_clear().to_owned());
         Ok(Settings { keep, store, spool: self.spool.clone().or(spool) })
     }
+}
+
+impl Arguments {
+    /// The period of each table.
+    fn periods(&self, configured: Option<&RetentionSettings>) -> Result<Keep, Failure> {
+        match (self.table, self.keep, configured) {
+            (Some(table), Some(keep), _) => Ok(Keep::only(table, keep)),
+            (Some(table), None, Some(configured)) => {
+                let period = Keep::configured(configured).of(table);
+                let name = table.retention;
+                period.map(|period| Keep::only(table, period)).ok_or_else(|| {
+                    Failure::usage(anyhow::anyhow!(
+                        "the configuration has no period for {name}, so that nothing of it expires; \
+                         add `keep` under [retention.{name}], or use --keep"
+                    ))
+                })
+            }
+            (None, Some(keep), Some(configured)) => {
+                Ok(Keep::configured(&RetentionSettings { keep, ..configured.clone() }))
+            }
+            (None, Some(keep), None) => Ok(Keep::flows(keep)),
+            (None, None, Some(configured)) => Ok(Keep::configured(configured)),
+            (_, None, None) => Err(Failure::usage(anyhow::anyhow!(
+                "the configuration has no retention.keep, so that nothing expires; \
+                 add `keep = \"90d\"` under [retention], or use --keep"
+            ))),
+        }
+    }
+}
+
+fn parse_table(text: &str) -> Result<&'static Table, String> {
+    let names = || TABLES.iter().map(|table| table.name).collect::<Vec<_>>().join(", ");
+    Table::named(text).ok_or_else(|| format!("{text:?} is no table; the tables are {}", names()))
 }
 
 pub fn run(command: &Command, global: &Global) -> Result<Outcome, Failure> {
@@ -131,8 +163,7 @@ async fn retain(
     }
     let gateways = arguments.gateway.clone().map(|gateway| [Scope::from(gateway)]);
     let gateways = gateways.as_ref().map(|gateways| &gateways[..]);
-    let keep = Keep::flows(settings.keep);
-    let rule = Rule { keep: &keep, at, now: now.max(at), gateways };
+    let rule = Rule { keep: &settings.keep, at, now: now.max(at), gateways };
     let inventory = Inventory::of(store).await?;
     let plan = retain::plan(&inventory, &rule);
     let spool = settings.spool.as_deref();

@@ -91,7 +91,7 @@ impl Expiry {
         let verdict = guard::clock_guard(now, clock::quality(), newest);
         snapshot::judged_clock(&self.status, verdict);
         if !verdict.is_refusal() {
-            let keep = Keep::flows(self.retention.keep);
+            let keep = Keep::configured(&self.retention);
             let rule = Rule { keep: &keep, at: now, now, gateways: None };
             unpublished::delete(&self.shared, &rule);
         }
@@ -111,7 +111,7 @@ impl Expiry {
         self.report_clock(verdict);
         snapshot::judged_clock(&self.status, verdict);
         let mut failure = None;
-        let (keep, gateways) = (Keep::flows(self.retention.keep), self.gateways.clone());
+        let (keep, gateways) = (Keep::configured(&self.retention), self.gateways.clone());
         let rule = Rule { keep: &keep, at: now, now, gateways: Some(&gateways) };
         let plan = retain::plan(&inventory, &rule);
         if !verdict.is_refusal() {

@@ -123,7 +123,7 @@ async fn finish_flows(
     };
     let timeout = deadline.saturating_duration_since(Instant::now());
     match (publisher.finish(open, timeout).await, outcome) {
-        (published, Ok(())) => published,
+        (outcome, Ok(())) => outcome,
         (Ok(()), Err(error)) => Err(error),
         (Err(mut error), Err(Error::NotGathered)) => {
             if let Error::NotPublished { is_gathered, .. } = &mut error {

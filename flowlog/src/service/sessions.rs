@@ -26,7 +26,7 @@ use tokio::{
 
 use super::Error;
 use crate::{
-    config::{SourceConfig, SubscriberSettings},
+    config::{Config, SourceConfig, SubscriberSettings},
     spool::Spool,
     store::Store,
 };
@@ -49,6 +49,18 @@ pub(super) struct SessionSettings {
     pub(super) sources: Vec<SourceConfig>,
     pub(super) subscribers: Option<SubscriberSettings>,
     pub(super) interval: Duration,
+}
+
+impl SessionSettings {
+    /// Those of a configuration.
+    pub(super) fn of(config: &Config) -> Self {
+        Self {
+            gateway: config.gateway.to_string(),
+            sources: config.sources.clone(),
+            subscribers: config.subscribers.clone(),
+            interval: config.times.window,
+        }
+    }
 }
 
 /// The tasks between the sources and the store.

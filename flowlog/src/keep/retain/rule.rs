@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::Scope;
 use crate::{
+    config::RetentionSettings,
     record::{clock::Utc, period::Period},
-    table::{Table, description::RETENTION_OF_FLOWS},
+    table::{SESSIONS, Table, description::RETENTION_OF_FLOWS},
 };
 
 /// How long tables are kept, by the names of their [retention](Table::retention). What has no period is kept.
@@ -21,6 +22,22 @@ impl Keep {
         Self { periods: BTreeMap::from([(RETENTION_OF_FLOWS, period)]) }
     }
 
+    /// The periods of a configuration: that of flows, and that of sessions where they have one.
+    #[must_use]
+    pub fn configured(retention: &RetentionSettings) -> Self {
+        let keep = Self::flows(retention.keep);
+        match &retention.sessions {
+            Some(sessions) => keep.with(&SESSIONS, sessions.keep),
+            None => keep,
+        }
+    }
+
+    /// A period for the tables that are kept with one, and none for any other table.
+    #[must_use]
+    pub fn only(table: &Table, period: Period) -> Self {
+        Self::default().with(table, period)
+    }
+
     /// A period also for a table, and for those that are kept with it.
     #[must_use]
     pub fn with(mut self, table: &Table, period: Period) -> Self {
@@ -28,8 +45,10 @@ impl Keep {
         self
     }
 
-    fn of(&self, table: &Table) -> Option<&Period> {
-        self.periods.get(table.retention)
+    /// The period of a table, where it has one.
+    #[must_use]
+    pub fn of(&self, table: &Table) -> Option<Period> {
+        self.periods.get(table.retention).copied()
     }
 }
 

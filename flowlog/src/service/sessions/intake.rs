@@ -185,7 +185,6 @@ async fn read_key(settings: &SubscriberSettings) -> Result<PeerKey, String> {
 }
 
 /// When the file changed, and its subscribers where it is right; `None` where it has not changed.
-#[expect(clippy::type_complexity, reason = "a change, and what it brought")]
 fn read_subscribers(
     path: &std::path::Path,
     key: Option<&PeerKey>,

@@ -179,7 +179,7 @@ impl Recorder {
     /// What is lost of the events is a gap of every instance.
     fn report_lost(&mut self) -> Result<(), Error> {
         let lost: Vec<LostEvents> = self.log.lost().to_vec();
-        let Some(last) = lost.iter().map(|lost| lost.end_ns).max() else { return Ok(()) };
+        let Some(until) = lost.iter().map(|lost| lost.end_ns).max() else { return Ok(()) };
         let (_, instances, _) = match self.days.lock().get(self.log.gateway()) {
             Some(fold) => fold.standing(),
             None => return Ok(()),
@@ -197,7 +197,7 @@ impl Recorder {
                 gap,
             }));
         }
-        self.record(Utc::from_ns(last), events)?;
+        self.record(Utc::from_ns(until), events)?;
         for LostEvents { numbers, .. } in &lost {
             self.log.reported(numbers)?;
         }

@@ -104,7 +104,7 @@ impl Tracker {
             Content::Listing(entries) => tracked.look(&mut span, Some(entries)),
             Content::Unchanged => tracked.look(&mut span, None),
             Content::Began(entry) => {
-                tracked.begin(&mut span, entry);
+                tracked.begin(&mut span, &entry);
                 false
             }
             Content::Ended { key, reason, bytes } => {

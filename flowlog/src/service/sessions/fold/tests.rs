@@ -64,13 +64,13 @@ fn shown(files: &DayFiles) -> Vec<(i64, i64, bool)> {
 fn an_open_row_ends_at_the_last_look_and_a_day_at_midnight() {
     let mut world = World::new();
     let ada = peer(1, 0, &["10.0.0.1/32"]);
-    world.look(0, &[ada.clone()]);
-    world.look(5, &[ada.clone()]);
+    world.look(0, std::slice::from_ref(&ada));
+    world.look(5, std::slice::from_ref(&ada));
     assert_eq!(shown(&world.files(0)), [(0, 5, true)]);
     assert!(world.fold.changed().is_empty());
-    world.look(86_398, &[ada.clone()]);
+    world.look(86_398, std::slice::from_ref(&ada));
     assert!(world.fold.over().is_empty());
-    world.look(86_402, &[ada.clone()]);
+    world.look(86_402, std::slice::from_ref(&ada));
     world.look(86_407, &[]);
     // A silence of a day came before: nothing was taken for granted.
     assert_eq!(shown(&world.files(0)), [(0, 5, false), (86_398, 86_400, true)]);
@@ -95,7 +95,7 @@ fn a_kill_at_any_event_gives_the_same_rows_as_none() {
             if killed == Some(place) {
                 world.restart(0);
             }
-            world.look(*at, &[ada.clone()]);
+            world.look(*at, std::slice::from_ref(&ada));
         }
         let files = [world.files(0), world.files(1)];
         files.map(|files| {
@@ -146,7 +146,7 @@ fn coverage_has_no_hole_between_windows_and_names_a_gap_in_each_of_them() {
 fn days_without_a_daemon_are_gaps_of_their_own() {
     let mut world = World::new();
     let ada = peer(1, 0, &["10.0.0.1/32"]);
-    world.look(10, &[ada.clone()]);
+    world.look(10, std::slice::from_ref(&ada));
     world.restart(0);
     world.look(2 * 86_400 + 10, &[ada]);
     for (day, hours) in [(0, 24), (1, 24), (2, 1)] {

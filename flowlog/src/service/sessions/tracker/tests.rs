@@ -80,7 +80,7 @@ fn a_peer_that_stays_is_one_row_and_one_that_goes_ends_between_two_looks() {
     let ada = peer(1, 0, &["10.0.0.1/32", "2001:db8:1::/56"]);
     // Nobody looked before: certain from the first look on, possible from the handshake on.
     assert_eq!(
-        shown(&take(&mut tracker, 10, &[ada.clone()])),
+        shown(&take(&mut tracker, 10, std::slice::from_ref(&ada))),
         ["+1 10.0.0.1/32 tunnel 10-10000 #0", "+2 2001:db8:1::/56 tunnel 10-10000 #0"]
     );
     assert!(shown(&take(&mut tracker, 15, &[ada])).is_empty());
@@ -141,7 +141,7 @@ fn another_endpoint_is_another_segment_of_the_same_session() {
 fn after_a_silence_nothing_is_taken_for_granted_and_the_time_is_a_gap() {
     let mut tracker = tracker();
     let ada = peer(1, 0, &["10.0.0.1/32"]);
-    take(&mut tracker, 0, &[ada.clone()]);
+    take(&mut tracker, 0, std::slice::from_ref(&ada));
     assert!(tracker.pass_time(second(15)).is_empty());
     assert_eq!(shown(&tracker.pass_time(second(16))), ["-1 0+16000 unknown"]);
     assert!(tracker.pass_time(second(17)).is_empty());
@@ -155,7 +155,7 @@ fn after_a_silence_nothing_is_taken_for_granted_and_the_time_is_a_gap() {
 fn the_absence_of_a_daemon_is_a_gap_and_the_session_is_the_same() {
     let mut before = tracker();
     let ada = peer(1, 0, &["10.0.0.1/32"]);
-    let events = take(&mut before, 0, &[ada.clone()]);
+    let events = take(&mut before, 0, std::slice::from_ref(&ada));
     let rows: Vec<OpenRow> = events
         .iter()
         .filter_map(|event| match event {
@@ -180,7 +180,7 @@ fn the_absence_of_a_daemon_is_a_gap_and_the_session_is_the_same() {
     ] {
         let mut after = tracker();
         after.restore(Some(second(0)), vec![looked.clone().unwrap()], rows.clone());
-        let events = take(&mut after, at, &[ada.clone()]);
+        let events = take(&mut after, at, std::slice::from_ref(&ada));
         assert_eq!(shown(&events), expected);
         let opened = events.iter().find_map(|event| match event {
             Event::Opened(open) => Some(open.row.session),
@@ -232,7 +232,7 @@ fn an_address_that_is_given_to_another_session_is_taken_from_the_first() {
 fn a_row_is_of_one_subscriber() {
     let mut tracker = tracker();
     let ada = peer(1, 0, &["10.0.0.1/32"]);
-    take(&mut tracker, 0, &[ada.clone()]);
+    take(&mut tracker, 0, std::slice::from_ref(&ada));
     let file = format!("peer,subscriber,from,to\n{},m-1,,\n", ada.key.peer.hex());
     tracker.set_subscribers(Arc::new(Subscribers::parse(&file, None).unwrap()));
     let events = take(&mut tracker, 5, &[ada]);
@@ -243,7 +243,7 @@ fn a_row_is_of_one_subscriber() {
 fn a_day_begins_with_all_that_is_needed_to_go_on() {
     let mut tracker = tracker();
     let ada = peer(1, 0, &["10.0.0.1/32"]);
-    let events = take(&mut tracker, 0, &[ada.clone()]);
+    let events = take(&mut tracker, 0, std::slice::from_ref(&ada));
     assert!(matches!(events[0], Event::Day(_)), "{events:?}");
     let next = 86_400 + 2;
     let events = take(&mut tracker, next, &[ada]);
@@ -257,7 +257,7 @@ fn a_day_begins_with_all_that_is_needed_to_go_on() {
 fn a_clock_that_goes_back_is_a_gap() {
     let mut tracker = tracker();
     let ada = peer(1, 0, &["10.0.0.1/32"]);
-    take(&mut tracker, 100, &[ada.clone()]);
+    take(&mut tracker, 100, std::slice::from_ref(&ada));
     let events = take(&mut tracker, 50, &[ada]);
     assert_eq!(
         shown(&events),

@@ -26,7 +26,7 @@ const REMEMBERED: Duration = Duration::from_mins(10);
 /// An instance that nobody has looked at for longer is not waited for.
 const FORGOTTEN: Duration = Duration::from_hours(24 * 7);
 /// Longest time without a look after which a peer that is there again has the same session: the life of a key.
-const RESUMED: Duration = Duration::from_secs(180);
+const RESUMED: Duration = Duration::from_mins(3);
 
 /// An instance of a source.
 #[derive(Debug)]
@@ -182,22 +182,19 @@ impl Tracked {
     }
 
     /// A session began, or changed, at the instant of the report.
-    pub(super) fn begin(&mut self, span: &mut Span<'_>, entry: Entry) {
+    pub(super) fn begin(&mut self, span: &mut Span<'_>, entry: &Entry) {
         if self.ended.contains_key(&entry.key) {
             return;
         }
         let at = Between::exactly(span.now);
-        self.take_from_others(span, &entry, self.looked_at.unwrap_or(span.now));
-        match self.sessions.remove(&entry.key) {
-            Some(session) => {
-                let session = self.changed(span, session, &entry, at);
-                self.sessions.insert(entry.key, session);
-            }
-            None => {
-                let certain = entry.since.map_or(span.now, |since| since.certain);
-                let earliest = entry.since.and_then(|since| since.earliest).unwrap_or(certain);
-                self.open(span, &entry, Between::within(earliest, certain.max(earliest)));
-            }
+        self.take_from_others(span, entry, self.looked_at.unwrap_or(span.now));
+        if let Some(session) = self.sessions.remove(&entry.key) {
+            let session = self.changed(span, session, entry, at);
+            self.sessions.insert(entry.key, session);
+        } else {
+            let certain = entry.since.map_or(span.now, |since| since.certain);
+            let earliest = entry.since.and_then(|since| since.earliest).unwrap_or(certain);
+            self.open(span, entry, Between::within(earliest, certain.max(earliest)));
         }
     }
 
@@ -335,16 +332,11 @@ impl Tracked {
             if self.is_over(&entry, now) {
                 continue;
             }
-            match self.sessions.remove(&entry.key) {
-                Some(session) => {
-                    let at = Between::within(before, now);
-                    let session = self.changed(span, session, &entry, at);
-                    self.sessions.insert(entry.key, session);
-                }
-                None => {
-                    let at = began(&entry, Some(before), now);
-                    self.open(span, &entry, at);
-                }
+            if let Some(session) = self.sessions.remove(&entry.key) {
+                let session = self.changed(span, session, &entry, Between::within(before, now));
+                self.sessions.insert(entry.key, session);
+            } else {
+                self.open(span, &entry, began(&entry, Some(before), now));
             }
         }
     }
@@ -401,7 +393,7 @@ impl Tracked {
         at: Between,
     ) -> Session {
         if session.state != entry.state {
-            return self.in_another_state(span, session, entry, at);
+            return self.in_another_state(span, &session, entry, at);
         }
         if session.outer != entry.outer && entry.outer.is_some() {
             let prefixes: Vec<Prefix> = session.rows.keys().copied().collect();
@@ -441,7 +433,7 @@ impl Tracked {
     fn in_another_state(
         &self,
         span: &mut Span<'_>,
-        session: Session,
+        session: &Session,
         entry: &Entry,
         at: Between,
     ) -> Session {
@@ -450,8 +442,7 @@ impl Tracked {
             State::Tunnel => EndReason::HandshakeExpired,
             State::Assigned => EndReason::Replaced,
         };
-        let ends = Between { certain_before: begins.certain_before, ..begins };
-        close_rows(span, &session, ends, Ending::over(reason));
+        close_rows(span, session, begins, Ending::over(reason));
         let mut next = Session {
             id: SessionId::of(span.gateway, span.instance, entry.key.peer, begins.certain_after),
             start: begins.certain_after,
