@@ -1,4 +1,5 @@
-//! Questions to a store: whether it is whole, and how DuckDB reads it.
+//! Questions to a store: whether it is whole, how DuckDB reads it, and the one way to rows about persons.
 
 pub mod duckdb;
+pub mod open;
 pub mod verify;

@@ -13,6 +13,7 @@
 //! A daemon uses a local directory by a process of its own ([`Store::open_isolated`]): who waits for
 //! a disk that hangs cannot be ended, and must not be who counts.
 
+mod blocking;
 mod child;
 mod cloud;
 mod directory;
@@ -44,6 +45,7 @@ use line::{Line, unexpected};
 use request::{Request, Response};
 
 pub use self::{
+    blocking::{BlockingStore, OpenObject},
     child::{WORKER_COMMAND, serve},
     error::{Error, Kind, Mismatch, Source},
     listing::{Listing, Oddity, Staged},

@@ -2,6 +2,7 @@
 
 mod list;
 mod put;
+mod ranges;
 #[cfg(feature = "cloud")]
 mod sieve;
 

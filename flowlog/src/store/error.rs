@@ -218,6 +218,14 @@ impl Error {
         }
     }
 
+    /// Whether an object that was read in parts was replaced or deleted meanwhile.
+    #[must_use]
+    pub fn is_replaced(&self) -> bool {
+        use object_store::Error::Precondition;
+        let Self::Read { source, .. } = self else { return false };
+        self.kind() == Kind::Missing || matches!(source.downcast_ref(), Some(Precondition { .. }))
+    }
+
     /// Whether something is in the way that is no file of a store: a link, a FIFO.
     #[must_use]
     pub fn is_odd(&self) -> bool {

@@ -98,7 +98,7 @@ impl Entry {
         at.unwrap_or(epoch)
     }
 
-    fn meta(&self) -> Option<ObjectMeta> {
+    pub(super) fn meta(&self) -> Option<ObjectMeta> {
         let Self { path, size, modified_ns, inode } = self;
         Some(ObjectMeta {
             location: Path::parse(path).ok()?,

@@ -138,6 +138,12 @@ impl Kind {
         }
     }
 
+    /// The type of a text in Arrow, as a place in a dictionary.
+    #[must_use]
+    pub fn coded_text() -> DataType {
+        DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
+    }
+
     /// Its name in the documentation and in the SQL of DuckDB.
     #[must_use]
     pub const fn sql(self) -> &'static str {

@@ -5,7 +5,11 @@
 //! null. It reads by column, row group by row group, so that memory is bounded by a row group, and leaves out row
 //! groups that cannot have what is looked for. A panic of the decoder is an error of the file.
 
+mod bloom;
 mod fault;
+mod footer;
+mod group;
+mod prefetch;
 mod prune;
 mod rows;
 
@@ -25,6 +29,8 @@ use super::{
 };
 use crate::record::clock::Utc;
 pub use fault::{Error, Fault};
+pub use footer::Footer;
+pub use prefetch::Prefetch;
 pub use prune::Value;
 pub use rows::{Batches, Rows};
 
@@ -34,9 +40,8 @@ const BATCH_ROWS: usize = 8_192;
 /// A file of a table that is open: its footer and its columns are what its version says.
 pub struct Reader<R: ChunkReader + 'static = Bytes> {
     object: Path,
-    version: u32,
-    facts: Facts,
-    builder: ParquetRecordBatchReaderBuilder<R>,
+    footer: Footer,
+    file: R,
     columns: Vec<&'static Column>,
     /// The row groups that are read; `None`: all of them.
     groups: Option<Vec<usize>>,
@@ -53,7 +58,7 @@ impl Reader {
         }
         let reader = Self::open(table, object, file)?;
         match seal {
-            Some((since, Seal::None)) if reader.version >= since => Err(changed()),
+            Some((since, Seal::None)) if reader.version() >= since => Err(changed()),
             _ => Ok(reader),
         }
     }
@@ -62,31 +67,32 @@ impl Reader {
 impl<R: ChunkReader + 'static> Reader<R> {
     /// Opens a file of a table; `object` is its name in errors.
     pub fn open(table: &'static Table, object: &Path, file: R) -> Result<Self, Error> {
-        let opened = isolated::catch(|| ParquetRecordBatchReaderBuilder::try_new(file));
-        let open = || {
-            let builder = opened.map_err(|_| Fault::Panicked)?.map_err(Fault::Parquet)?;
-            let metadata = builder.metadata().file_metadata();
-            let facts = Facts::of_pairs(metadata.key_value_metadata());
-            let named = facts.schema_version.as_deref().ok_or(Fault::Foreign)?;
-            let version =
-                table.known_version(named).ok_or_else(|| Fault::Version(named.to_owned()))?;
-            check_columns(table, version, builder.schema())?;
-            let columns = table.columns.iter().collect();
-            Ok(Self { object: object.clone(), version, facts, builder, columns, groups: None })
-        };
-        open().map_err(|fault: Fault| fault.of(object))
+        Ok(Self::of(Footer::read(table, object, &file)?, object, file))
+    }
+
+    /// Opens a file whose footer is known.
+    #[must_use]
+    pub fn of(footer: Footer, object: &Path, file: R) -> Self {
+        let columns = footer.table().columns.iter().collect();
+        Self { object: object.clone(), footer, file, columns, groups: None }
+    }
+
+    /// What is known of it without reading a row.
+    #[must_use]
+    pub const fn footer(&self) -> &Footer {
+        &self.footer
     }
 
     /// What the file says of itself.
     #[must_use]
-    pub const fn facts(&self) -> &Facts {
-        &self.facts
+    pub fn facts(&self) -> &Facts {
+        self.footer.facts()
     }
 
     /// The version of its table.
     #[must_use]
-    pub const fn version(&self) -> u32 {
-        self.version
+    pub fn version(&self) -> u32 {
+        self.footer.version()
     }
 
     /// Reads these columns alone.
@@ -107,16 +113,19 @@ impl<R: ChunkReader + 'static> Reader<R> {
         least: Option<Value<'_>>,
         greatest: Option<Value<'_>>,
     ) -> Result<Self, Error> {
-        let metadata = self.metadata();
-        let all = || (0..metadata.num_row_groups()).collect();
-        let column = self.columns.iter().find(|column| column.name == name);
-        let wrong = || Fault::Column(name.to_owned());
+        let column = self.footer.table().column(name);
         let range = column.and_then(|column| prune::Range::of(column, least, greatest));
-        let range = range.ok_or_else(|| self.fault(wrong()))?;
-        let mut groups: Vec<usize> = self.groups.clone().unwrap_or_else(all);
-        groups.retain(|group| range.meets(metadata.row_group(*group)));
+        let range = range.ok_or_else(|| self.fault(Fault::Column(name.to_owned())))?;
+        let mut groups = self.groups();
+        groups.retain(|group| range.meets(self.metadata().row_group(*group)));
         self.groups = Some(groups);
         Ok(self)
+    }
+
+    /// The row groups that are left to read.
+    #[must_use]
+    pub fn groups(&self) -> Vec<usize> {
+        self.groups.clone().unwrap_or_else(|| (0..self.footer.groups()).collect())
     }
 
     /// The least and the greatest time of two columns, by the statistics of the file.
@@ -128,10 +137,12 @@ impl<R: ChunkReader + 'static> Reader<R> {
     /// Reads the rows, batch by batch. Where all are read, it is an error at the end if there are others than the
     /// file says.
     pub fn batches(self) -> Result<Batches, Error> {
-        let Self { object, facts, builder, columns, groups, .. } = self;
+        let Self { object, footer, file, columns, groups } = self;
         let of_file: Vec<&str> = columns.iter().map(|column| column.name).collect();
-        let mask = ProjectionMask::columns(builder.parquet_schema(), of_file);
-        let named = facts.rows.filter(|_| groups.is_none());
+        let metadata = footer.arrow().clone();
+        let mask = ProjectionMask::columns(metadata.parquet_schema(), of_file);
+        let named = footer.facts().rows.filter(|_| groups.is_none());
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata);
         let mut builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
         if let Some(groups) = groups {
             builder = builder.with_row_groups(groups);
@@ -154,7 +165,7 @@ impl<R: ChunkReader + 'static> Reader<R> {
     }
 
     fn metadata(&self) -> &ParquetMetaData {
-        self.builder.metadata()
+        self.footer.parquet()
     }
 
     fn fault(&self, fault: Fault) -> Error {

@@ -40,7 +40,7 @@ pub(super) enum Sight<'a> {
 
 impl Directory {
     /// The objects below a folder, or all of them.
-    pub(super) fn list(&self, under: Option<&str>) -> Result<List, Failure> {
+    pub(in crate::store) fn list(&self, under: Option<&str>) -> Result<List, Failure> {
         let mut list = List::default();
         self.walk(under, &mut |sight| match sight {
             Sight::Odd(oddity) => list.oddities.push(oddity),
@@ -55,7 +55,10 @@ impl Directory {
     }
 
     /// The gateways that have folders in these, in the order of their names.
-    pub(super) fn gateways(&self, tables: &[String]) -> Result<Vec<GatewayName>, Failure> {
+    pub(in crate::store) fn gateways(
+        &self,
+        tables: &[String],
+    ) -> Result<Vec<GatewayName>, Failure> {
         let mut gateways = vec![];
         for table in tables {
             let failed = Failure::of(Action::List, table);

@@ -1,9 +1,12 @@
 //! Looking at objects, and reading them.
 
-use std::io::{self, Read as _};
+use std::{
+    fs::File,
+    io::{self, Read as _},
+};
 
 use nix::{errno::Errno, fcntl::OFlag};
-use object_store::path::Path;
+use object_store::{ObjectMeta, path::Path};
 use sha2::{Digest as _, Sha256};
 
 use super::{Directory, folders::Folders, is_file, kind_of, odd, open_file};
@@ -25,6 +28,19 @@ impl Directory {
             Some(found) if is_file(&found) => Ok(Some(Entry::new(object.to_string(), &found))),
             Some(found) => Err(failed(odd(kind_of(&found)))),
         }
+    }
+
+    /// An object that is open, and what is known of it.
+    pub(in crate::store) fn open_object(
+        &self,
+        object: &Path,
+    ) -> Result<(File, ObjectMeta), Failure> {
+        let failed = Failure::of(Action::Read, object);
+        let missing = || failed(Errno::ENOENT.into());
+        let (folders, name) = self.folders_of(object, Action::Read)?.ok_or_else(missing)?;
+        let (file, found) = open_file(folders.last(), name, OFlag::O_RDONLY).map_err(&failed)?;
+        let meta = Entry::new(object.to_string(), &found).meta().ok_or_else(missing)?;
+        Ok((file, meta))
     }
 
     /// An object, whole.

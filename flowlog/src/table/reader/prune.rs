@@ -75,7 +75,8 @@ impl<'a> Range<'a> {
     }
 }
 
-fn place(group: &RowGroupMetaData, name: &str) -> Option<usize> {
+/// The place of a column in a row group.
+pub(super) fn place(group: &RowGroupMetaData, name: &str) -> Option<usize> {
     group.columns().iter().position(|column| column.column_descr().name() == name)
 }
 
