@@ -22,6 +22,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
+use flowlog::record::clock::Utc;
 
 use crate::{Measurement, Series};
 use collector::Compression;
@@ -68,7 +69,7 @@ fn standard_hour(hour: &Hour, folder: &Path, series: &mut Series) -> anyhow::Res
     let million = count(rows.len())? / 1e6;
     for _ in 0..SCANS {
         let began = Instant::now();
-        let file = store::encode(&rows)?;
+        let file = store::encode(&rows, Utc::from_ms(hour.begins_ms))?;
         series.add("flowlog_write", "s/M rows", began.elapsed().as_secs_f64() / million);
         let bytes = count(file.len())?;
         series.add("flowlog_size", "bytes/flow", bytes / (million * 1e6));

@@ -5,10 +5,11 @@ use std::{fs, path::Path, time::Duration};
 use flowlog::{
     record::{
         clock::Utc,
+        epoch_set::EpochSet,
         flow::{Activity, FlowRecord},
         order,
     },
-    table::{self, FLOWS, FlowsWriter, ObjectName},
+    table::{self, FLOWS, FlowsWriter, ObjectName, metadata::Description},
 };
 use flowlog_common::flow::Direction;
 
@@ -16,6 +17,7 @@ use super::rows::{Hour, Row};
 
 const GATEWAY: &str = "bench";
 const HOUR: Duration = Duration::from_hours(1);
+const WINDOW_MS: u64 = 300_000;
 const ICMP: [u8; 2] = [1, 58];
 
 /// Writes an hour into the store, and returns how many rows that were.
@@ -26,16 +28,26 @@ pub fn write(store: &Path, hour: &Hour) -> anyhow::Result<usize> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    fs::write(path, encode(&rows)?)?;
+    fs::write(path, encode(&rows, Utc::from_ms(hour.begins_ms))?)?;
     Ok(rows.len())
 }
 
 /// Encodes rows as a file; rows of one flow stay apart, as those of twelve windows do.
-pub fn encode(rows: &[Row]) -> Result<Vec<u8>, table::Error> {
+pub fn encode(rows: &[Row], start: Utc) -> Result<Vec<u8>, table::Error> {
     let mut records: Vec<_> = rows.iter().map(record).collect();
     let mut file = FlowsWriter::new(vec![])?;
     order::sorted(&mut records).try_for_each(|record| file.push(record))?;
-    file.finish(vec![])
+    let description = Description {
+        lineage: "bench",
+        gateway: GATEWAY,
+        policy: "",
+        start,
+        window_ms: WINDOW_MS,
+        epochs: EpochSet::default(),
+        numbering: "bench",
+    };
+    let rows = file.rows();
+    file.finish(description.pairs(&FLOWS, rows))
 }
 
 fn record(row: &Row) -> FlowRecord<'static> {
