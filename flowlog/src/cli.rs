@@ -6,7 +6,10 @@ mod config;
 #[cfg(feature = "capture")]
 mod demo;
 mod duckdb;
+mod flows;
+mod instant;
 mod output;
+mod protocol;
 mod retention;
 #[cfg(feature = "capture")]
 mod run;
@@ -41,7 +44,7 @@ struct Arguments {
 const AFTER_HELP: &str = "\
 Exit codes:
   0  done
-  1  the check failed: the ledger does not balance, or the daemon needs attention
+  1  the check failed: the ledger does not balance, or the daemon needs attention; or no flow was found
   2  usage or configuration: nothing was done
   3  failed, or no daemon answers
   6  refused: nothing was deleted, since the clock may be wrong";
@@ -63,6 +66,8 @@ enum Format {
     Text,
     /// For programs: one JSON object.
     Json,
+    /// For spreadsheets: `flowlog flows` alone.
+    Csv,
 }
 
 #[derive(Subcommand)]
@@ -88,6 +93,15 @@ enum Command {
     /// verify may run while a daemon writes and while retention deletes: it reads changed files
     /// again.
     Verify(verify::Arguments),
+    /// Answer who talked to whom, from the store alone.
+    ///
+    /// flows lists the flows that match all options, hour by hour, and within an hour by time; with
+    /// --top it ranks members, remotes or ports. Without a time it reads the whole store. It needs
+    /// no daemon and no root, only read access to the store.
+    ///
+    /// An answer without flows means that the store has none. It proves that there was none only if
+    /// flowlog was counting: below the answer are the gaps in which it was not.
+    Flows(flows::Arguments),
     /// Delete files whose time is over.
     #[command(subcommand)]
     Retention(retention::Command),
@@ -138,7 +152,11 @@ pub fn main() -> ExitCode {
     telemetry::init(global.verbose);
     // What is recorded is for its owner alone.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    let is_refused = global.format == Format::Csv && !matches!(command, Command::Flows(_));
     let outcome = match command {
+        _ if is_refused => Err(Failure::usage(anyhow::anyhow!(
+            "--format csv is a format of `flowlog flows` alone; use text or json"
+        ))),
         #[cfg(feature = "capture")]
         Command::Run(arguments) => run::run(&arguments, &global),
         #[cfg(feature = "capture")]
@@ -146,6 +164,7 @@ pub fn main() -> ExitCode {
         Command::Config(command) => config::run(&command, &global),
         Command::Status(arguments) => status::run(&arguments, &global),
         Command::Verify(arguments) => verify::run(&arguments, &global),
+        Command::Flows(arguments) => flows::run(arguments, &global),
         Command::Retention(command) => retention::run(&command, &global),
         Command::Duckdb(arguments) => duckdb::run(&arguments),
         #[cfg(feature = "capture")]

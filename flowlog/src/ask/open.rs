@@ -39,6 +39,7 @@ use std::{
     },
 };
 
+use bytes::Bytes;
 use object_store::{ObjectMeta, path::Path};
 use serde::Serialize;
 
@@ -135,6 +136,16 @@ impl Consultation {
             self.keep_footer(key, reader.footer().clone());
         }
         Ok(reader)
+    }
+
+    /// Reads an object of a table that is not about persons, such as a ledger, as a whole.
+    pub fn read_whole(&self, listed: &ObjectMeta) -> Result<Bytes, store::Error> {
+        let object = self.store.open(listed)?;
+        self.read.objects.fetch_add(1, Relaxed);
+        let whole = 0..object.size();
+        let read = object.read(std::slice::from_ref(&whole))?.into_iter().next();
+        self.read.bytes.fetch_add(object.size(), Relaxed);
+        Ok(read.unwrap_or_default())
     }
 
     /// What was read so far.

@@ -6,7 +6,7 @@
 
 mod continuity;
 mod hour;
-mod read;
+pub(super) mod read;
 mod report;
 
 use std::{

@@ -47,6 +47,11 @@ impl Output {
         }
     }
 
+    /// Whether nothing more can be written.
+    pub const fn is_closed(&self) -> bool {
+        self.error.is_some()
+    }
+
     /// Writes a JSON answer.
     pub fn json(&mut self, answer: &serde_json::Value) {
         self.line(answer);
@@ -61,7 +66,8 @@ impl Output {
     ) {
         match format {
             Format::Json => self.json(&json()),
-            Format::Text => text(self),
+            // Refused before the command began, but for `flows`, which writes it itself.
+            Format::Text | Format::Csv => text(self),
         }
     }
 

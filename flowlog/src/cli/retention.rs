@@ -21,7 +21,7 @@ use flowlog::{
     telemetry::with_causes,
 };
 
-use super::{Failure, Global, Outcome, output::Output};
+use super::{Failure, Global, Outcome, instant::parse_instant, output::Output};
 use report::{Clock, Done, Report};
 
 #[derive(Subcommand)]
@@ -68,12 +68,6 @@ pub struct Arguments {
     /// clock that is right.
     #[arg(long)]
     accept_clock: bool,
-}
-
-fn parse_instant(text: &str) -> Result<Utc, String> {
-    text.parse::<jiff::Timestamp>()
-        .map(Utc::from)
-        .map_err(|_| format!("{text:?} is not an instant; write for example 2026-11-22T10:00:00Z"))
 }
 
 /// What options and configuration file make together.

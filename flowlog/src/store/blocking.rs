@@ -125,6 +125,12 @@ impl OpenObject {
         self.tag.as_deref()
     }
 
+    /// Whether each read is a request to a server.
+    #[must_use]
+    pub const fn is_remote(&self) -> bool {
+        matches!(self.content, Content::Cloud(..))
+    }
+
     /// Reads some parts, each of which ends within the object.
     pub fn read(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, Error> {
         match &self.content {

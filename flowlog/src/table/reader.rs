@@ -83,6 +83,12 @@ impl<R: ChunkReader + 'static> Reader<R> {
         &self.footer
     }
 
+    /// The file.
+    #[must_use]
+    pub const fn file(&self) -> &R {
+        &self.file
+    }
+
     /// What the file says of itself.
     #[must_use]
     pub fn facts(&self) -> &Facts {
@@ -131,7 +137,7 @@ impl<R: ChunkReader + 'static> Reader<R> {
     /// The least and the greatest time of two columns, by the statistics of the file.
     #[must_use]
     pub fn times(&self, first: &str, last: &str) -> Option<(Utc, Utc)> {
-        prune::times(self.metadata(), first, last)
+        prune::times(self.metadata().row_groups(), first, last)
     }
 
     /// Reads the rows, batch by batch. Where all are read, it is an error at the end if there are others than the

@@ -42,6 +42,12 @@ impl Part {
         Self::new(Arc::clone(&self.object), Arc::clone(&self.read))
     }
 
+    /// Whether each read is a request to a server.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        self.object.is_remote()
+    }
+
     /// Reads the end of the file, which a footer is in. An error comes up when the footer is read.
     pub(super) fn hold_end(&self) {
         let size = self.object.size();

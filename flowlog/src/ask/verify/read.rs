@@ -22,7 +22,7 @@ use crate::{
     },
 };
 pub(super) use flows::Flows;
-pub(super) use ledger::{Ledger, NumberedGap};
+pub(in crate::ask) use ledger::{Ledger, NumberedGap};
 
 /// Why a file cannot be added up.
 #[derive(Debug, thiserror::Error)]

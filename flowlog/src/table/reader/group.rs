@@ -13,7 +13,7 @@ use parquet::{
 };
 
 use super::{Error, Fault, Footer, prune};
-use crate::table::isolated;
+use crate::{record::clock::Utc, table::isolated};
 
 impl Footer {
     /// Number of row groups.
@@ -32,6 +32,12 @@ impl Footer {
     #[must_use]
     pub fn rows(&self) -> u64 {
         (0..self.groups()).map(|group| self.rows_of(group) as u64).sum()
+    }
+
+    /// The least and the greatest time of two columns of a row group, by its statistics.
+    #[must_use]
+    pub fn times_of(&self, group: usize, first: &str, last: &str) -> Option<(Utc, Utc)> {
+        prune::times(std::slice::from_ref(self.parquet().row_group(group)), first, last)
     }
 
     /// Where the columns of a row group are in the file.

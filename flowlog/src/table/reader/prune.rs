@@ -1,9 +1,6 @@
 //! Row groups that cannot have what is looked for, by the least and the greatest value of a column in them.
 
-use parquet::file::{
-    metadata::{ParquetMetaData, RowGroupMetaData},
-    statistics::Statistics,
-};
+use parquet::file::{metadata::RowGroupMetaData, statistics::Statistics};
 
 use crate::{
     record::clock::Utc,
@@ -102,15 +99,15 @@ fn bounds(statistics: &Statistics, kind: Kind) -> Option<(Ranked<'_>, Ranked<'_>
     }
 }
 
-/// The least time of one column and the greatest of another one.
-pub(super) fn times(metadata: &ParquetMetaData, first: &str, last: &str) -> Option<(Utc, Utc)> {
+/// The least time of one column of some row groups, and the greatest of another one.
+pub(super) fn times(groups: &[RowGroupMetaData], first: &str, last: &str) -> Option<(Utc, Utc)> {
     let bounds = |name: &str| -> Vec<(i64, i64)> {
         let of_group =
             |group: &RowGroupMetaData| match group.column(place(group, name)?).statistics() {
                 Some(Statistics::Int64(of)) => of.min_opt().copied().zip(of.max_opt().copied()),
                 _ => None,
             };
-        metadata.row_groups().iter().filter_map(of_group).collect()
+        groups.iter().filter_map(of_group).collect()
     };
     let first = bounds(first).into_iter().map(|(least, _)| least).min()?;
     let last = bounds(last).into_iter().map(|(_, greatest)| greatest).max()?;
