@@ -1,11 +1,12 @@
-"""Asks a store and nfdump's files the same questions: ask.py FLOWLOG STORE NFDUMP_FOLDER
+"""Asks a store and nfdump's files the same questions: ask.py FLOWLOG BENCHES STORE NFDUMP_FOLDER
 
 Prints the milliseconds of every run as JSON, `[[name, [run, ...]], ...]`. Both sides deliver the rows
 (of a ranking, the members and their bytes), which are compared; a difference ends it.
 
 DuckDB runs within this process, with the views and macros of `flowlog duckdb`, and is asked by the
-folders of the day or the hours, and once more by conditions on the view; nfdump is started
-for each question, as it is made for. Where the instant is known, it is given only those files that
+folders of the day or the hours, and once more by conditions on the view. `flowlog flows` is
+started for each question, and asked once more within a process that keeps footers as DuckDB does
+(`BENCHES questions STORE`, which measures itself). nfdump is started for each question, as it is made for. Where the instant is known, it is given only those files that
 can have the answer.
 """
 
@@ -19,7 +20,7 @@ import time
 
 import duckdb
 
-FLOWLOG, STORE, NFDUMP = sys.argv[1:]
+FLOWLOG, BENCHES, STORE, NFDUMP = sys.argv[1:]
 # The last of the ninety days.
 DAY = "2026-03-02"
 DAY_MS = 1_772_409_600_000
@@ -49,6 +50,70 @@ class Flowlog:
 def view_sql():
     command = [FLOWLOG, "duckdb", "--store", STORE]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+class Flows:
+    """`flowlog flows`, as a process for each question and within one."""
+
+    def __init__(self):
+        self.within = subprocess.Popen(
+            [BENCHES, "questions", STORE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def ask(self, question):
+        """Milliseconds within the process, and rows."""
+        self.within.stdin.write(json.dumps(question) + "\n")
+        self.within.stdin.flush()
+        answer = json.loads(self.within.stdout.readline())
+        return answer["ms"], answer["rows"]
+
+    def close(self):
+        self.within.stdin.close()
+        if self.within.wait():
+            raise SystemExit(f"questions: {self.within.returncode}")
+
+    @staticmethod
+    def command(question):
+        """The answer of a process of its own, as CSV."""
+        zulu = lambda ms: time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(ms // 1000)) + f".{ms % 1000:03}Z"
+        options = {"member": "--member", "remote": "--remote", "port": "--port"}
+        command = [FLOWLOG, "flows", "--store", STORE, "--format", "csv"]
+        for key, option in options.items():
+            if key in question:
+                command += [option, str(question[key])]
+        if "at_ms" in question:
+            command += ["--at", zulu(question["at_ms"])]
+        if "within_ms" in question:
+            first, last = question["within_ms"]
+            command += ["--from", zulu(first), "--to", zulu(last)]
+        if "top" in question:
+            command += ["--top", "members", "--limit", str(question["top"])]
+        output = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        if output.returncode not in (0, 1):
+            raise SystemExit(f"{command}: {output.returncode}")
+        return output.stdout
+
+
+def rows_of_csv(text):
+    """Rows as DuckDB gives them."""
+    number = lambda text: int(text) if text else None
+    header, *lines = text.splitlines()
+    at = {name: place for place, name in enumerate(header.split(","))}
+    if "flow_start" not in at:
+        return [(f[at["member_ip"]], int(f[at["bytes"]])) for f in (line.split(",") for line in lines)]
+    times = ("flow_start", "flow_end")
+    texts = ("member_ip", "remote_ip")
+    counts = ("member_port", "remote_port", "protocol", "packets_up", "bytes_up", "packets_down", "bytes_down")
+    rows = []
+    for fields in (line.split(",") for line in lines):
+        start, end = (zulu_ms(fields[at[name]]) for name in times)
+        rows.append((start, end, *(fields[at[name]] for name in texts), *(number(fields[at[name]]) for name in counts)))
+    return rows
+
+
+def zulu_ms(text):
+    whole, _, fraction = text.rstrip("Z").partition(".")
+    return calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) * 1000 + int(fraction.ljust(3, "0") or 0)
 
 
 def timestamp(ms):
@@ -147,6 +212,14 @@ def same(name, ours, theirs):
     print(f"{name}: {len(ours)} rows on both sides", file=sys.stderr)
 
 
+def same_answer(name, duckdb, flows):
+    """Of a list the same rows in any order; of a ranking the same order."""
+    order = sorted if name != "day_top" else list
+    tuples = lambda rows: order(tuple(row) for row in rows)
+    if tuples(duckdb) != tuples(flows):
+        raise SystemExit(f"{name}: {len(duckdb)} rows of DuckDB, {len(flows)} others of flowlog flows")
+
+
 def same_ranking(ours, text):
     lines = [line.split(",") for line in text.splitlines()]
     at = next(fields for fields in lines if "val" in fields)
@@ -206,17 +279,25 @@ def main():
     os.sync()
     about = subjects(flowlog)
     rare, common = about["instant_rare"], about["instant_common"]
+    flows = Flows()
     runs = {}
 
-    def ask(name, by_macro, by_view, theirs, rows, number):
+    def ask(name, by_macro, by_view, question, theirs, rows, number):
         """In turn, so that neighbours compare."""
         for _ in range(number + 1):
+            took, answered = timed(lambda: Flows.command(question))
+            answered = rows_of_csv(answered)
+            runs.setdefault(f"flows_{name}", []).append(took)
+            took, within = flows.ask(question)
+            runs.setdefault(f"flows_{name}_within", []).append(took)
             for way, sql in [("", by_macro), ("_by_view", by_view)]:
                 took, ours = timed(lambda: flowlog.ask(sql))
                 runs.setdefault(f"flowlog_{name}{way}", []).append(took)
             took, text = timed(theirs)
             runs.setdefault(f"nfdump_{name}", []).append(took)
             rows(ours, text)
+            for answer in (answered, within):
+                same_answer(name, ours, answer)
 
     def asked(name, of_nfdump):
         return lambda ours, text: same(name, ours, of_nfdump(text))
@@ -224,14 +305,18 @@ def main():
     for name, subject in (("instant_rare", rare), ("instant_common", common)):
         theirs = lambda: instant_nfdump(subject)
         rows = asked(name, at_instant(subject))
-        ask(name, instant_macro(subject), instant_sql(subject), theirs, rows, SHORT_RUNS)
+        question = {"remote": subject["remote"], "port": subject["port"], "at_ms": subject["instant"]}
+        ask(name, instant_macro(subject), instant_sql(subject), question, theirs, rows, SHORT_RUNS)
     for name, side, column in (("day_rare", "dst", "remote_ip"), ("day_member", "src", "member_ip")):
         address = about[name]
         theirs = lambda: day_nfdump(side, address)
         by_macro, by_view = day_macro(column, address), day_sql(column, address)
-        ask(name, by_macro, by_view, theirs, asked(name, rows_of_nfdump), LONG_RUNS)
+        question = {column.removesuffix("_ip"): address, "within_ms": [DAY_MS, DAY_MS + 24 * HOUR_MS]}
+        ask(name, by_macro, by_view, question, theirs, asked(name, rows_of_nfdump), LONG_RUNS)
     by_macro, by_view = top_sql(f"flows_in(folders_of('{DAY}'))"), top_sql("flows")
-    ask("day_top", by_macro, by_view, top_nfdump, same_ranking, LONG_RUNS)
+    question = {"top": TOP, "within_ms": [DAY_MS, DAY_MS + 24 * HOUR_MS]}
+    ask("day_top", by_macro, by_view, question, top_nfdump, same_ranking, LONG_RUNS)
+    flows.close()
     # The first of each warmed the caches.
     runs = {name: of[1:] for name, of in runs.items()}
 
@@ -242,6 +327,9 @@ def main():
             asking, _ = timed(lambda: cold.ask(instant_macro(rare)))
             runs.setdefault("flowlog_cold_open", []).append(opening)
             runs.setdefault("flowlog_cold_instant_rare", []).append(opening + asking)
+            drop_caches()
+            question = {"remote": rare["remote"], "port": rare["port"], "at_ms": rare["instant"]}
+            runs.setdefault("flows_cold_instant_rare", []).append(timed(lambda: Flows.command(question))[0])
             drop_caches()
             runs.setdefault("nfdump_cold_instant_rare", []).append(timed(lambda: instant_nfdump(rare))[0])
     print(json.dumps(list(runs.items())))

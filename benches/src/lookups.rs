@@ -3,7 +3,8 @@
 //! Ninety days of hours: one dense day, and 89 thin ones before it. flowlog's encoder writes a file
 //! an hour; nfcapd is sent the same rows as IPFIX over loopback, and writes files of five minutes
 //! (the thin days, about which nfdump is never asked, a file a day). `lookups/ask.py` asks both the
-//! same questions in turn, and fails when the answers differ.
+//! same questions in turn, and fails when the answers differ: DuckDB by the macros and by the view, `flowlog flows` as a
+//! process of its own and within one that keeps footers, and nfdump.
 //!
 //! nfdump is asked twice: with files by LZO, the setting that its size is compared by too, and by LZ4,
 //! which it reads fastest of those that compress.
@@ -11,6 +12,7 @@
 mod collector;
 mod ipfix;
 mod nfdump;
+pub mod questions;
 mod rows;
 mod store;
 
@@ -140,9 +142,9 @@ fn ask(
     suffix: &str,
     series: &mut Series,
 ) -> anyhow::Result<()> {
-    let flowlog = std::env::current_exe()?.with_file_name("flowlog");
+    let benches = std::env::current_exe()?;
     let mut script = script(python, "ask.py");
-    script.arg(flowlog).arg(store).arg(nfdump);
+    script.arg(benches.with_file_name("flowlog")).arg(&benches).arg(store).arg(nfdump);
     let output = script.stderr(std::process::Stdio::inherit()).output()?;
     ensure!(output.status.success(), "ask.py: {}", output.status);
     let answers: Vec<(String, Vec<f64>)> = serde_json::from_slice(&output.stdout)?;
@@ -166,6 +168,10 @@ fn ratios(series: &mut Series) {
             let [ours, theirs] =
                 ["flowlog", "nfdump"].map(|whose| format!("{whose}_{question}{suffix}"));
             series.compare(format!("{question}_faster{than}"), &ours, &theirs);
+            for way in ["", "_within"] {
+                let ours = format!("flows_{question}{way}{suffix}");
+                series.compare(format!("flows_{question}{way}_faster{than}"), &ours, &theirs);
+            }
         }
     }
 }

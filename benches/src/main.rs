@@ -68,6 +68,11 @@ impl Series {
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [command, store] = &arguments[..]
+        && command == "questions"
+    {
+        return lookups::questions::answer(store);
+    }
     let (objects, groups): (Vec<_>, Vec<_>) = arguments.iter().partition(|a| a.contains('='));
     let objects: HashMap<&str, PathBuf> =
         objects.iter().filter_map(|o| o.split_once('=')).map(|(n, p)| (n, p.into())).collect();

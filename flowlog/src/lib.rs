@@ -16,7 +16,7 @@
 //! | 0 | [`record`] (the things that are recorded, pure), [`telemetry`] (log lines), `durable` (locks, private directories, durable files), [`demo`] (a VPN of its own) |
 //! | 1 | [`config`], [`store`] (objects in a directory or a cloud), [`status`] (how the daemon is) |
 //! | 2 | [`capture`] (kernel program, hooks, drain), [`source`] (who tells of sessions), [`table`] (columns, Parquet, metadata) |
-//! | 3 | [`spool`] (drained, and not in the store yet), [`ask`] (audit, DuckDB), [`keep`] (retention) |
+//! | 3 | [`spool`] (drained, and not in the store yet), [`ask`] (audit, questions, DuckDB), [`keep`] (retention) |
 //! | 4 | [`service`]: the shell that puts them together |
 //!
 //! The core of each is pure: times, packets and listings are arguments.

@@ -2,6 +2,8 @@
 
 #[path = "analyst/addresses.rs"]
 mod addresses;
+#[path = "analyst/flows.rs"]
+mod flows;
 #[path = "analyst/instants.rs"]
 mod instants;
 #[path = "analyst/places.rs"]

@@ -280,7 +280,7 @@ fn commands_take_the_configuration_of_the_daemon() {
     let scratch = Scratch::new();
     let store = scratch.path("store");
     let config = scratch.file("flowlog.toml", &format!("profile = \"flows\"\nstore = {store:?}"));
-    for command in ["duckdb", "verify"] {
+    for command in ["duckdb", "flows", "verify"] {
         // It is the file's store that is not there.
         let asked = flowlog(&[command, "--config", &config]);
         assert!(asked.code != DONE && asked.stderr.contains(&store), "{asked:?}");

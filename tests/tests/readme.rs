@@ -104,9 +104,12 @@ fn every_command_does_what_it_says() {
                 }
                 "check"
             }
-            ["duckdb", ..] | [_, "duckdb" | "verify" | "retention", ..] => {
+            ["duckdb", ..] | [_, "duckdb" | "flows" | "verify" | "retention", ..] => {
+                // Nobody reached the server of the abuse report: that is an answer.
+                let may_be_none = if here.contains(" --remote ") { " || test $? = 1" } else { "" };
                 let mut shell = Command::new("sh");
-                let shell = shell.args(["-c", &here]).current_dir(directory.path());
+                let shell = shell.args(["-c", &format!("{here}{may_be_none}")]);
+                let shell = shell.current_dir(directory.path());
                 let output = succeed(shell.stdin(Stdio::null()));
                 assert!(!output.stdout.is_empty() || here.contains("> flowlog.sql"), "{here}");
                 "ask"

@@ -193,6 +193,8 @@ fn ranked(
 fn failure(error: flows::Error) -> Failure {
     match error {
         flows::Error::Gateway { .. } => Failure::usage(error),
+        // It has a remedy.
+        flows::Error::Store(error) => error.into(),
         _ => error.into(),
     }
 }

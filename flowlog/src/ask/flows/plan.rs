@@ -151,9 +151,11 @@ impl<'a> Scan<'a> {
                     &b.object.location,
                 ))
             });
-            let groups = self.open_all(&found)?;
+            let mut groups = self.open_all(&found)?;
             let (mut is_over, mut unreadable) = (self.is_over, vec![]);
             let threads = self.consultation.threads();
+            let of_each = threads / groups.len().max(1);
+            groups.iter_mut().for_each(|group| group.threads = of_each.max(1));
             in_order(threads, &groups, &read, |group, outcome| match outcome {
                 // Gaps are still to be found in the days that are left.
                 Ok(Some(rows)) if !is_over => {
@@ -261,6 +263,7 @@ impl Found {
             footer: reader.footer().clone(),
             part: reader.file().afresh(),
             number,
+            threads: 1,
         };
         Ok(Opened::Groups(reader.groups().into_iter().map(group).collect()))
     }

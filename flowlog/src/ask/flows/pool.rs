@@ -29,20 +29,35 @@ pub(super) fn in_order<'j, J: Sync, T: Send>(
         }
         return Ok(());
     }
-    let queue = Queue { state: Mutex::default(), changed: Condvar::new(), ahead: threads * AHEAD };
+    let queue = Queue {
+        state: Mutex::default(),
+        changed: Condvar::new(),
+        ahead: threads * AHEAD,
+        jobs: jobs.len(),
+    };
+    let work_on = |number: usize| {
+        if let Some(job) = jobs.get(number) {
+            queue.finish(number, isolated::catch(|| work(job)));
+        }
+    };
     thread::scope(|scope| {
-        for _ in 0..threads {
+        // Whoever takes the results is one of the threads.
+        for _ in 1..threads {
             scope.spawn(|| {
-                while let Some((number, job)) =
-                    queue.next().and_then(|number| Some((number, jobs.get(number)?)))
-                {
-                    queue.finish(number, isolated::catch(|| work(job)));
+                while let Some(number) = queue.next() {
+                    work_on(number);
                 }
             });
         }
         let mut outcome = Ok(());
         for (number, job) in jobs.iter().enumerate() {
-            match queue.result(number) {
+            let result = loop {
+                match queue.result_or_job(number) {
+                    Next::Result(result) => break result,
+                    Next::Job(other) => work_on(other),
+                }
+            };
+            match result {
                 Ok(result) => {
                     if take(job, result).is_break() {
                         break;
@@ -59,10 +74,17 @@ pub(super) fn in_order<'j, J: Sync, T: Send>(
     })
 }
 
+/// What whoever takes the results has to do.
+enum Next<T> {
+    Result(Result<T, Panicked>),
+    Job(usize),
+}
+
 struct Queue<T> {
     state: Mutex<State<T>>,
     changed: Condvar,
     ahead: usize,
+    jobs: usize,
 }
 
 struct State<T> {
@@ -79,15 +101,19 @@ impl<T> Default for State<T> {
 }
 
 impl<T> Queue<T> {
-    /// The number of the next job, when its result will not have to wait for long.
+    /// The number of the next job, when its result will not have to wait for long; `None` where there is no more.
     fn next(&self) -> Option<usize> {
         let mut state = self.lock();
-        while !state.is_over && state.next >= state.taken + self.ahead {
+        while !state.is_over && state.next < self.jobs && state.next >= state.taken + self.ahead {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        let number = state.next;
-        state.next += 1;
-        (!state.is_over).then_some(number)
+        self.begin(&mut state)
+    }
+
+    fn begin(&self, state: &mut State<T>) -> Option<usize> {
+        let number = Some(state.next).filter(|next| *next < self.jobs && !state.is_over);
+        state.next += usize::from(number.is_some());
+        number
     }
 
     fn finish(&self, number: usize, result: Result<T, Panicked>) {
@@ -95,13 +121,19 @@ impl<T> Queue<T> {
         self.changed.notify_all();
     }
 
-    fn result(&self, number: usize) -> Result<T, Panicked> {
+    /// The result of a job when there is one; before that, another job if one can begin.
+    fn result_or_job(&self, number: usize) -> Next<T> {
         let mut state = self.lock();
         loop {
             if let Some(result) = state.done.remove(&number) {
                 state.taken = number + 1;
                 self.changed.notify_all();
-                return result;
+                return Next::Result(result);
+            }
+            if state.next < state.taken + self.ahead
+                && let Some(job) = self.begin(&mut state)
+            {
+                return Next::Job(job);
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }

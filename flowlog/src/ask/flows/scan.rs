@@ -1,7 +1,7 @@
 //! The rows of one row group that a question is about: what decides is read first, and the rest of the rows that are
 //! left.
 
-use std::sync::Arc;
+use std::{sync::Arc, thread};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray as _, BooleanArray, RecordBatch},
@@ -61,6 +61,8 @@ pub(super) struct Group {
     pub footer: Footer,
     pub part: Part,
     pub number: usize,
+    /// How many threads may decode it, where there are fewer row groups than threads.
+    pub threads: usize,
 }
 
 /// Columns of the rows of a row group that have something in common.
@@ -114,6 +116,23 @@ impl Group {
             protocol.map(Condition::Protocol),
         ];
         conditions.into_iter().flatten().collect()
+    }
+
+    /// Columns, in shares that take about as long to decode.
+    fn shares<'c>(&self, columns: &[&'c str]) -> Vec<Vec<&'c str>> {
+        let mut sizes: Vec<(u64, &str)> = columns
+            .iter()
+            .map(|name| (self.footer.decoded_size(self.number, name), *name))
+            .collect();
+        sizes.sort_unstable_by(|a, b| b.cmp(a));
+        let mut shares = vec![(0, vec![]); self.threads.clamp(1, columns.len().max(1))];
+        for (size, name) in sizes {
+            if let Some((sum, share)) = shares.iter_mut().min_by_key(|(sum, _)| *sum) {
+                *sum += size;
+                share.push(name);
+            }
+        }
+        shares.into_iter().map(|(_, share)| share).collect()
     }
 
     fn prefetch(&self, part: &Part, columns: &[&str]) -> Result<(), reader::Error> {
@@ -194,15 +213,20 @@ impl Selected<'_> {
         if wanted.contains(&name) {
             self.read.push((name, column));
         }
-        if holds.true_count() == holds.len() {
+        // A row that has no value is not kept.
+        let holds = match holds.nulls() {
+            Some(nulls) => holds.values() & nulls.inner(),
+            None => holds.values().clone(),
+        };
+        if holds.count_set_bits() == holds.len() {
             return Ok(());
         }
-        // A row that has no value is not kept.
-        let kept = (0..holds.len()).filter(|row| holds.is_valid(*row) && holds.value(*row));
+        let kept = holds.set_indices();
         self.rows = Some(match &self.rows {
             None => kept.filter_map(|row| u32::try_from(row).ok()).collect(),
             Some(rows) => kept.filter_map(|row| rows.get(row).copied()).collect(),
         });
+        let holds = BooleanArray::new(holds, None);
         for (_, column) in &mut self.read {
             let kept = filter(column, &holds).map_err(Fault::Decode);
             *column = kept.map_err(|fault| fault.of(&self.group.object))?;
@@ -216,10 +240,11 @@ impl Selected<'_> {
         let missing: Vec<&str> = wanted.iter().filter(is_missing).copied().collect();
         if !missing.is_empty() {
             self.group.prefetch(&self.part, &missing)?;
-            let batch = self.batch(&missing)?;
-            for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
-                let name = wanted.iter().find(|name| *name == field.name());
-                self.read.extend(name.map(|name| (*name, Arc::clone(column))));
+            for batch in self.batches(&missing)? {
+                for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+                    let name = wanted.iter().find(|name| *name == field.name());
+                    self.read.extend(name.map(|name| (*name, Arc::clone(column))));
+                }
             }
         }
         let field = |(name, column): &(&str, ArrayRef)| {
@@ -237,6 +262,20 @@ impl Selected<'_> {
         }
         let batch = self.batch(&[name])?;
         batch.columns().first().cloned().ok_or_else(|| self.wrong(name))
+    }
+
+    /// Columns, each in one of some batches, which several threads decode.
+    fn batches(&self, columns: &[&str]) -> Result<Vec<RecordBatch>, reader::Error> {
+        let shares = self.group.shares(columns);
+        let Some((first, others)) = shares.split_first() else { return Ok(vec![]) };
+        thread::scope(|scope| {
+            let others: Vec<_> =
+                others.iter().map(|share| scope.spawn(|| self.batch(share))).collect();
+            let first = self.batch(first);
+            let panicked = || Fault::Panicked.of(&self.group.object);
+            let others = others.into_iter().map(|share| share.join().map_err(|_| panicked())?);
+            [first].into_iter().chain(others).collect()
+        })
     }
 
     fn batch(&self, columns: &[&str]) -> Result<RecordBatch, reader::Error> {

@@ -14,8 +14,8 @@ use super::prune;
 
 /// Bytes of a block.
 pub(super) const BLOCK: usize = 32;
-/// Blocks of the largest filter that this is done for.
-const MOST_BLOCKS: usize = 1 << 16;
+/// Blocks of the largest filter that this is done for: that of more addresses than a row group has.
+const MOST_BLOCKS: usize = 1 << 12;
 /// The header of a filter is shorter.
 const MOST_HEADER: u64 = 64;
 
@@ -33,7 +33,7 @@ impl Trace {
         let mut bytes = Vec::with_capacity(MOST_BLOCKS * BLOCK);
         filter.write_bitset(&mut bytes)?;
         let (blocks, _) = bytes.as_chunks::<BLOCK>();
-        let found = blocks.iter().enumerate().find(|(_, bits)| bits.iter().any(|byte| *byte != 0));
+        let found = blocks.iter().enumerate().find(|(_, bits)| **bits != [0; BLOCK]);
         let (block, bits) = found.map_or((0, [0; BLOCK]), |(block, bits)| (block, *bits));
         Ok(Self { block, bits })
     }

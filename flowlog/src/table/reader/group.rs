@@ -51,6 +51,14 @@ impl Footer {
         columns.iter().filter_map(range).collect()
     }
 
+    /// Bytes of a column of a row group when they are not compressed.
+    #[must_use]
+    pub fn decoded_size(&self, group: usize, column: &str) -> u64 {
+        let group = self.parquet().row_group(group);
+        let size = prune::place(group, column).map(|place| group.column(place).uncompressed_size());
+        size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0)
+    }
+
     /// Reads columns of the rows of a row group, or of those that are selected. Texts are places in a dictionary, and
     /// the columns are in the order of the file; a column that the file's version does not have is left out.
     pub fn read_group<R: ChunkReader + 'static>(
