@@ -3,4 +3,5 @@
 pub mod duckdb;
 pub mod flows;
 pub mod open;
+pub mod trace;
 pub mod verify;
