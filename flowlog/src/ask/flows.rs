@@ -13,7 +13,7 @@ mod columns;
 mod filter;
 mod gaps;
 mod plan;
-mod pool;
+pub(super) mod pool;
 mod scan;
 mod top;
 

@@ -10,7 +10,10 @@
 
 mod candidate;
 mod claim;
+mod evidence;
 mod judge;
+mod line;
+mod read;
 mod watch;
 
 use std::time::Duration;
@@ -19,14 +22,58 @@ use serde::Serialize;
 
 pub use self::{
     candidate::{Basis, Candidate, Certainty},
+    evidence::{Evidence, Sought, evidence, parse_address},
     judge::{is_settled, judge},
+    line::{Line, LineQuestion, Whose, judge_line, line},
+    read::{Mapping, instant},
     watch::Gap,
 };
-use crate::record::{
-    clock::Utc,
-    redacted::Address,
-    session::{CoverageRow, SessionRow},
+use super::{flows, open};
+use crate::{
+    record::{
+        clock::Utc,
+        redacted::Address,
+        session::{CoverageRow, SessionRow},
+    },
+    store::Oddity,
+    table::isolated::Panicked,
 };
+
+/// Why there is no answer: an answer is never shorter than it should be.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The store cannot be listed, or a file of it cannot be read.
+    #[error(transparent)]
+    Open(#[from] open::Error),
+    /// An entry of the store is none that flowlog wrote, and may hide one.
+    #[error("an entry of the store cannot be read: {0}")]
+    Odd(Oddity),
+    /// No such gateway.
+    #[error("the store has nothing of the gateway {name:?}; it has {}", names(.known))]
+    Gateway {
+        /// Its name.
+        name: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
+    /// Flows that are evidence cannot be read.
+    #[error("cannot read flows as evidence")]
+    Flows(#[from] flows::Error),
+    /// A fault of this program.
+    #[error("a thread of the question panicked")]
+    Panicked,
+}
+
+impl From<Panicked> for Error {
+    fn from(_: Panicked) -> Self {
+        Self::Panicked
+    }
+}
+
+fn names(known: &[String]) -> String {
+    if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+}
 
 /// Who had an address at an instant?
 #[derive(Clone, Debug, PartialEq, Eq)]

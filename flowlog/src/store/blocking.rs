@@ -70,6 +70,16 @@ impl BlockingStore {
         }
     }
 
+    /// The names of the folders in a folder, in their order.
+    pub fn folders(&self, folder: &str) -> Result<Vec<String>, Error> {
+        match &self.origin {
+            Origin::Cloud(cloud, runtime) => runtime.block_on(cloud.folders(folder)),
+            Origin::Directory(directory) => {
+                directory.folders(folder).map_err(super::request::Failure::into_error)
+            }
+        }
+    }
+
     /// Opens an object of a list. While it is open its parts are those of one and the same file: where another one
     /// took its place, a directory reads on in the old one, and a cloud refuses ([`Error::is_replaced`]).
     pub fn open(&self, listed: &ObjectMeta) -> Result<OpenObject, Error> {

@@ -192,6 +192,8 @@ pub struct Facts {
     pub gateway: Option<String>,
     /// Beginning of the first of its windows.
     pub window_start: Option<Utc>,
+    /// SHA-256 of the profile that its flows were recorded under.
+    pub policy: Option<String>,
     /// What tells it from every other file but its partner in the other table.
     pub lineage: Option<String>,
     /// Number of rows.
@@ -226,6 +228,7 @@ impl Facts {
             window_start: value(WINDOW_START)
                 .and_then(|start| start.parse::<jiff::Timestamp>().ok())
                 .map(Utc::from),
+            policy: value(POLICY),
             lineage: value(LINEAGE),
             rows: value(ROWS).and_then(|rows| rows.parse().ok()),
             epochs: value(EPOCHS).and_then(|epochs| epochs.parse().ok()),

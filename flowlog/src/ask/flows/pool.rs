@@ -14,7 +14,7 @@ const AHEAD: usize = 4;
 
 /// Does jobs on so many threads, and takes their results in order, until that breaks off. No more results wait than
 /// a few for each thread, however many jobs there are.
-pub(super) fn in_order<'j, J: Sync, T: Send>(
+pub(in crate::ask) fn in_order<'j, J: Sync, T: Send>(
     threads: usize,
     jobs: &'j [J],
     work: impl Fn(&J) -> T + Sync,

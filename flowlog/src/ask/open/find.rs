@@ -92,6 +92,12 @@ impl Consultation {
         Ok(objects)
     }
 
+    /// The beginnings of the days of which a table of a gateway has a folder, in their order. Nothing of them is read.
+    pub fn days(&self, table: &'static Table, gateway: &str) -> Result<Vec<Utc>, store::Error> {
+        let folders = self.store.folders(&format!("{}/gateway={gateway}", table.name))?;
+        Ok(folders.iter().filter_map(|folder| day_of(folder)).collect())
+    }
+
     /// All objects of a table of a gateway.
     pub fn all_objects(
         &self,
@@ -103,6 +109,12 @@ impl Consultation {
         objects.add(self.store.list_folder(&folder)?, |_| true);
         Ok(objects)
     }
+}
+
+/// The beginning of the day of a folder.
+fn day_of(folder: &str) -> Option<Utc> {
+    let date: jiff::civil::Date = folder.strip_prefix("date=")?.parse().ok()?;
+    Some(date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().into())
 }
 
 impl Objects {

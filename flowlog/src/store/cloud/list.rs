@@ -59,6 +59,19 @@ impl Cloud {
         Ok(gateways.into_iter().collect())
     }
 
+    /// The names of the folders in a folder, in their order.
+    pub(in crate::store) async fn folders(&self, folder: &str) -> Result<Vec<String>, Error> {
+        let mut folders = BTreeSet::new();
+        self.each_page(Some(folder), Some("/"), |page| {
+            let before = folders.len();
+            let names = page.result.common_prefixes.iter().filter_map(Path::filename);
+            folders.extend(names.map(str::to_owned));
+            before != folders.len()
+        })
+        .await?;
+        Ok(folders.into_iter().collect())
+    }
+
     /// Reads a list to its end. `take` says whether a page had anything new.
     async fn each_page(
         &self,

@@ -62,7 +62,14 @@ impl Directory {
         let mut gateways = vec![];
         for table in tables {
             let failed = Failure::of(Action::List, table);
-            let Ok(folders) = Folders::open(self.root(), [table.as_str()]) else { continue };
+            let folders = match Folders::open(self.root(), [table.as_str()]) {
+                Ok(folders) => folders,
+                // Whoever may not look must not take it for empty.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    return Err(failed(error));
+                }
+                Err(_) => continue,
+            };
             for name in durable::names(folders.last()).map_err(&failed)? {
                 let name = name.to_str().ok().and_then(|name| name.strip_prefix("gateway="));
                 gateways.extend(name.and_then(|name| name.parse::<GatewayName>().ok()));
@@ -71,6 +78,20 @@ impl Directory {
         gateways.sort_unstable();
         gateways.dedup();
         Ok(gateways)
+    }
+
+    /// The names of what is in a folder, in their order; where there is no such folder, nothing.
+    pub(in crate::store) fn folders(&self, folder: &str) -> Result<Vec<String>, Failure> {
+        let failed = Failure::of(Action::List, folder);
+        let names = match Folders::open(self.root(), folder.split('/')) {
+            Ok(folders) => durable::names(folders.last()).map_err(&failed)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+            Err(error) => return Err(failed(error)),
+        };
+        let mut names: Vec<String> =
+            names.iter().filter_map(|name| Some(name.to_str().ok()?.to_owned())).collect();
+        names.sort_unstable();
+        Ok(names)
     }
 
     /// Goes through everything below a folder.
