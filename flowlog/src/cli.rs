@@ -18,6 +18,7 @@ mod signals;
 mod size;
 mod source;
 mod status;
+mod trace;
 #[cfg(feature = "capture")]
 mod uninstall;
 mod verify;
@@ -102,6 +103,14 @@ enum Command {
     /// An answer without flows means that the store has none. It proves that there was none only if
     /// flowlog was counting: below the answer are the gaps in which it was not.
     Flows(flows::Arguments),
+    /// Report who had an address at an instant, and how surely.
+    ///
+    /// trace reads the sessions in the store, and needs no daemon and no root, only read access to
+    /// the store. It reports every candidate, with the evidence for each, and the times around the
+    /// instant in which nobody looked: an answer is certain, or the answer is that it is not.
+    ///
+    /// With --from and --to the answer is a time line.
+    Trace(trace::Arguments),
     /// Delete files whose time is over.
     #[command(subcommand)]
     Retention(retention::Command),
@@ -121,8 +130,12 @@ enum Command {
 /// How a command ended, when nothing failed.
 enum Outcome {
     Done,
-    /// The check failed.
+    /// The check failed, or the answer is nobody.
     None,
+    /// Several answers are possible.
+    Ambiguous,
+    /// The store does not prove an answer.
+    Undetermined,
 }
 
 /// Why a command did not do what it was asked.
@@ -165,6 +178,7 @@ pub fn main() -> ExitCode {
         Command::Status(arguments) => status::run(&arguments, &global),
         Command::Verify(arguments) => verify::run(&arguments, &global),
         Command::Flows(arguments) => flows::run(arguments, &global),
+        Command::Trace(arguments) => trace::run(&arguments, &global),
         Command::Retention(command) => retention::run(&command, &global),
         Command::Duckdb(arguments) => duckdb::run(&arguments),
         #[cfg(feature = "capture")]
@@ -178,6 +192,8 @@ pub fn main() -> ExitCode {
     let code = match outcome {
         Ok(Outcome::Done) => 0,
         Ok(Outcome::None) => 1,
+        Ok(Outcome::Ambiguous) => 4,
+        Ok(Outcome::Undetermined) => 5,
         Err(Failure::Usage(error)) => fail(2, &error),
         Err(Failure::Refused(error)) => fail(6, &error),
         Err(Failure::Failed(error)) => fail(3, &error),

@@ -1,5 +1,6 @@
 //! Real stores on loopback, and what comes between them and a gateway.
 
+mod bucket;
 mod conformance;
 mod hung;
 mod proxy;
@@ -13,6 +14,7 @@ use tempfile::TempDir;
 use crate::flowlog_binary;
 use server::{Server, free_ports, http, node, venv};
 
+pub use bucket::SlowBucket;
 pub use conformance::{conforms, path, pattern};
 pub use hung::HungServer;
 pub use proxy::{Fault, FaultProxy};
