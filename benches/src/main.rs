@@ -6,7 +6,7 @@
 //! worth, and only neighbours compare.
 //!
 //! Arguments: what to measure (`hot`, `many`, `scan`, `maps`, `pipeline`, `layout`, `gateway`,
-//! `lookups`), and as `NAME=VALUE` what `cargo xtask bench` made or installed for it.
+//! `lookups`, `trace`), and as `NAME=VALUE` what `cargo xtask bench` made or installed for it.
 
 mod cpu;
 mod gateway;
@@ -16,6 +16,7 @@ mod lookups;
 mod maps;
 mod pipeline;
 mod table;
+mod trace;
 
 use std::{collections::HashMap, path::PathBuf};
 
@@ -103,9 +104,10 @@ fn main() -> anyhow::Result<()> {
                 folder: object("folder")?,
                 rows: object("rows")?.display().to_string().parse().context("rows=NUMBER")?,
             })?,
+            "trace" => trace::measure(&object("store")?)?,
             _ => bail!(
                 "nothing is called {group}; there are hot, many, scan, maps, pipeline, layout, \
-                 gateway and lookups"
+                 gateway, lookups and trace"
             ),
         });
     }

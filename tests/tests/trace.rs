@@ -8,6 +8,7 @@ use flowlog::{
         flow::{Activity, FlowRecord},
         session::{CoverageGap, CoverageReason, SessionRow, State},
     },
+    store::Created,
     table::{FLOWS, FlowsWriter, ObjectName, metadata::Description},
 };
 use flowlog_common::flow::Direction;
@@ -196,8 +197,9 @@ fn a_bucket_gives_the_same_answers_and_few_objects_are_read() {
     for file in files_under(store.path()) {
         let object = file.strip_prefix(store.path()).unwrap().to_str().unwrap().to_owned();
         let bytes = std::fs::read(&file).unwrap().into();
-        let put = moto.open();
-        runtime.block_on(put.create_object(&object.as_str().into(), &bytes)).unwrap();
+        let (store, object) = (moto.open(), object.as_str().into());
+        let created = runtime.block_on(store.create_object(&object, &bytes)).unwrap();
+        assert_eq!(created, Created::New);
     }
     let slow = SlowBucket::start(store.path(), Duration::from_millis(1));
     let bucket = SlowBucket::location();
@@ -300,7 +302,7 @@ fn flows_around_the_instant_are_evidence_and_drop_nobody() {
         policy: "ab12",
         start: hour,
         window_ms: 300_000,
-        epochs: "1".parse().unwrap(),
+        epochs: "1-1".parse().unwrap(),
         numbering: "test",
     };
     let rows = file.rows();
@@ -315,7 +317,7 @@ fn flows_around_the_instant_are_evidence_and_drop_nobody() {
         answer["candidates"][0]["evidence"].clone()
     };
     let both = json!({
-        "flows": 2, "first": at("11:00:00"), "last": at("11:00:01.500"), "bytes_up": 20,
+        "flows": 2, "first": at("11:00:00"), "last": at("11:00:01.5"), "bytes_up": 20,
         "bytes_down": 40,
     });
     assert_eq!(evidence(&[]), both);

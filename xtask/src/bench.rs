@@ -46,7 +46,7 @@ struct Measure {
     /// machine for themselves: `gateway`, throughput with and without flowlog, `maps`, designs
     /// of its maps beside each other, and `lookups`, size and speed of the store beside nfdump.
     /// `layout` is layouts of a file of flows beside each other. The last two need `--flows`, and
-    /// `pipeline` makes up flows without it.
+    /// `pipeline` makes up flows without it. `trace` asks a store of a year who had an address.
     #[arg(value_name = "GROUP", default_values = ["hot", "many", "scan", "pipeline"])]
     groups: Vec<String>,
     /// Source of a flow counter in C to measure the kernel program beside (programs `up` and
@@ -82,7 +82,10 @@ fn measure(Measure { groups, floor, flows, lookups, name }: &Measure) -> anyhow:
     if has("lookups") {
         arguments.extend(lookups.install(needed()?)?);
     }
-    if groups.iter().any(|group| !["layout", "lookups"].contains(&group.as_str())) {
+    if has("trace") {
+        arguments.push(argument("store", &shell::root().join("target/bench/trace")));
+    }
+    if groups.iter().any(|group| !["layout", "lookups", "trace"].contains(&group.as_str())) {
         arguments.extend(Objects::compile(floor.as_deref())?.arguments());
         setup::install_programs(&setup::TEST_PROGRAMS)?;
         setup::install_programs(&[("iperf3", "iperf3")])?;

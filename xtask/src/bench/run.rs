@@ -36,7 +36,7 @@ const YARDSTICKS: [(&str, &str, Bound); 10] = [
 ];
 
 /// What a median is held to. Of a question, `_faster` is by how many times than nfdump.
-const LIMITS: [(&str, Bound); 10] = [
+const LIMITS: [(&str, Bound); 15] = [
     ("end to end", Bound::AtLeast(1e6)),
     ("flowlog_size", Bound::AtMost(17.0)),
     ("smaller_than_lzo", Bound::AtLeast(2.0)),
@@ -48,6 +48,11 @@ const LIMITS: [(&str, Bound); 10] = [
     ("day_member_faster", Bound::AtLeast(40.0)),
     ("day_top_faster", Bound::AtLeast(10.0)),
     ("flowlog_cold_instant_rare", Bound::AtMost(1000.0)),
+    ("trace_cold_at", Bound::AtMost(1000.0)),
+    ("trace_memory", Bound::AtMost(100.0)),
+    ("trace_objects_of_a_gateway", Bound::AtMost(8.0)),
+    ("trace_slow_bucket_at", Bound::AtMost(3000.0)),
+    ("trace_subscriber_year", Bound::AtMost(5000.0)),
 ];
 
 /// What a ratio is held to.
