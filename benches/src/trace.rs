@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use flowlog::record::{clock::Utc, session::SessionRow};
 use flowlog_tests::{
-    sessions::{polls, session, utc, write_day},
+    holders::{polls, session, utc, write_day},
     stores::SlowBucket,
 };
 use serde_json::Value;

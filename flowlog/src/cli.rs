@@ -45,9 +45,11 @@ struct Arguments {
 const AFTER_HELP: &str = "\
 Exit codes:
   0  done
-  1  the check failed: the ledger does not balance, or the daemon needs attention; or no flow was found
+  1  the check failed: the ledger does not balance, or the daemon needs attention; or no flow was found, or nobody had the address
   2  usage or configuration: nothing was done
   3  failed, or no daemon answers
+  4  ambiguous: several subscribers may have had the address
+  5  undetermined: the records do not prove who had it
   6  refused: nothing was deleted, since the clock may be wrong";
 
 #[derive(Args)]

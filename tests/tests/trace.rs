@@ -14,7 +14,7 @@ use flowlog::{
 use flowlog_common::flow::Direction;
 use flowlog_tests::{
     Ended, files_under, flowlog, flowlog_with,
-    sessions::{polls, session, utc, write_days},
+    holders::{polls, session, utc, write_days},
     stores::{Backend, SlowBucket},
 };
 use serde_json::{Value, json};

@@ -116,10 +116,10 @@ impl Candidate {
 
 fn of_holder(question: &Question, recorded: &Recorded, rows: &[&SessionRow]) -> Vec<Candidate> {
     let mut claims = Claim::joined(rows.iter().map(|row| Claim::of(row)).collect());
-    if let (Some(first), Some(oldest)) = (claims.first_mut(), recorded.oldest) {
-        if question.around(first.clock_error_ms).from < oldest {
-            first.back_to_session_start(oldest);
-        }
+    if let (Some(first), Some(oldest)) = (claims.first_mut(), recorded.oldest)
+        && question.around(first.clock_error_ms).from < oldest
+    {
+        first.back_to_session_start(oldest);
     }
     let meets = |claim: &&Claim<'_>| claim.possible.meets(question.around(claim.clock_error_ms));
     let worst = claims.iter().filter(meets).map(|claim| claim.clock_error_ms).max().unwrap_or(0);

@@ -72,7 +72,7 @@ impl<'a> Claim<'a> {
         for claim in claims {
             let before = joined.iter_mut().rev().find(|before| before.is_sliced_from(&claim));
             match before {
-                Some(before) => before.absorb(claim),
+                Some(before) => before.absorb(&claim),
                 None => joined.push(claim),
             }
         }
@@ -138,7 +138,7 @@ impl<'a> Claim<'a> {
         later.certain.start <= self.certain.end
     }
 
-    fn absorb(&mut self, later: Self) {
+    fn absorb(&mut self, later: &Self) {
         self.possible = self.possible.union(later.possible);
         self.clock_error_ms = self.clock_error_ms.max(later.clock_error_ms);
         if self.certain.is_empty() {

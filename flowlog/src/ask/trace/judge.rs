@@ -15,7 +15,7 @@ use crate::record::session::State;
 pub fn judge(question: &Question, recorded: &[Recorded]) -> Answer {
     let mut candidates: Vec<Candidate> =
         recorded.iter().flat_map(|gateway| Candidate::of(question, gateway)).collect();
-    candidates.sort_by(|a, b| order(a).cmp(&order(b)));
+    candidates.sort_by_cached_key(order);
     let watches: Vec<Watch> =
         recorded.iter().flat_map(|gateway| watches(question, gateway)).collect();
     let judgement = Judgement {

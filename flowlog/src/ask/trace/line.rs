@@ -212,10 +212,9 @@ pub fn judge_line(question: &LineQuestion, recorded: &[Recorded]) -> Line {
         .iter()
         .any(|reason| matches!(reason, Reason::Gap | Reason::Horizon | Reason::Purged));
     let outcome = match (rows.is_empty(), is_broken) {
-        (_, true) => Outcome::Undetermined,
         (false, false) => Outcome::Identified,
         (true, false) if is_proven => Outcome::None,
-        (true, false) => Outcome::Undetermined,
+        (true, false) | (_, true) => Outcome::Undetermined,
     };
     Line { outcome, reasons, rows, gaps }
 }

@@ -194,11 +194,11 @@ fn a_tunnel_that_ended_and_came_back_is_not_certain_in_between() {
 
 #[test]
 fn three_endpoints_are_three_candidates_of_one_subscriber() {
-    let segment = |segment: u32, from: &str, to: &str| SessionRow {
-        segment,
+    let segment = |segment: u16, from: &str, to: &str| SessionRow {
+        segment: segment.into(),
         session: held(1, "10:00:00", "10:00:01").session,
         end_reason: Some(EndReason::Roamed),
-        outer: Some(Outer { address: [203, 0, 113, 9].into(), port: Some(segment as u16) }),
+        outer: Some(Outer { address: [203, 0, 113, 9].into(), port: Some(segment) }),
         ..held(1, from, to)
     };
     let rows = vec![

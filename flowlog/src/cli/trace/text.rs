@@ -212,7 +212,9 @@ fn time_line(asked: &Asked, line: &Line, out: &mut Output) {
     if !rows.is_empty() {
         out.line("");
     }
-    rows.iter().for_each(|row| write_candidate(row, out));
+    for row in rows {
+        write_candidate(row, out);
+    }
     write_gaps(gaps, out);
     write_reasons(reasons, *outcome, out);
 }

@@ -139,7 +139,7 @@ fn trace_answers_as_a_model_that_knows_the_whole_history() {
             assert_eq!(found, expected, "seed {seed}, {instant}, {error_ms} ms");
             let members: std::collections::BTreeSet<u8> = expected
                 .iter()
-                .flat_map(|(session, ..)| stays.iter().find(|of| of.session == *session))
+                .filter_map(|(session, ..)| stays.iter().find(|of| of.session == *session))
                 .map(|of| of.member)
                 .collect();
             let is_certain =
