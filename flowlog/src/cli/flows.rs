@@ -33,7 +33,7 @@ pub struct Arguments {
     /// Address of a member, or a prefix such as 10.0.0.0/24; in any notation.
     #[arg(long, value_name = "ADDRESS")]
     member: Option<Addresses>,
-    /// Address of the other side, or a prefix such as 2001:db8::/32; in any notation.
+    /// Address of the other side, or a prefix; in any notation.
     #[arg(long, value_name = "ADDRESS")]
     remote: Option<Addresses>,
     /// Port of the other side.
@@ -163,7 +163,9 @@ impl Arguments {
         let report = if let Some(ranking) = self.ranking() {
             let (ranked, report) = ranked(consultation, question, &ranking)?;
             page.begin_ranking(&mut out, &ranking);
-            ranked.iter().for_each(|place| page.ranked(&mut out, place));
+            for place in &ranked {
+                page.ranked(&mut out, place);
+            }
             report
         } else {
             page.begin(&mut out);

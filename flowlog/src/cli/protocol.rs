@@ -25,8 +25,8 @@ const NAMES: [(&str, u8); 18] = [
 /// A protocol, by its name or its number.
 pub fn parse_protocol(text: &str) -> Result<u8, String> {
     let text = text.trim().to_ascii_lowercase();
-    let named = NAMES.iter().find(|(name, _)| *name == text).map(|(_, number)| *number);
-    named.or_else(|| text.parse().ok()).ok_or_else(|| {
+    let by_name = NAMES.iter().find(|(name, _)| *name == text).map(|(_, number)| *number);
+    by_name.or_else(|| text.parse().ok()).ok_or_else(|| {
         let names: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
         format!("neither a number up to 255, nor one of {}", names.join(", "))
     })

@@ -92,7 +92,9 @@ pub struct Row<'a> {
     pub partial: Option<&'a str>,
 }
 
-fn instant<S: serde::Serializer>(instant: &Utc, to: S) -> Result<S::Ok, S::Error> {
+/// Writes an instant as RFC 3339.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+pub(super) fn instant<S: serde::Serializer>(instant: &Utc, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(instant)
 }
 

@@ -71,14 +71,15 @@ impl Addresses {
         let common = match net.addr() {
             IpAddr::V4(address) => {
                 let whole = usize::from(net.prefix_len() / 8);
-                address.octets().iter().take(whole).map(|octet| format!("{octet}.")).collect()
+                let octets = address.octets().into_iter().take(whole);
+                octets.flat_map(|octet| [octet.to_string(), ".".to_owned()]).collect::<String>()
             }
             IpAddr::V6(address) => {
                 let whole = usize::from(net.prefix_len() / 16);
                 // From the first group of zeros on, the text may have `::`.
                 let groups = address.segments().into_iter().take(whole);
                 let groups = groups.take_while(|group| *group != 0);
-                groups.map(|group| format!("{group:x}:")).collect::<String>()
+                groups.flat_map(|group| [format!("{group:x}"), ":".to_owned()]).collect()
             }
         };
         // Digits and letters sort below it.

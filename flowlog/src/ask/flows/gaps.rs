@@ -6,14 +6,14 @@ use bytes::Bytes;
 use object_store::path::Path;
 use serde::Serialize;
 
-use super::Lasts;
+use super::{Lasts, columns::instant};
 use crate::{
     ask::{
         open,
         verify::{ReadError, read},
     },
     record::clock::Utc,
-    table::reader::{self, Fault},
+    table::reader::Fault,
 };
 
 /// A time in which there may have been flows that the store does not have.
@@ -35,10 +35,6 @@ pub struct Gap {
 
 /// The store has no ledger of the time: it is not stored yet, has expired, or flowlog did not run.
 pub const NO_LEDGER: &str = "no_ledger";
-
-fn instant<S: serde::Serializer>(instant: &Utc, to: S) -> Result<S::Ok, S::Error> {
-    to.collect_str(instant)
-}
 
 impl std::fmt::Display for Gap {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -66,7 +62,7 @@ impl Account {
             ReadError::Store(error) => open::Error::Store(error),
             ReadError::File(fault) => open::Error::File(fault.of(object)),
             // A direction or a reason that this version does not know.
-            _ => reader::Error::from(Fault::Foreign.of(object)).into(),
+            _ => Fault::Foreign.of(object).into(),
         })?;
         let gap = |of: &read::NumberedGap| {
             (of.interface.clone(), (of.gap.start, of.gap.end), of.gap.reason.name())

@@ -155,7 +155,9 @@ impl<'a> Scan<'a> {
             let (mut is_over, mut unreadable) = (self.is_over, vec![]);
             let threads = self.consultation.threads();
             let of_each = threads / groups.len().max(1);
-            groups.iter_mut().for_each(|group| group.threads = of_each.max(1));
+            for group in &mut groups {
+                group.threads = of_each.max(1);
+            }
             in_order(threads, &groups, &read, |group, outcome| match outcome {
                 // Gaps are still to be found in the days that are left.
                 Ok(Some(rows)) if !is_over => {

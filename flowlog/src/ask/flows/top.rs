@@ -80,9 +80,9 @@ pub(super) struct OfGroup {
 /// What a number of a sum stands for.
 enum Keys {
     /// Place of the interface, and of the member.
-    Members(Texts, Texts),
+    Members(Box<[Texts; 2]>),
     /// Place of the remote.
-    Remotes(Texts),
+    Remotes(Box<Texts>),
     /// Protocol, and port.
     Ports,
 }
@@ -148,12 +148,12 @@ fn sums(of: Of, batch: &RecordBatch) -> Option<OfGroup> {
         Of::Members => {
             let (interface, member) = (texts(column("interface"))?, texts(column("member_ip"))?);
             let sums = by(&counts, |row| joined(place(&interface, row), place(&member, row)));
-            (Keys::Members(interface, member), sums)
+            (Keys::Members(Box::new([interface, member])), sums)
         }
         Of::Remotes => {
             let remote = texts(column("remote_ip"))?;
             let sums = by(&counts, |row| joined(0, place(&remote, row)));
-            (Keys::Remotes(remote), sums)
+            (Keys::Remotes(Box::new(remote)), sums)
         }
         Of::Ports => {
             let protocol = numbers::<UInt8Type>(batch, "protocol")?;
@@ -249,12 +249,13 @@ impl Sums {
 
     pub(super) fn add(&mut self, gateway: &Arc<str>, of_group: &OfGroup) {
         for (number, sum) in &of_group.sums {
-            let [high, low] = [number >> 32, number & u64::from(NONE)].map(|half| half as usize);
+            let half = |half: u64| usize::try_from(half).unwrap_or(usize::MAX);
+            let [high, low] = [number >> 32, number & u64::from(NONE)].map(half);
             let key = match &of_group.keys {
-                Keys::Members(interfaces, members) => KeyOf {
+                Keys::Members(texts) => KeyOf {
                     gateway: Some(gateway),
-                    interface: Some(interfaces.text(high).unwrap_or_default()),
-                    address: members.text(low),
+                    interface: Some(texts[0].text(high).unwrap_or_default()),
+                    address: texts[1].text(low),
                     numbers: 0,
                 },
                 Keys::Remotes(remotes) => {

@@ -125,11 +125,10 @@ impl Objects {
         for object in objects {
             match ObjectName::parse(&object.location) {
                 Some(name) if is_wanted(name.partition.start) => self.known.push(object),
-                Some(_) => {}
                 None if object.location.as_ref().ends_with(".parquet") => {
                     self.foreign.insert(object.location.to_string());
                 }
-                None => {}
+                _ => {}
             }
         }
     }

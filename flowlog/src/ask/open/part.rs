@@ -115,7 +115,8 @@ impl ChunkReader for Part {
         if let Some(held) = self.held_from(start).filter(|held| held.len() >= length) {
             return Ok(held.slice(..length));
         }
-        let fetched = self.fetch(&[start..start.saturating_add(length as u64)])?;
+        let range = start..start.saturating_add(length as u64);
+        let fetched = self.fetch(std::slice::from_ref(&range))?;
         Ok(fetched.into_iter().next().unwrap_or_default())
     }
 }

@@ -105,7 +105,8 @@ impl Page for Json {
         ];
         self.buffer.0.push_str("\n]");
         for (key, value) in rest {
-            self.buffer.0.push_str(&format!(",\"{key}\":{value}"));
+            let pair = format!(",\"{key}\":{value}");
+            self.buffer.0.push_str(&pair);
         }
         self.buffer.0.push_str("}\n");
         self.buffer.flush(out);
