@@ -16,7 +16,7 @@ import sys
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.functions import col, struct, to_json
+from pyspark.sql.functions import col, expr, struct, to_json
 from pyspark.sql.types import DecimalType
 
 # The parameters of each question, and its SQL. Every parameter arrives as text.
@@ -96,6 +96,14 @@ QUESTIONS = {
 }
 DEFAULTS = {"outage_hours": "1"}
 TABLES = ["flows", "ledger"]
+# Columns of `flows` that no file has, as in DuckDB.
+PROTOCOL_NAME = """
+    CASE protocol WHEN 1 THEN 'icmp' WHEN 2 THEN 'igmp' WHEN 4 THEN 'ipip' WHEN 6 THEN 'tcp' WHEN 17 THEN 'udp'
+        WHEN 41 THEN 'ipv6' WHEN 47 THEN 'gre' WHEN 50 THEN 'esp' WHEN 51 THEN 'ah' WHEN 58 THEN 'icmpv6'
+        WHEN 89 THEN 'ospf' WHEN 103 THEN 'pim' WHEN 112 THEN 'vrrp' WHEN 115 THEN 'l2tp' WHEN 132 THEN 'sctp'
+        WHEN 136 THEN 'udplite' ELSE string(protocol) END
+"""
+FAMILY = "IF(contains(member_ip, ':'), 6, 4)"
 
 
 def main() -> None:
@@ -183,6 +191,11 @@ def open_store(store: str) -> SparkSession:
         files = reader.parquet(f"{location(store)}/{table}")
         files = files.withColumn("date", col("date").cast("date"))
         files = files.withColumn("hour", col("hour").cast("tinyint"))
+        # A counter can be subtracted from another one; one that does not fit is an error.
+        counters = [f.name for f in files.schema.fields if isinstance(f.dataType, DecimalType)]
+        files = files.withColumns({name: col(name).cast("bigint") for name in counters})
+        if table == "flows":
+            files = files.withColumns({"protocol_name": expr(PROTOCOL_NAME), "family": expr(FAMILY)})
         files.createOrReplaceTempView(table)
     return spark
 
@@ -204,14 +217,8 @@ def show(answer: DataFrame, format: str) -> None:
     if format == "text":
         answer.show(1000, truncate=False)
         return
-    rows = answer.select(to_json(struct(json_columns(answer)), {"ignoreNullFields": "false"}))
+    rows = answer.select(to_json(struct(answer.columns), {"ignoreNullFields": "false"}))
     print(f"[{','.join(row[0] for row in rows.collect())}]", flush=True)
-
-
-def json_columns(answer: DataFrame) -> list:
-    """Counters become text, as in DuckDB: not every program has numbers of 64 bits."""
-    is_counter = {f.name: isinstance(f.dataType, DecimalType) for f in answer.schema.fields}
-    return [col(n).cast("string").alias(n) if is_counter[n] else col(n) for n in answer.columns]
 
 
 if __name__ == "__main__":

