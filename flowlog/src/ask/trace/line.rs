@@ -6,7 +6,7 @@ use super::{
     Around, Candidate, Certainty, Error, Outcome, Reason, Recorded,
     claim::Claim,
     read::{self, Mapping, REPORTS_APART},
-    watch::{Coverage, Gap, Watch},
+    watch::{Coverage, Gap, Watch, condensed},
 };
 use crate::{
     ask::open::{self, Consultation, Part, Times},
@@ -21,7 +21,7 @@ use crate::{
         sessions::{self, hex_of},
     },
 };
-use object_store::ObjectMeta;
+use object_store::{ObjectMeta, path::Path};
 
 /// Whose time line it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,10 +79,12 @@ pub fn line(
         .collect();
     let rows = read::all(consultation, &jobs, |(gateway, table, object)| {
         if **table == COVERAGE {
-            return Ok((vec![], read::read_coverage(consultation, gateway, object)?));
+            let rows = read::read_coverage(consultation, gateway, object)?;
+            // Those of a year would be millions.
+            return Ok((vec![], condensed(&rows)));
         }
         let rows = read::read(consultation, &SESSIONS, gateway, object, |reader| {
-            question.rows(reader, mapping)
+            question.rows(&object.location, reader, mapping)
         })?;
         Ok((rows, vec![]))
     })?;
@@ -122,6 +124,7 @@ fn objects(
 impl LineQuestion {
     fn rows(
         &self,
+        object: &Path,
         reader: Reader<Part>,
         mapping: Mapping<'_>,
     ) -> Result<Vec<SessionRow>, reader::Error> {
@@ -133,13 +136,12 @@ impl LineQuestion {
             }
             Whose::Subscriber(_) => reader,
         };
+        if !self.may_be_in(object, &reader)? {
+            return Ok(vec![]);
+        }
         let mut kept = vec![];
         for rows in reader.prefetched()?.batches()? {
-            let rows = rows?;
-            if !self.may_have(&rows)? {
-                continue;
-            }
-            for mut row in sessions::rows(&rows)? {
+            for mut row in sessions::rows(&rows?)? {
                 if row.subscriber.is_none() {
                     row.subscriber = mapping(row.peer, row.held.start);
                 }
@@ -151,12 +153,19 @@ impl LineQuestion {
         Ok(kept)
     }
 
-    /// Whether some rows can have one of the time line: most files have none of a subscriber.
-    fn may_have(&self, rows: &reader::Rows) -> Result<bool, reader::Error> {
+    /// Whether a file can have a row of the time line: most have none of a subscriber, as one of its columns shows.
+    fn may_be_in(&self, object: &Path, reader: &Reader<Part>) -> Result<bool, reader::Error> {
         let Whose::Subscriber(sought) = &self.whose else { return Ok(true) };
-        let column = rows.texts("subscriber")?;
         let sought = sought.in_clear().as_str();
-        Ok(column.iter().any(|subscriber| subscriber.is_none_or(|of| of == sought)))
+        let column = Reader::of(reader.footer().clone(), object, reader.file().clone());
+        for rows in column.select(&["subscriber"])?.batches()? {
+            let rows = rows?;
+            let mut subscribers = rows.texts("subscriber")?.iter();
+            if subscribers.any(|subscriber| subscriber.is_none_or(|of| of == sought)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn concerns(&self, row: &SessionRow) -> bool {

@@ -17,7 +17,7 @@ use crate::{
     },
     table::{
         COVERAGE, ObjectName, Reader, SESSIONS, Table, coverage,
-        reader::{self, Rows, Value},
+        reader::{self, Value},
         sessions::{self, hex_of},
     },
 };
@@ -204,9 +204,11 @@ pub(super) fn read_coverage(
     object: &ObjectMeta,
 ) -> Result<Vec<CoverageRow>, Error> {
     read(consultation, &COVERAGE, gateway, object, |reader| {
-        let batches = reader.prefetched()?.batches()?;
-        let rows = |batch: Result<Rows, reader::Error>| coverage::rows(&batch?);
-        Ok(batches.map(rows).collect::<Result<Vec<_>, _>>()?.concat())
+        let mut kept = vec![];
+        for rows in reader.prefetched()?.batches()? {
+            kept.append(&mut coverage::rows(&rows?)?);
+        }
+        Ok(kept)
     })
 }
 

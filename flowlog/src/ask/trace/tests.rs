@@ -410,6 +410,19 @@ fn a_gap_beside_a_candidate_leaves_it_undetermined() {
 }
 
 #[test]
+fn coverage_in_fewer_rows_says_the_same() {
+    let mut rows = with_gap(polls("09:00:00", "12:00:00"), "10:30:00", "10:31:00");
+    rows.retain(|row| row.window.0 != utc("11:00:00"));
+    let condensed = watch::condensed(&rows);
+    assert_eq!(condensed.len(), 3);
+    let [one, other] = [rows, condensed].map(|rows| gateway("gw1", vec![], rows));
+    for at in ["09:00:01", "09:30:00", "10:30:30", "10:59:58", "11:02:00", "11:30:00", "12:30:00"] {
+        let [one, other] = [&one, &other].map(|of| asked(std::slice::from_ref(of), at, 1_000));
+        assert_eq!(one, other, "{at}");
+    }
+}
+
+#[test]
 fn peers_without_a_subscriber_count_as_subscribers() {
     let unmapped =
         |member: u8| SessionRow { subscriber: None, ..held(member, "10:00:00", "11:00:00") };

@@ -164,6 +164,34 @@ fn spans(rows: &[&CoverageRow]) -> Vec<(Utc, Utc)> {
     spans.into_iter().map(|(span, _)| span).collect()
 }
 
+/// The same coverage in fewer rows: one for all windows of a source that adjoin, and one for each gap.
+pub(super) fn condensed(rows: &[CoverageRow]) -> Vec<CoverageRow> {
+    let mut rows: Vec<&CoverageRow> = rows.iter().collect();
+    let order = |row: &CoverageRow| (row.window.0, row.observed.0);
+    rows.sort_by(|a, b| {
+        let source = (&a.instance, &a.realm).cmp(&(&b.instance, &b.realm));
+        source.then_with(|| order(a).cmp(&order(b)))
+    });
+    let of_gap = |row: &&CoverageRow| CoverageRow { reports: 0, ..(*row).clone() };
+    let gaps: Vec<CoverageRow> = rows.iter().filter(|row| row.gap.is_some()).map(of_gap).collect();
+    let mut condensed: Vec<CoverageRow> = vec![];
+    for row in rows.into_iter().filter(|row| is_look(row)) {
+        match condensed.last_mut() {
+            Some(last)
+                if (&last.instance, &last.realm) == (&row.instance, &row.realm)
+                    && row.window.0 <= last.window.1 =>
+            {
+                last.window.1 = last.window.1.max(row.window.1);
+                last.observed.1 = last.observed.1.max(row.observed.1);
+                last.clock_error_ms = last.clock_error_ms.max(row.clock_error_ms);
+            }
+            _ => condensed.push(CoverageRow { gap: None, ..row.clone() }),
+        }
+    }
+    condensed.extend(gaps);
+    condensed
+}
+
 /// A row that is only there for a gap is no look.
 fn is_look(row: &CoverageRow) -> bool {
     row.reports > 0 || row.gap.is_none()
