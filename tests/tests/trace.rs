@@ -278,6 +278,21 @@ fn a_file_of_subscribers_names_who_had_no_name() {
     let times = ["--from", &at("09:00:00"), "--to", &at("13:00:00")].map(str::to_owned);
     let times: Vec<&str> = times.iter().map(String::as_str).collect();
     assert_eq!(trace(directory.path(), &[&whose[..], &times].concat()).code, 0);
+    // By its name, a peer is known where its key is.
+    std::fs::write(&file, "peer,subscriber,from,to\nwireguard:key,m-0042,,\n").unwrap();
+    let named = ["--subscribers", path];
+    let refused = asked(directory.path(), &at("11:00:00"), &named);
+    assert_eq!(refused.code, 2);
+    assert!(refused.stderr.contains("peer_key_file"), "{}", refused.stderr);
+    let (key, config) = (file.with_extension("key"), file.with_extension("toml"));
+    std::fs::write(&key, [7; 32]).unwrap();
+    let table = format!("[subscribers]\npeer_key_file = {:?}\n", key.to_str().unwrap());
+    std::fs::write(&config, table).unwrap();
+    let with_key = [&named[..], &["--config", config.to_str().unwrap()]].concat();
+    assert_eq!(asked(directory.path(), &at("11:00:00"), &with_key).code, 0);
+    std::fs::remove_file(&key).unwrap();
+    assert_eq!(asked(directory.path(), &at("11:00:00"), &with_key).code, 2);
+    std::fs::remove_file(&config).unwrap();
     lines("m-0042", &at("10:30:00")).unwrap();
     let answer = answer(directory.path(), &at("11:00:00"), &["--subscribers", path]).1;
     assert_eq!(subscribers(&answer), ["?"]);

@@ -13,7 +13,6 @@ mod claim;
 mod evidence;
 mod judge;
 mod line;
-mod mapping;
 mod read;
 mod watch;
 
@@ -26,7 +25,6 @@ pub use self::{
     evidence::{Evidence, Sought, evidence, parse_address},
     judge::{is_settled, judge},
     line::{Line, LineQuestion, Whose, judge_line, line},
-    mapping::{BadLine, Fault, Subscribers, is_reference},
     read::{Mapping, instant},
     watch::Gap,
 };

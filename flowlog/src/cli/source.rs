@@ -42,6 +42,11 @@ impl StoreArguments {
         let StoreSettings { store, .. } = self.file.read()?.settings().map_err(Failure::usage)?;
         Ok(self.store.clone().unwrap_or_else(|| store.in_clear().to_owned()))
     }
+
+    /// The configuration file.
+    pub fn file(&self) -> Result<File, Failure> {
+        self.file.read()
+    }
 }
 
 /// What `flowlog run` is configured by.

@@ -3,19 +3,24 @@
 mod json;
 mod text;
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use clap::{ArgGroup, Args};
 use flowlog::{
     ask::{
         open::{Consultation, Times},
-        trace::{self, Answer, Evidence, Line, LineQuestion, Question, Sought, Subscribers, Whose},
+        trace::{self, Answer, Evidence, Line, LineQuestion, Question, Sought, Whose},
     },
+    config::SourcesSettings,
     record::{
         clock::Utc,
         gateway::GatewayName,
         redacted::Address,
-        session::{Peer, Subscriber},
+        session::{Peer, PeerKey, Subscriber},
+        subscriber::{self, Subscribers},
     },
     store::Store,
 };
@@ -61,6 +66,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 20)]
     max: usize,
     /// Subscribers for records that have none: a file with the columns `peer,subscriber,from,to`.
+    /// Peers by their names need the configuration file, for its `peer_key_file`.
     #[arg(long, value_name = "FILE")]
     subscribers: Option<PathBuf>,
     /// As evidence, only flows with this port of the member.
@@ -219,12 +225,22 @@ impl Arguments {
 
     fn mapping(&self) -> Result<Subscribers, Failure> {
         let Some(path) = &self.subscribers else { return Ok(Subscribers::default()) };
-        let place = || format!("cannot use the subscribers in {}", path.display());
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Failure::usage(anyhow::Error::new(error).context(place())))?;
-        Subscribers::parse(&text)
-            .map_err(|line| Failure::usage(anyhow::Error::new(line).context(place())))
+        let SourcesSettings { subscribers, .. } =
+            self.store.file()?.settings().map_err(Failure::usage)?;
+        let key = subscribers.map(|settings| peer_key(&settings.peer_key_file)).transpose()?;
+        let text = std::fs::read_to_string(path).map_err(|error| unusable(path, error))?;
+        Subscribers::parse(&text, key.as_ref()).map_err(|line| unusable(path, line))
     }
+}
+
+fn peer_key(path: &Path) -> Result<PeerKey, Failure> {
+    let bytes = std::fs::read(path).map_err(|error| unusable(path, error))?;
+    PeerKey::new(bytes).map_err(|error| unusable(path, error))
+}
+
+fn unusable(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> Failure {
+    let place = format!("cannot use {}", path.display());
+    Failure::usage(anyhow::Error::new(error).context(place))
 }
 
 fn usage(text: &'static str) -> Failure {
@@ -237,7 +253,7 @@ fn address(option: &str, text: &str) -> Result<Address, Failure> {
 }
 
 fn reference(text: &str) -> Result<Subscriber, Failure> {
-    if trace::is_reference(text) {
+    if subscriber::is_reference(text) {
         return Ok(text.to_owned().into());
     }
     Err(usage(

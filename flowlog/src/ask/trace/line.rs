@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{
     Around, Candidate, Certainty, Error, Outcome, Reason, Recorded,
     claim::Claim,
-    read::{self, Mapping, REPORTS_APART},
-    watch::{Coverage, Gap, Watch, condensed},
+    read::{self, Mapping},
+    watch::{Coverage, Gap, REPORTS_APART, Watch, condensed},
 };
 use crate::{
     ask::open::{self, Consultation, Part, Times},

@@ -4,7 +4,9 @@ use std::{ops::ControlFlow, time::Duration};
 
 use object_store::ObjectMeta;
 
-use super::{Answer, Error, Question, Recorded, UNSYNCHRONISED_MS, is_settled, judge};
+use super::{
+    Answer, Error, Question, Recorded, UNSYNCHRONISED_MS, is_settled, judge, watch::REPORTS_APART,
+};
 use crate::{
     ask::{
         flows::pool::in_order,
@@ -22,8 +24,6 @@ use crate::{
     },
 };
 
-/// Two reports of a source that is looked at all the time are no further apart.
-pub(super) const REPORTS_APART: Duration = Duration::from_mins(2);
 const MILLISECOND: Duration = Duration::from_millis(1);
 /// How often an object is opened again that is replaced time and again.
 const ATTEMPTS: usize = 4;

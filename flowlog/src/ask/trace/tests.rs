@@ -367,6 +367,15 @@ fn nobody_is_an_answer_only_where_somebody_looked() {
     absent.coverage.retain(|row| row.window.0 != utc("12:00:00"));
     let expected = (Outcome::Undetermined, vec![Reason::Gap, unknown], 1);
     assert_eq!(none(&[whole.clone(), absent], "12:02:00"), expected);
+    // Of an hour, only its beginning was looked at.
+    let mut short = whole.clone();
+    short.gateway = "gw4".to_owned();
+    short.coverage.iter_mut().for_each(|row| {
+        if row.window.0 == utc("12:00:00") {
+            row.observed.1 = utc("12:01:00");
+        }
+    });
+    assert_eq!(none(&[whole.clone(), short], "12:02:00"), expected);
     assert_eq!(none(&[], "12:02:00"), (Outcome::Undetermined, vec![Reason::Gap, unknown], 0));
 }
 

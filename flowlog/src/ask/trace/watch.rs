@@ -11,6 +11,9 @@ use crate::record::{
 /// Of a source that has not reported for so long, it is taken that it was given up.
 const GIVEN_UP: Duration = Duration::from_hours(24);
 
+/// Two reports of a source that is looked at all the time are no further apart.
+pub(super) const REPORTS_APART: Duration = Duration::from_mins(2);
+
 /// A time in which a source was not looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {
@@ -147,6 +150,11 @@ fn clock_error_ms(rows: &[&CoverageRow], near: Around) -> u32 {
     rows.iter().filter(is_near).map(|row| row.clock_error_ms).max().unwrap_or(0)
 }
 
+/// Whether a window's first report follows another one as soon as that of any source does.
+fn is_soon(last: Utc, row: &CoverageRow) -> bool {
+    row.observed.0 <= last.plus(REPORTS_APART)
+}
+
 /// Between the reports of windows that adjoin, nobody stopped looking.
 fn spans(rows: &[&CoverageRow]) -> Vec<(Utc, Utc)> {
     let mut rows: Vec<&&CoverageRow> = rows.iter().filter(|row| is_look(row)).collect();
@@ -154,7 +162,7 @@ fn spans(rows: &[&CoverageRow]) -> Vec<(Utc, Utc)> {
     let mut spans: Vec<((Utc, Utc), Utc)> = vec![];
     for row in rows {
         match spans.last_mut() {
-            Some(((_, to), end)) if row.window.0 <= *end => {
+            Some(((_, to), end)) if row.window.0 <= *end && is_soon(*to, row) => {
                 *to = row.observed.1.max(*to);
                 *end = row.window.1.max(*end);
             }
@@ -179,7 +187,8 @@ pub(super) fn condensed(rows: &[CoverageRow]) -> Vec<CoverageRow> {
         match condensed.last_mut() {
             Some(last)
                 if (&last.instance, &last.realm) == (&row.instance, &row.realm)
-                    && row.window.0 <= last.window.1 =>
+                    && row.window.0 <= last.window.1
+                    && is_soon(last.observed.1, row) =>
             {
                 last.window.1 = last.window.1.max(row.window.1);
                 last.observed.1 = last.observed.1.max(row.observed.1);
