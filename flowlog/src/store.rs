@@ -258,6 +258,23 @@ impl Store {
         }
     }
 
+    /// Whether two stores are the same local directory, by whatever URL each was opened.
+    pub async fn is_same_as(&self, other: &Self) -> Result<bool, Error> {
+        match (self.identity().await?, other.identity().await?) {
+            (Some(one), Some(other)) => Ok(one == other),
+            _ => Ok(false),
+        }
+    }
+
+    /// What tells a local directory from every other one.
+    async fn identity(&self) -> Result<Option<(u64, u64)>, Error> {
+        let Backend::Directory(line) = &self.backend else { return Ok(None) };
+        match line.ask(Request::Identify, Bytes::new()).await? {
+            (Response::Identified(device, inode), _) => Ok(Some((device, inode))),
+            (other, _) => Err(unexpected(&other)),
+        }
+    }
+
     /// A store of any kind of objects.
     #[cfg(all(test, feature = "capture"))]
     pub(crate) fn of<S>(objects: Arc<S>, url: Url) -> Self

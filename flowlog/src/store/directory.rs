@@ -89,6 +89,11 @@ impl Directory {
             Request::RemoveStaged { path } => Response::Removed(self.remove_staged(&path)?),
             Request::Sweep { gateway } => Response::Swept(self.sweep(&gateway)?),
             Request::Inspect => Response::Inspected(self.inspect()?),
+            Request::Identify => {
+                let failed = Failure::of(Action::Open, self.path.display());
+                let found = fstat(&self.root).map_err(|error| failed(error.into()))?;
+                Response::Identified(found.st_dev, found.st_ino)
+            }
             Request::Lock { gateway } => {
                 self.lock(gateway)?;
                 Response::Done

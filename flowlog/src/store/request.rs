@@ -38,6 +38,8 @@ pub(super) enum Request {
     Sweep { gateway: GatewayName },
     /// Look at the directory as a whole.
     Inspect,
+    /// Tell the directory from every other one.
+    Identify,
     /// Take the lock of a gateway, and keep it.
     Lock { gateway: GatewayName },
     /// Give it back.
@@ -57,6 +59,8 @@ pub(super) enum Response {
     Removed(bool),
     Swept(usize),
     Inspected(Vec<Oddity>),
+    /// Its device and its number there.
+    Identified(u64, u64),
 }
 
 /// An answer, and what was read.
