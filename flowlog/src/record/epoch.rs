@@ -30,10 +30,10 @@ impl EpochNumber {
         self.0
     }
 
-    /// The number of the epoch after this one.
+    /// The number of the epoch after this one; itself, where there is none.
     #[must_use]
     pub const fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.saturating_add(1))
     }
 
     /// The number of the epoch before this one; zero where there is none.

@@ -55,7 +55,8 @@ impl EpochSet {
     /// How many numbers are in it.
     #[must_use]
     pub fn len(&self) -> u64 {
-        self.0.iter().map(|(first, last)| last - first + 1).sum()
+        let ranges = self.0.iter().map(|(first, last)| (last - first).saturating_add(1));
+        ranges.fold(0, u64::saturating_add)
     }
 
     /// Whether all of another set is in this one.

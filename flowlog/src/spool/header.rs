@@ -62,7 +62,7 @@ impl Header {
     /// Number of all entries.
     #[must_use]
     pub const fn entry_count(&self) -> u64 {
-        self.entries.0 + self.entries.1
+        self.entries.0.saturating_add(self.entries.1)
     }
 
     /// Adds the description of another run to this one: the union of what they have.
@@ -70,8 +70,8 @@ impl Header {
         let held = self.held().union(&other.held());
         self.numbers = (!held.is_one_range()).then_some(held);
         self.epochs = (self.epochs.0.min(other.epochs.0), self.epochs.1.max(other.epochs.1));
-        self.entries.0 += other.entries.0;
-        self.entries.1 += other.entries.1;
+        self.entries.0 = self.entries.0.saturating_add(other.entries.0);
+        self.entries.1 = self.entries.1.saturating_add(other.entries.1);
         self.closed_ns = self.closed_ns.max(other.closed_ns);
         self.opened_ns = self.opened_ns.zip(other.opened_ns).map(|(one, other)| one.min(other));
         self.dated = self.dated.take().filter(|dated| dated.is_alike(other.dated.as_ref()));

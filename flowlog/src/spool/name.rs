@@ -5,6 +5,9 @@ use std::path::Path;
 use super::RUN;
 use crate::record::clock::Utc;
 
+/// The greatest number that a name is believed to have: counting goes on behind it, and must not come to an end.
+const GREATEST: u64 = 1 << 62;
+
 /// What the name of a run tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunName {
@@ -40,7 +43,7 @@ impl RunName {
             [first, last, opened, closed] => (first, last, time(opened).zip(time(closed))),
             _ => return None,
         };
-        (first <= last).then_some(Self { first, last, times })
+        (first <= last && last <= GREATEST).then_some(Self { first, last, times })
     }
 }
 
@@ -58,5 +61,21 @@ mod tests {
         for stranger in ["notes.run", "1-2-3.run", "2-1.run", "-1.run", ".run"] {
             assert_eq!(RunName::parse(Path::new(stranger)), None, "{stranger}");
         }
+    }
+
+    #[test]
+    fn numbers_behind_which_nothing_can_be_counted_are_no_name_of_ours() {
+        let name = |number: u64| RunName { first: 1, last: number, times: None };
+        for number in [0, GREATEST + 1, u64::MAX - 1, u64::MAX] {
+            let path = name(number).file_name();
+            assert_eq!(RunName::parse(Path::new(&path)), None, "{path}");
+        }
+        let greatest = name(GREATEST);
+        assert_eq!(RunName::parse(Path::new(&greatest.file_name())), Some(greatest));
+        for text in ["1-99999999999999999999.run", "1-1-99999999999999999999-1.run"] {
+            assert_eq!(RunName::parse(Path::new(text)), None, "{text}");
+        }
+        let times = RunName::parse(Path::new("1-1-18446744073709551615-18446744073709551615.run"));
+        assert_eq!(times, Some(RunName { first: 1, last: 1, times: None }));
     }
 }

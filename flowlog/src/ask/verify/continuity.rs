@@ -91,7 +91,7 @@ fn check_numbers(gateway: &str, files: &[&Stored], all: &[&Stored], findings: &m
                 other: before.path.clone(),
                 epochs: (first, last.min(end)),
             });
-        } else if first > end + 1 && !is_explained(files, all, last_held, range) {
+        } else if first > end.saturating_add(1) && !is_explained(files, all, last_held, range) {
             findings.missing.push(Missing {
                 gateway: gateway.to_owned(),
                 epochs: (end + 1, first - 1),
@@ -202,7 +202,7 @@ mod tests {
                 .iter()
                 .map(|(first, last)| Range {
                     epochs: (*first, *last),
-                    times: (times(*first), times(last + 1)),
+                    times: (times(*first), times(last.saturating_add(1))),
                 })
                 .collect(),
             gaps: vec![],

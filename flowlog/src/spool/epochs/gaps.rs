@@ -18,7 +18,7 @@ impl Epochs {
     /// begins, since whoever tells of it may not live to do so.
     pub(super) fn gap_before(&self, epoch: &Epoch) -> Option<Lost> {
         let number = epoch.number.get();
-        let (last, closed) = self.last.filter(|(last, _)| number > last + 1)?;
+        let (last, closed) = self.last.filter(|(last, _)| number > last.saturating_add(1))?;
         if self.renumbered.is_some_and(|(from, to)| (from..=to).contains(&number)) {
             return None;
         }
@@ -41,8 +41,8 @@ impl Epochs {
             // New maps leave out one number. Where there are more, somebody else may have counted on, whose
             // epochs the store has.
             is_settled: !self.may_have_lost
-                && number <= last + 2
-                && !self.reserved.meets(&EpochSet::range(last + 1, number - 1)),
+                && number <= last.saturating_add(2)
+                && !self.reserved.meets(&EpochSet::range(last.saturating_add(1), number - 1)),
         })
     }
 

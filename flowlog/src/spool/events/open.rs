@@ -281,9 +281,9 @@ fn measured(log: &EventLog, mut segment: Segment) -> Result<Option<Segment>, Err
 /// Adds a segment behind the others; those that are missing in between are lost.
 fn add(state: &mut State, segment: Segment) {
     match &state.end {
-        None => state.released = segment.first - 1,
+        None => state.released = segment.first.saturating_sub(1),
         Some(End { last, .. }) => {
-            let numbers = EpochSet::range(last + 1, segment.first - 1);
+            let numbers = EpochSet::range(last.saturating_add(1), segment.first.saturating_sub(1));
             let end_ns = state.segments.last().map_or(segment.start_ns, |before| before.end_ns);
             let gateway = segment.gateway.clone();
             let (start_ns, end_ns) = (end_ns.min(segment.start_ns), end_ns.max(segment.start_ns));

@@ -108,7 +108,8 @@ impl State {
     /// These segments are gone for good.
     pub(super) fn forget_released(&mut self, gone: &[Segment]) {
         self.segments.retain(|segment| !gone.contains(segment));
-        let first = self.segments.first().map_or(self.released, |segment| segment.first - 1);
+        let first =
+            self.segments.first().map_or(self.released, |segment| segment.first.saturating_sub(1));
         self.reported = self.reported.minus(&EpochSet::range(1, first.min(self.released)));
     }
 }

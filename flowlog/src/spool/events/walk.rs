@@ -78,7 +78,7 @@ impl Walk {
             return Ok(None);
         };
         self.settle(offset);
-        self.miss(self.next, header.number - 1);
+        self.miss(self.next, header.number.saturating_sub(1));
         self.before = Some(header.number);
         self.next = header.number.saturating_add(1);
         self.earliest = offset + HEADER as u64;

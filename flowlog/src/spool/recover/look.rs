@@ -110,7 +110,10 @@ fn look_at_runs(spool: &Spool, directory: &Path) -> Vec<Seen> {
                 Kind::File if extension == DAMAGED_1 => Content::DamagedBefore,
                 _ => Content::Foreign,
             };
-            Seen { name: RunName::parse(&path), path, content }
+            let name = RunName::parse(&path);
+            // No run of ours has such a name.
+            let is_foreign = name.is_none() && matches!(content, Content::Damaged(None));
+            Seen { name, path, content: if is_foreign { Content::Foreign } else { content } }
         })
         .collect()
 }

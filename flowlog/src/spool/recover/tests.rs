@@ -15,6 +15,7 @@ use crate::{
         Epochs, Files, Spool,
         files::merge,
         merge::Duplicates,
+        recover::Recovered,
         run::Run,
         tests::{epoch, key, recovered, spool},
     },
@@ -155,4 +156,30 @@ fn the_store_is_asked_for_the_last_run_too_if_it_may_have_it() {
         let asked = if is_put { vec![("4-4".to_owned(), 240, 300)] } else { vec![] };
         assert_eq!((gaps == 0, lost(&spool)), (is_put, asked));
     }
+}
+
+#[test]
+fn a_name_with_the_greatest_number_is_set_aside_and_ends_no_start() {
+    let (spool, mut epochs) = spool();
+    let before = epochs.append(&epoch(60, 70, &[]), Duration::ZERO).unwrap();
+    let directory = before.path.parent().unwrap().to_owned();
+    let greatest = u64::MAX;
+    for name in [
+        format!("{greatest}-{greatest}-1795814605000-1795814606000.run"),
+        format!("{greatest}.run"),
+        format!("1-{greatest}.run"),
+    ] {
+        std::fs::write(directory.join(&name), "").unwrap();
+        assert_eq!(spool.last_number_by_names(), EpochNumber::new(70));
+        let Recovered { mut epochs, found, last, .. } = recovered(&spool);
+        assert_eq!((found.len(), last), (1, EpochNumber::new(70)));
+        assert!(!directory.join(&name).exists(), "{name}");
+        assert_eq!(lost(&spool), []);
+        // Whatever the numbers are that come in, nothing ends.
+        epochs.renumbered(last, EpochNumber::new(greatest).next(), Utc::from_ns(0));
+    }
+    let aside = std::fs::read_dir(directory.parent().unwrap().join("aside")).unwrap();
+    let aside: Vec<String> =
+        aside.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(aside.len() == 3 && aside.iter().all(|name| name.ends_with(".foreign")), "{aside:?}");
 }
