@@ -219,6 +219,11 @@ impl Identity {
             }
         }
         let times = without((lost.start_ns, lost.end_ns), counted);
+        let is_counted = |(start, end): &(i64, i64)| start == end && lost.start_ns < lost.end_ns;
+        if epochs.is_empty() && times.iter().all(is_counted) {
+            // It was counted all along, and no number is missing.
+            return;
+        }
         for (place, (start_ns, end_ns)) in times.into_iter().enumerate() {
             // The first one stands for the numbers.
             let epochs = if place == 0 { epochs.clone() } else { EpochSet::default() };
@@ -279,4 +284,36 @@ pub fn machine() -> String {
         return String::new();
     }
     crate::table::digest::sha256(&[b"flowlog spool ", id].concat())[..32].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_counted_all_along_is_no_gap() {
+        let lost = |epochs: &str, end_ns| Lost {
+            numbering: "n".to_owned(),
+            epochs: epochs.parse().unwrap(),
+            start_ns: 10,
+            end_ns,
+            reason: GapReason::Down,
+            interfaces: vec![],
+            reported_by: None,
+            gateway: "gw".to_owned(),
+            store: None,
+            is_settled: false,
+        };
+        let left = |lost: Lost, counted: &[(i64, i64)]| {
+            let mut identity = Identity { lost: vec![lost.clone()], ..Identity::default() };
+            identity.settle(&lost, &EpochSet::default(), counted);
+            let times = identity.lost.iter().map(|lost| (lost.start_ns, lost.end_ns));
+            times.collect::<Vec<_>>()
+        };
+        assert_eq!(left(lost("", 20), &[(0, 15), (15, 30)]), []);
+        assert_eq!(left(lost("", 20), &[(0, 15)]), [(15, 20)]);
+        // Numbers that are missing need a place, and so does a gap of which nobody knows how long it was.
+        assert_eq!(left(lost("3-3", 20), &[(0, 30)]), [(20, 20)]);
+        assert_eq!(left(lost("", 10), &[(0, 30)]), [(10, 10)]);
+    }
 }
