@@ -104,6 +104,7 @@ impl Config {
         let sources = source::sources(source, subscribers.as_ref())
             .map_err(|message| file.wrong_value("source", message))?;
         let (capture, spool, status) = (file.settings()?, file.settings()?, file.settings()?);
+        places(&file, &spool, &status)?;
         Ok(Self {
             gateway,
             policy,
@@ -118,6 +119,24 @@ impl Config {
             subscribers,
         })
     }
+}
+
+/// The spool has a name, and is flowlog's alone: what else is in it is moved aside.
+fn places(file: &File, spool: &SpoolSettings, status: &StatusSettings) -> Result<(), Error> {
+    let Some(spool) = &spool.spool else { return Ok(()) };
+    if spool.as_os_str().is_empty() {
+        let message = "it is empty; name a directory, or leave it out for a temporary one";
+        return Err(file.wrong_value("spool", message.to_owned()));
+    }
+    let socket = status.status_socket.as_ref().filter(|socket| !socket.as_os_str().is_empty());
+    if socket.is_some_and(|socket| socket.starts_with(spool)) {
+        let message = format!(
+            "it is in the spool {}, which has counts in it and nothing else; name another path, for example /run/flowlog/gw1.sock",
+            spool.display()
+        );
+        return Err(file.wrong_value("status_socket", message));
+    }
+    Ok(())
 }
 
 fn divides(

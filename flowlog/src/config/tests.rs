@@ -275,3 +275,19 @@ fn a_key_is_defined_in_one_place() {
         assert!(text.contains(line), "{line} is not in {text}");
     }
 }
+
+#[test]
+fn a_spool_has_a_name_and_nothing_else_in_it() {
+    let least = "profile = \"flows\"\ninterfaces = [\"wg0\"]\n";
+    let with = |more: &str| config(&format!("{least}{more}"));
+    let error = with("spool = \"\"").unwrap_err();
+    assert!(error.contains("line 3") && error.contains("spool: it is empty"), "{error}");
+    let socket = |path: &str| with(&format!("spool = \"/s/spool\"\nstatus_socket = \"{path}\""));
+    for within in ["/s/spool/gw.sock", "/s/spool/epochs/gw.sock", "/s/spool"] {
+        let error = socket(within).unwrap_err();
+        assert!(error.contains("status_socket: it is in the spool /s/spool"), "{error}");
+    }
+    for beside in ["", "/s/gw.sock", "/s/spool.sock"] {
+        socket(beside).unwrap();
+    }
+}
