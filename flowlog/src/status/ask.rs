@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    os::unix::fs::FileTypeExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -25,6 +26,14 @@ pub enum Error {
     NobodyListens {
         /// The socket.
         path: PathBuf,
+    },
+    /// What is there is no socket.
+    #[error("no flowlog answers: {} is {kind}, and no socket", path.display())]
+    NoSocket {
+        /// What was named.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static str,
     },
     /// Somebody listens, and does not answer.
     #[error("no flowlog answers: the process that listens at {} has sent nothing for {timeout:?}", path.display())]
@@ -58,6 +67,7 @@ impl Error {
             Self::Absent { .. } => {
                 "start flowlog (`systemctl start flowlog`), or name the socket of the running daemon with --socket or --config"
             }
+            Self::NoSocket { .. } => "name the socket of the daemon with --socket or --config",
             Self::NobodyListens { .. } => {
                 "start flowlog (`systemctl start flowlog`); `journalctl -u flowlog` shows how it ended"
             }
@@ -92,7 +102,10 @@ async fn answer(path: &Path) -> Result<Vec<u8>, Error> {
         let path = path.to_owned();
         match source.kind() {
             io::ErrorKind::NotFound => Error::Absent { path },
-            io::ErrorKind::ConnectionRefused => Error::NobodyListens { path },
+            io::ErrorKind::ConnectionRefused => match kind_of(&path) {
+                Some(kind) => Error::NoSocket { path, kind },
+                None => Error::NobodyListens { path },
+            },
             _ => Error::Io { path, source },
         }
     };
@@ -117,4 +130,43 @@ async fn answer(path: &Path) -> Result<Vec<u8>, Error> {
         }
     }
     Err(Error::Answer { path: path.to_owned() })
+}
+
+/// What is at a path, where that is no socket: the kernel refuses both in the same way.
+fn kind_of(path: &Path) -> Option<&'static str> {
+    let kind = std::fs::metadata(path).ok()?.file_type();
+    if kind.is_socket() {
+        None
+    } else if kind.is_dir() {
+        Some("a directory")
+    } else if kind.is_file() {
+        Some("a file")
+    } else {
+        Some("a device or a pipe")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn whatever_is_in_the_place_of_the_socket_is_named_truly() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        std::fs::write(path("file"), "").unwrap();
+        drop(UnixListener::bind(path("left.sock")).unwrap());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        for (name, expected) in [
+            ("", "is a directory, and no socket"),
+            ("file", "is a file, and no socket"),
+            ("left.sock", "a socket that a killed flowlog left behind"),
+            ("nothing", "there is no socket"),
+        ] {
+            let error = runtime.block_on(ask(&path(name), Duration::from_secs(1))).unwrap_err();
+            assert!(error.to_string().contains(expected), "{name}: {error}");
+        }
+    }
 }
