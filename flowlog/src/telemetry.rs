@@ -4,7 +4,7 @@ mod counter;
 mod last;
 mod writer;
 
-use std::{io, sync::OnceLock, time::Duration};
+use std::{borrow::Cow, io, sync::OnceLock, time::Duration};
 
 pub use counter::Counter;
 pub use last::last_warning;
@@ -44,6 +44,20 @@ pub fn log() -> &'static LogWriter {
     static LOG: OnceLock<LogWriter> = OnceLock::new();
     LOG.get_or_init(|| LogWriter::new(io::stderr()))
 }
+/// A text without characters that do something to a terminal: names of interfaces and files may have any. They are
+/// shown as `\u{1b}`.
+#[must_use]
+pub fn printable(text: &str) -> Cow<'_, str> {
+    let is_harmful = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if !text.contains(is_harmful) {
+        return text.into();
+    }
+    let escaped = text
+        .chars()
+        .map(|c| if is_harmful(c) { c.escape_unicode().to_string() } else { c.to_string() });
+    escaped.collect::<String>().into()
+}
+
 /// An error and its causes in one line.
 #[must_use]
 pub fn with_causes(error: &dyn std::error::Error) -> String {
@@ -59,4 +73,15 @@ pub fn with_causes(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_does_anything_to_a_terminal() {
+        assert_eq!(printable("wg0: größer\n\tzwei"), "wg0: größer\n\tzwei");
+        assert_eq!(printable("a\x1b[31mb\x07\u{9b}2J\r"), "a\\u{1b}[31mb\\u{7}\\u{9b}2J\\u{d}");
+    }
 }

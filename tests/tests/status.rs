@@ -12,7 +12,7 @@ use std::{
 };
 
 use flowlog_tests::{
-    Counter, Daemon, Ended, Place, Side, SmallDisk, Verdict, flowlog, has_tcx, wait_for,
+    Counter, Daemon, Ended, Place, Side, SmallDisk, Verdict, flowlog, has_tcx, veth_pair, wait_for,
 };
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -264,4 +264,28 @@ fn the_configuration_of_the_daemon_names_its_socket() {
     assert_eq!(config("status_socket = \"\"").code, 2);
     assert_eq!(config("statussocket = 1").code, 2);
     assert_eq!(flowlog(&["status", "--timeout", "soon"]).code, 2);
+}
+
+#[test]
+fn a_name_with_control_characters_does_nothing_to_the_terminal() {
+    let name = "a\u{1b}[31mb\u{7}";
+    let (gateway, _peer) = veth_pair(name, "flfar0");
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("store");
+    let store = store.to_str().unwrap();
+    let often = ["--window", "1s", "--drain-interval", "500ms"];
+    let daemon = Daemon::attached(&gateway, "a*", &[&["--store", store][..], &often].concat());
+    wait_until(&daemon, "a window in the store", |status| {
+        status["store"]["files_total"].as_u64() > Some(0)
+    });
+    let (_, status) = daemon.status();
+    assert_eq!(status["interfaces"][0]["name"], name);
+    let text = asked(&daemon.socket(), &[]).stdout;
+    assert!(text.contains("a\\u{1b}[31mb\\u{7}"), "{text:?}");
+    let ended = daemon.terminate();
+    let verified = flowlog(&["verify", "--store", store]);
+    for output in [&text, &ended.stderr, &verified.stdout, &verified.stderr] {
+        let is_harmful = |c: char| c.is_control() && c != '\n';
+        assert!(!output.contains(is_harmful), "{output:?}");
+    }
 }

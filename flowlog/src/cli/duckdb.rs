@@ -18,7 +18,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
     let sql = super::runtime()?.block_on(ask::duckdb::duckdb(&store, variables))?;
     let mut out = Output::new();
-    out.text(sql);
+    out.raw(sql);
     out.finish_answer()?;
     Ok(Outcome::Done)
 }

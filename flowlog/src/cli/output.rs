@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::Format;
+use flowlog::telemetry::printable;
 
 /// Writes the report of a command, whoever reads it.
 ///
@@ -40,8 +41,13 @@ impl Output {
         self.text(format!("{line}\n"));
     }
 
-    /// Writes a text that has its own line ends.
+    /// Writes a text that has its own line ends, for somebody who reads it.
     pub fn text(&mut self, text: impl AsRef<str>) {
+        self.raw(printable(text.as_ref()));
+    }
+
+    /// Writes a text for a program, as it is.
+    pub fn raw(&mut self, text: impl AsRef<str>) {
         if self.error.is_none() {
             self.error = self.write(text.as_ref()).err();
         }
@@ -54,7 +60,7 @@ impl Output {
 
     /// Writes a JSON answer.
     pub fn json(&mut self, answer: &serde_json::Value) {
-        self.line(answer);
+        self.raw(format!("{answer}\n"));
     }
 
     /// Writes an answer in the format that was asked for.

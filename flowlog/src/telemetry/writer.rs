@@ -15,6 +15,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::printable;
+
 /// Lines that wait to be written at most.
 const WAITING_LINES: usize = 4096;
 /// How often it is looked whether all lines are written.
@@ -51,7 +53,7 @@ impl LogWriter {
 
     /// Takes a line.
     pub fn line(&self, line: &str) {
-        self.take(format!("{line}\n").into_bytes());
+        self.take(format!("{}\n", printable(line)).into_bytes());
     }
 
     /// Waits until all lines are written, but not for longer than this. Returns whether they are.
