@@ -11,7 +11,7 @@ use jiff::{Timestamp, civil, tz::TimeZone};
 use object_store::path::Path;
 
 use super::{Span, Table};
-use crate::record::clock::Utc;
+use crate::record::{clock::Utc, gateway::GatewayName};
 
 /// An hour or a day of a table of a gateway: what retention deletes at once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,7 +63,7 @@ impl Partition {
             civil::Time::new(hour, 0, 0, 0).ok()?.on(date.year(), date.month(), date.day());
         let partition = Self {
             table,
-            gateway: gateway.strip_prefix("gateway=")?.to_owned(),
+            gateway: gateway.strip_prefix("gateway=")?.parse::<GatewayName>().ok()?.into(),
             start: begins.to_zoned(TimeZone::UTC).ok()?.timestamp().into(),
         };
         // Only what we would write ourselves.
@@ -177,6 +177,9 @@ mod tests {
             ("hour=09", "hour=10"),
             ("date=2026-11-22", "date=2026-11-31"),
             ("gateway=", "gate="),
+            ("gateway=", "gateway=."),
+            ("gateway=gw-1", "gateway="),
+            ("gateway=gw-1", "gateway=gw 1"),
             ("-0.parquet", "-00.parquet"),
             ("-300s", "-300000ms"),
             (".parquet", ".csv"),
