@@ -82,6 +82,8 @@ enum Step {
     Done,
     /// It is another one now.
     Changed,
+    /// The store may have epochs of it that are in no run of it yet: it is put when they are.
+    Waits,
 }
 
 impl Worker {
@@ -171,8 +173,9 @@ impl Worker {
             if !is_open && file.runs.len() > MOST_AT_ONCE {
                 file = merge_many(shared, file).await?;
             }
-            if self.put_file(shared, &file, is_open).await? == Step::Changed {
-                return Ok(Step::Changed);
+            let step = self.put_file(shared, &file, is_open).await?;
+            if step != Step::Done {
+                return Ok(step);
             }
             let mut state = self.state();
             let until = file.runs.iter().map(|run| run.header.closed()).max();
@@ -201,6 +204,9 @@ impl Worker {
         let known = known.filter(|part| !part.elsewhere.meets(&file.held()));
         let mut part = if let Some(part) = known {
             part
+        } else if !file.pending.is_empty() && !is_open {
+            // Until then it seems to have less than the store, though nothing is lost.
+            return Ok(Step::Waits);
         } else {
             let beyond = self.beyond(&url, &identity).await?;
             match self.decide(&store, file, beyond).await? {
