@@ -25,6 +25,10 @@ pub struct Facts {
     pub epochs: Option<EpochSet>,
     /// Rows.
     pub rows: u64,
+    /// A ledger's: rows of the flows that it accounts for; `None` where it does not tell.
+    pub flow_rows: Option<u64>,
+    /// The digest of the file of flows: of the one that is there, or of the one that a ledger accounts for.
+    pub digest: Option<String>,
 }
 
 /// A file of the spool.
@@ -63,7 +67,8 @@ pub fn decide(ours: &Ours<'_>, stored: &[Stored]) -> Decision {
     let own: Vec<&Stored> = stored.iter().filter(of_ours).collect();
     let common = |theirs: &EpochSet| ours.epochs.minus(&ours.epochs.minus(theirs));
     let own_epochs = own.iter().fold(EpochSet::default(), |all, file| all.union(&file.safe(ours)));
-    let has_all = ours.epochs.contains(&own_epochs) && own.iter().all(|file| file.fits(ours));
+    let has_all = ours.epochs.contains(&own_epochs)
+        && own.iter().all(|file| file.fits(ours) && file.can_be_repaired(ours));
     if let ([own], true, false) = (&own[..], has_all, elsewhere.meets(ours.epochs)) {
         return Decision::Replace(own.part);
     }
@@ -79,10 +84,15 @@ pub fn decide(ours: &Ours<'_>, stored: &[Stored]) -> Decision {
     if !own.is_empty() || !safe.is_empty() {
         return Decision::Close(safe);
     }
-    // Whoever put flows and did not live to put their ledger has left nothing that counts.
+    // Whoever put flows and did not live to put their ledger has left nothing that counts, nor does a ledger whose
+    // flows are gone. Flows that cannot be read stay for whoever wants to look at them.
     let unproven = others.iter().find(|file| {
         let claimed = file.claimed(ours.numbering);
-        file.ledger.is_none() && claimed.meets(ours.epochs) && ours.epochs.contains(&claimed)
+        let is_unproven = file.proven(ours.numbering).is_none_or(|proven| proven.is_empty());
+        is_unproven
+            && !file.is_damaged()
+            && claimed.meets(ours.epochs)
+            && ours.epochs.contains(&claimed)
     });
     if let Some(unproven) = unproven {
         return Decision::Replace(unproven.part);
@@ -113,15 +123,41 @@ impl Stored {
         self.facts().fold(EpochSet::default(), |all, facts| all.union(&facts.of(numbering)))
     }
 
-    /// The epochs that are not to be taken out of it: those that its ledger holds. What flows have beyond
+    /// The epochs that a ledger accounts for and whose flows are there; `None` where there is no ledger. Flows may be
+    /// gone or older although their ledger is not: a store is restored by halves, or a disk loses a file.
+    pub(crate) fn proven(&self, numbering: &str) -> Option<EpochSet> {
+        let ledger = self.ledger.as_ref()?;
+        let claimed = ledger.of(numbering);
+        if planted(Bug::LedgerAlone) {
+            return Some(claimed);
+        }
+        Some(match (&self.flows, ledger.flow_rows) {
+            // There were no flows, or it is of a version that does not tell.
+            (_, Some(0)) | (None, None) => claimed,
+            (Some(flows), _) if flows.digest.is_some() && flows.digest == ledger.digest => claimed,
+            (Some(flows), _) => claimed.minus(&claimed.minus(&flows.of(numbering))),
+            (None, Some(_)) => EpochSet::default(),
+        })
+    }
+
+    /// Whether there are flows, and nobody can read them.
+    fn is_damaged(&self) -> bool {
+        self.flows.as_ref().is_some_and(|flows| flows.lineage.is_none() && flows.rows == 0)
+    }
+
+    /// Whether what is put in its place has all that it had, where nobody can read its flows.
+    fn can_be_repaired(&self, ours: &Ours<'_>) -> bool {
+        !self.is_damaged() || ours.epochs.contains(&self.claimed(ours.numbering))
+    }
+
+    /// The epochs that are not to be taken out of it: those that its ledger proves. What flows have beyond
     /// that was being put when somebody died. Without any ledger, somebody may also have deleted that; but not
     /// where the file is ours, and still grows: then flows that the spool lost since are lost, and the ledger
     /// that is put with the rest claims a gap.
     fn safe(&self, ours: &Ours<'_>) -> EpochSet {
         let claimed = || Some(self.claimed(ours.numbering)).filter(|_| !self.is_of(ours.lineage));
-        let proven = self.ledger.as_ref().map(|facts| facts.of(ours.numbering));
         let unproven = || claimed().filter(|claimed| !ours.epochs.contains(claimed));
-        proven.or_else(unproven).unwrap_or_default()
+        self.proven(ours.numbering).or_else(unproven).unwrap_or_default()
     }
 
     /// Whether its ledger is behind its flows, and ours has what it lacks.
@@ -153,7 +189,7 @@ mod tests {
     fn facts(lineage: &str, numbering: &str, epochs: &str) -> Option<Facts> {
         let epochs = Some(epochs.parse().unwrap());
         let (lineage, numbering) = (Some(lineage.to_owned()), Some(numbering.to_owned()));
-        Some(Facts { lineage, numbering, epochs, rows: 1 })
+        Some(Facts { lineage, numbering, epochs, rows: 1, flow_rows: Some(1), digest: None })
     }
 
     fn whole(part: u32, lineage: &str, epochs: &str) -> Stored {
@@ -231,6 +267,38 @@ mod tests {
     }
 
     #[test]
+    fn a_ledger_proves_no_more_than_the_flows_that_are_there() {
+        let file = |lineage, flows: Option<Facts>, ledger| {
+            [Stored { part: 2, flows, ledger: facts(lineage, "n", ledger) }]
+        };
+        let damaged = || Some(Facts::default());
+        // Gone, older, of another numbering, damaged: ours is put again.
+        assert_eq!(decided("1-4", &file("a", None, "1-4")), Decision::Replace(2));
+        assert_eq!(decided("1-4", &file("b", None, "1-4")), Decision::Replace(2));
+        assert_eq!(decided("1-4", &file("a", facts("a", "n", "1-2"), "1-4")), Decision::Replace(2));
+        assert_eq!(decided("1-4", &file("b", facts("b", "m", "1-4"), "1-4")), Decision::Replace(2));
+        assert_eq!(decided("1-4", &file("a", damaged(), "1-4")), Decision::Replace(2));
+        // What is damaged is not thrown away for less, nor where another file of ours put it.
+        assert_eq!(decided("1-3", &file("a", damaged(), "1-4")), close(""));
+        assert_eq!(decided("1-4", &file("b", damaged(), "1-4")), Decision::Create(0));
+        // What is there stays, and only that leaves the spool.
+        assert_eq!(decided("2-4", &file("a", facts("a", "n", "1-2"), "1-4")), close("2-2"));
+        assert_eq!(decided("1-4", &file("b", facts("b", "n", "1-2"), "1-4")), close("1-2"));
+    }
+
+    #[test]
+    fn a_ledger_of_no_flows_proves_its_epochs_and_so_does_a_digest() {
+        let empty = facts("b", "n", "1-4").map(|facts| Facts { flow_rows: Some(0), ..facts });
+        assert_eq!(decided("1-4", &[Stored { part: 0, flows: None, ledger: empty }]), close("1-4"));
+        let digest = |facts: Option<Facts>| {
+            facts.map(|facts| Facts { digest: Some("3f62".to_owned()), ..facts })
+        };
+        let flows = digest(Some(Facts::default()));
+        let ledger = digest(facts("b", "n", "1-4"));
+        assert_eq!(decided("1-4", &[Stored { part: 0, flows, ledger }]), close("1-4"));
+    }
+
+    #[test]
     fn a_file_that_cannot_be_read_keeps_its_place() {
         let damaged =
             Stored { part: 0, flows: Some(Facts::default()), ledger: Some(Facts::default()) };
@@ -240,8 +308,7 @@ mod tests {
     #[test]
     fn a_file_of_version_1_is_replaced_unless_it_has_more_rows() {
         let old = |rows| {
-            let facts =
-                Facts { lineage: Some("a".to_owned()), numbering: None, epochs: None, rows };
+            let facts = Facts { lineage: Some("a".to_owned()), rows, ..Facts::default() };
             Stored { part: 0, flows: Some(facts.clone()), ledger: Some(facts) }
         };
         assert_eq!(decided("1-4", &[old(1)]), Decision::Replace(0));

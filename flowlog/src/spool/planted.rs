@@ -26,6 +26,8 @@ pub(crate) enum Bug {
     NoCheck,
     /// What left the spool is not written down.
     NoStored,
+    /// A ledger is believed whatever became of its flows.
+    LedgerAlone,
     /// A file that was put is forgotten without a look at what the store has.
     NoConfirm,
     /// Events are not made durable before they count.

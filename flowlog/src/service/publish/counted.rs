@@ -4,6 +4,7 @@ use arrow::datatypes::UInt64Type;
 use bytes::Bytes;
 use object_store::path::Path;
 
+use super::stored;
 use crate::{
     record::{clock::Utc, epoch_set::EpochSet},
     spool::identity::Lost,
@@ -33,6 +34,8 @@ pub(super) struct Ledger {
     object: Path,
     facts: Facts,
     file: Bytes,
+    /// Its epochs whose flows are gone.
+    unproven: EpochSet,
 }
 
 /// The ledgers of the hours in which something was lost.
@@ -45,9 +48,13 @@ pub(super) async fn ledgers(store: &Store, lost: &Lost) -> Result<Vec<Ledger>, s
         for object in store.list_folder(&folder).await?.objects {
             if ObjectName::parse(&object.location).is_some() {
                 let file = store.read(&object.location).await?;
-                let facts = Facts::of(&file);
+                let Some(mut facts) = Facts::of(&file) else { continue };
                 let object = object.location;
-                files.extend(facts.map(|facts| Ledger { object, facts, file }));
+                let proven = stored::proven(store, &object, &facts).await?;
+                let unproven = facts.epochs.as_ref().map(|epochs| epochs.minus(&proven));
+                facts.epochs = facts.epochs.map(|_| proven);
+                let unproven = unproven.unwrap_or_default();
+                files.push(Ledger { object, facts, file, unproven });
             }
         }
     }
@@ -64,8 +71,10 @@ impl Counted {
             }
         }
         let missing = lost.epochs.minus(&counted.epochs);
-        for Ledger { object, facts, file } in ledgers {
-            if lost.epochs.is_empty() || facts.numbering.as_ref() == Some(&lost.numbering) {
+        for Ledger { object, facts, file, unproven } in ledgers {
+            let is_of = facts.numbering.as_ref() == Some(&lost.numbering);
+            if lost.epochs.is_empty() || is_of {
+                let missing = if is_of { missing.union(unproven) } else { unproven.clone() };
                 counted.add_times(object, file, &missing);
             }
         }

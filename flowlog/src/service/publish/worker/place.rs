@@ -38,10 +38,15 @@ impl Worker {
             stored.into_iter().filter(|file| file.ledger.is_some()).collect();
         for (file, part) in ledgers.iter_mut().zip((0..u32::MAX).rev()) {
             // It is in nobody's way here, and nothing that could be replaced.
+            let proven = file.proven(&identity.numbering);
             file.part = part;
             file.flows = None;
             if let Some(ledger) = &mut file.ledger {
                 ledger.lineage = None;
+                ledger.flow_rows = Some(0);
+                if ledger.numbering.as_ref() == Some(&identity.numbering) {
+                    ledger.epochs = proven;
+                }
             }
         }
         Ok(ledgers)
