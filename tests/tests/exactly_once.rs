@@ -7,6 +7,8 @@ mod away;
 mod hung;
 #[path = "exactly_once/rig.rs"]
 mod rig;
+#[path = "exactly_once/unmerged.rs"]
+mod unmerged;
 
 use std::{
     path::{Path, PathBuf},

@@ -15,13 +15,13 @@ use super::{
     expiry::Expiry,
     publish::{Early, Publisher, Target},
     sessions::{SessionSettings, Sessions},
-    windows::{self, DrainEvent, Shared},
+    windows::{self, DrainEvent, Gathered, Shared},
 };
 use crate::{
     config::RetentionSettings,
     keep::retain::Scope,
     record::clock::Utc,
-    spool::{self, HourFile, Spool},
+    spool::{self, Spool},
     table::SESSIONS,
     telemetry::with_causes,
 };
@@ -40,7 +40,7 @@ pub(super) struct PublishSettings {
 /// The tasks between the spool and the store.
 pub(super) struct Publishing {
     shared: Shared,
-    gather: JoinHandle<Result<Option<HourFile>, spool::Error>>,
+    gather: JoinHandle<Result<Gathered, spool::Error>>,
     publisher: Publisher,
     retention: Option<JoinHandle<()>>,
     sessions: Option<Sessions>,
@@ -107,13 +107,14 @@ impl Publishing {
 
 /// Publishes all flows that there are, and the file with the window that is open; until an instant.
 async fn finish_flows(
-    mut gather: JoinHandle<Result<Option<HourFile>, spool::Error>>,
+    mut gather: JoinHandle<Result<Gathered, spool::Error>>,
     publisher: Publisher,
     deadline: Instant,
 ) -> Result<(), Error> {
     let gathered = timeout_at(deadline, &mut gather).await;
     let (open, outcome) = match gathered {
-        Ok(Ok(Ok(open))) => (open, Ok(())),
+        Ok(Ok(Ok(Gathered { open, is_whole: true }))) => (open, Ok(())),
+        Ok(Ok(Ok(Gathered { open, is_whole: false }))) => (open, Err(Error::NotGathered)),
         Ok(Ok(Err(error))) => (None, Err(Error::from(error))),
         Ok(Err(_)) => (None, Err(Error::Ended { part: "aggregation" })),
         Err(_) => {

@@ -186,9 +186,10 @@ pub(super) fn publishing(status: &Status) {
 
 /// They were.
 pub(super) fn published(status: &Status, standing: Standing) {
-    let Standing { summary, waiting, stored_until, failures, error, is_open } = standing;
+    let Standing { summary, waiting, stored_until, failures, error, unmerged, is_open } = standing;
     let waiting_windows = u64::try_from(waiting.windows).unwrap_or(u64::MAX);
     status.update(|snapshot| {
+        snapshot.spool.merge_error = unmerged;
         let store = &mut snapshot.store;
         *store = status::Store {
             url: std::mem::take(&mut store.url),

@@ -16,6 +16,8 @@ pub(super) struct Standing {
     pub(super) failures: u32,
     /// The last of them.
     pub(super) error: Option<Message>,
+    /// Why windows cannot be merged, so that they wait in the spool.
+    pub(super) unmerged: Option<Message>,
     /// Whether the store was opened.
     pub(super) is_open: bool,
 }

@@ -1,11 +1,12 @@
 //! The task that makes runs of windows out of runs of epochs.
 
 pub(super) mod events;
+mod waiting;
 
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use tokio::sync::{Notify, mpsc};
@@ -24,6 +25,9 @@ use crate::{
     },
 };
 use events::Event;
+#[cfg(test)]
+pub(crate) use waiting::try_windows;
+use waiting::{Unmerged, Waiting};
 
 /// What the drain reports.
 #[derive(Debug)]
@@ -41,6 +45,7 @@ pub(crate) struct Shared {
     changed: Arc<Notify>,
     /// Set when the daemon is to end: until when.
     deadline: Arc<OnceLock<Instant>>,
+    unmerged: Arc<Mutex<Unmerged>>,
 }
 
 impl Shared {
@@ -49,6 +54,7 @@ impl Shared {
             files: Arc::new(Mutex::new(files)),
             changed: Arc::new(Notify::new()),
             deadline: Arc::default(),
+            unmerged: Arc::default(),
         }
     }
 
@@ -64,14 +70,6 @@ impl Shared {
         self.notify();
     }
 
-    /// Waits, unless the daemon is to end.
-    async fn pause(&self, duration: Duration) {
-        let end = Instant::now() + duration;
-        while !self.is_stopping() && Instant::now() < end {
-            tokio::time::sleep(duration / 10).await;
-        }
-    }
-
     /// Whether the time is over in which the daemon is to end.
     pub(super) fn is_over(&self) -> bool {
         self.deadline.get().is_some_and(|deadline| Instant::now() >= *deadline)
@@ -79,22 +77,29 @@ impl Shared {
 
     /// Sets an epoch aside that cannot be read.
     fn lose(&self, epochs: &mut Vec<Run>, path: &Path) {
-        let files = self.lock();
+        let mut files = self.lock();
         for lost in epochs.extract_if(.., |run| run.path == path) {
             if let Err(error) = files.spool().lose(&lost, files.reserved_by(&lost)) {
                 Event::Left { error: &error }.emit();
             }
+            files.expect_no_more(&lost);
         }
     }
 
-    /// Whether the daemon is to end, so that nothing is tried again.
-    fn is_stopping(&self) -> bool {
-        self.deadline.get().is_some()
+    /// What is in the spool and in no file.
+    pub(super) fn unmerged(&self) -> Unmerged {
+        self.unmerged.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_unmerged(&self, unmerged: Unmerged) {
+        *self.unmerged.lock().unwrap_or_else(PoisonError::into_inner) = unmerged;
+        // Whoever publishes reports it.
+        self.notify();
     }
 
     /// Windows and rows of the files, unless somebody else looks at them now.
     pub(super) fn unstored(&self) -> Option<Backlog> {
-        let mut unstored = Backlog::default();
+        let mut unstored = self.unmerged.try_lock().ok()?.backlog;
         self.files.try_lock().ok()?.growing().iter().for_each(|file| unstored.add(file));
         Some(unstored)
     }
@@ -118,24 +123,39 @@ impl Shared {
     }
 }
 
-/// Pause before what the disk refused is tried again.
-const PAUSE: Duration = Duration::from_secs(1);
+/// What was gathered when the drain has ended.
+pub(super) struct Gathered {
+    /// The file with the window that was open, as the run that it would be.
+    pub(super) open: Option<HourFile>,
+    /// Whether all that was drained is in files.
+    pub(super) is_whole: bool,
+}
 
-/// Runs until the drain has ended. What is open then is given back, as the run that it would be.
+/// Runs until the drain has ended. What is open then is given back.
 pub(super) async fn gather(
     shared: Shared,
     found: Vec<Run>,
     mut drained: mpsc::Receiver<DrainEvent>,
     scratch: PathBuf,
-) -> Result<Option<HourFile>, spool::Error> {
+) -> Result<Gathered, spool::Error> {
     let mut windows = Windows::default();
+    let mut waiting = Waiting::default();
     for epoch in date_again(&shared, found, &Dated::now()).await {
-        for finished in windows.add(epoch) {
-            store_window(&shared, finished).await;
-        }
+        waiting.add(windows.add(epoch));
     }
-    while let Some(event) = drained.recv().await {
-        let finished = match event {
+    waiting.store(&shared).await?;
+    loop {
+        let event = tokio::select! {
+            event = drained.recv() => match event {
+                Some(event) => event,
+                None => break,
+            },
+            () = waiting.due() => {
+                waiting.store(&shared).await?;
+                continue;
+            }
+        };
+        match event {
             DrainEvent::Epoch(epoch) => {
                 let mut epochs = vec![];
                 if let Some(now) = &epoch.header.dated {
@@ -144,29 +164,32 @@ pub(super) async fn gather(
                     epochs = date_again(&shared, misdated, now).await;
                 }
                 epochs.push(*epoch);
-                epochs.into_iter().flat_map(|epoch| windows.add(epoch)).collect()
+                let finished: Vec<_> =
+                    epochs.into_iter().flat_map(|epoch| windows.add(epoch)).collect();
+                if finished.is_empty() {
+                    continue;
+                }
+                waiting.add(finished);
             }
             // Where there is nothing else that could leave the spool, the window is cut.
-            DrainEvent::Full if !shared.let_all_go() => windows.finish().into_iter().collect(),
-            DrainEvent::Full => vec![],
-        };
-        for window in finished {
-            store_window(&shared, window).await;
+            DrainEvent::Full if !shared.let_all_go() => waiting.add(windows.finish()),
+            DrainEvent::Full => continue,
         }
+        waiting.store(&shared).await?;
     }
-    let Some(open) = windows.finish() else { return Ok(None) };
-    let mut parts = shared.lock().parts_of(open);
-    let Some(open) = parts.pop() else { return Ok(None) };
-    for part in parts {
-        store_part(&shared, part).await;
-    }
+    let open = windows.finish().map(|open| shared.lock().parts_of(open));
+    let mut parts = open.unwrap_or_default();
+    let last = parts.pop();
+    waiting.add(parts);
+    let is_whole = waiting.finish(&shared).await?;
+    let Some(last) = last else { return Ok(Gathered { open: None, is_whole }) };
     let is_durable = shared.lock().spool().is_durable();
-    match blocking(move || provisional(&shared, &open, &scratch)).await {
+    match blocking(move || provisional(&shared, &last, &scratch)).await {
         Err(error) if is_durable => {
             Event::WindowStays { error: &error }.emit();
-            Ok(None)
+            Ok(Gathered { open: None, is_whole: false })
         }
-        open => open,
+        open => Ok(Gathered { open: open?, is_whole }),
     }
 }
 
@@ -197,48 +220,42 @@ async fn date_again(shared: &Shared, epochs: Vec<Run>, now: &Dated) -> Vec<Run> 
     dated
 }
 
-/// Makes a run of a window's epochs, however often that takes.
-async fn store_window(shared: &Shared, epochs: Vec<Run>) {
-    let parts = shared.lock().parts_of(epochs);
-    for part in parts {
-        store_part(shared, part).await;
-    }
-}
-
-async fn store_part(shared: &Shared, mut epochs: Vec<Run>) {
-    loop {
-        let (adding, mut copy) = (shared.clone(), epochs);
-        let tried = blocking(move || {
-            let outcome = try_part(&adding, &mut copy);
-            Ok((copy, outcome))
-        });
-        let (left, outcome) = match tried.await {
-            Ok((left, outcome)) => (left, outcome),
-            Err(error) => (vec![], Err(error)),
-        };
-        let Err(error) = outcome else { return };
-        epochs = left;
-        // The epochs stay in the spool.
-        if shared.is_stopping() {
-            Event::Left { error: &error }.emit();
-            return;
-        }
-        Event::Failed { error: &error, pause: PAUSE }.emit();
-        shared.pause(PAUSE).await;
-    }
-}
-
 /// Makes a run of those epochs of a window that can be read.
 pub(crate) fn try_part(shared: &Shared, epochs: &mut Vec<Run>) -> Result<(), spool::Error> {
+    let mut is_restored = false;
     while !epochs.is_empty() {
         let Err(error) = add_window(shared, epochs) else { return Ok(()) };
-        let Some(path) = error.lost_run() else { return Err(error) };
         let before = epochs.len();
-        shared.lose(epochs, path);
-        if epochs.len() == before {
+        if let Some(path) = error.lost_run() {
+            shared.lose(epochs, path);
+            if epochs.len() == before {
+                return Err(error);
+            }
+        } else if error.is_gone() && !is_restored {
+            shared.lock().restore()?;
+            is_restored = true;
+        } else if error.is_full() && !shared.let_all_go() {
+            // Nothing leaves the disk before this window does.
+            return move_epochs(shared, epochs);
+        } else {
             return Err(error);
         }
     }
+    Ok(())
+}
+
+/// Makes each epoch a run of its window as it is: that takes no room.
+fn move_epochs(shared: &Shared, epochs: &mut Vec<Run>) -> Result<(), spool::Error> {
+    while let Some(epoch) = epochs.first() {
+        let Some(window) = epoch.header.windows.first() else { break };
+        let mut files = shared.lock();
+        let path = files.place(window, &epoch.header)?;
+        let mut moved = epoch.clone();
+        moved.move_to(path)?;
+        files.add(moved);
+        epochs.remove(0);
+    }
+    shared.notify();
     Ok(())
 }
 

@@ -13,9 +13,13 @@ use std::{
     sync::Arc,
 };
 
-use nix::{fcntl::OFlag, sys::stat::SFlag, unistd::geteuid};
+use nix::{
+    fcntl::OFlag,
+    sys::{stat::SFlag, statvfs::fstatvfs},
+    unistd::geteuid,
+};
 
-use super::Error;
+use super::{Error, incidents::Incident};
 use crate::durable::{self, Opened};
 
 /// What a name in a directory stands for.
@@ -58,6 +62,10 @@ pub trait Disk: fmt::Debug + Send + Sync {
     fn make_directory(&self, path: &Path) -> io::Result<()>;
     /// Makes the names in a directory durable.
     fn sync_directory(&self, path: &Path) -> io::Result<()>;
+    /// Bytes that there is room for, as far as the disk tells.
+    fn free(&self) -> io::Result<u64> {
+        Ok(u64::MAX)
+    }
 }
 
 /// A file that is read.
@@ -225,6 +233,14 @@ impl Disk for RealDisk {
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
         durable::sync_directory(self.directory(path)?)
     }
+
+    fn free(&self) -> io::Result<u64> {
+        let disk = fstatvfs(&self.directory)?;
+        // Some do not know their size. What is kept for root counts too, as this may be root.
+        let is_known = disk.blocks() > 0;
+        let free = disk.blocks_free().saturating_mul(disk.fragment_size());
+        Ok(if is_known { free } else { u64::MAX })
+    }
 }
 
 fn if_there(was_there: bool) -> io::Result<()> {
@@ -298,12 +314,24 @@ pub(super) fn remove_all(disk: &dyn Disk, directory: &Path) -> io::Result<()> {
     disk.remove_directory(directory)
 }
 
-/// Bytes of all files in a directory and in those within it. Files come and go while they are measured.
+/// How deep anything of flowlog lies below a directory of the spool.
+const MOST_DEPTH: usize = 6;
+
+/// Bytes of all files in a directory and in those within it. Files come and go while they are measured. A tree that
+/// is deeper than flowlog's own is somebody else's: how long it takes to measure is not to be up to them.
 pub(super) fn bytes_under(disk: &dyn Disk, directory: &Path) -> io::Result<u64> {
+    bytes_within(disk, directory, MOST_DEPTH)
+}
+
+fn bytes_within(disk: &dyn Disk, directory: &Path, depth: usize) -> io::Result<u64> {
+    if depth == 0 {
+        Incident::Deep { path: directory }.emit();
+        return Ok(0);
+    }
     let mut bytes = 0;
     for entry in list_any(disk, directory)? {
         bytes += match entry.kind {
-            Kind::Directory => bytes_under(disk, &directory.join(&entry.name))?,
+            Kind::Directory => bytes_within(disk, &directory.join(&entry.name), depth - 1)?,
             _ => entry.bytes,
         };
     }

@@ -9,6 +9,7 @@ use flowlog_common::flow::{FlowCounters, FlowKey};
 use super::{
     Error, Spool,
     entry::Entry,
+    error::report,
     header::Header,
     identity::Lost,
     incidents::Incident,
@@ -135,8 +136,8 @@ impl Epochs {
         let (from, to) = (from.get(), to.get());
         let Some((last, closed)) = self.last else { return };
         let has_counted_all_along = opened <= closed.plus(CLOCK_DRIFT);
-        if last < to && (last + 1 == from || has_counted_all_along) {
-            self.renumbered = Some((last + 1, to));
+        if last < to && (last.saturating_add(1) == from || has_counted_all_along) {
+            self.renumbered = Some((last.saturating_add(1), to));
         }
     }
 
@@ -150,6 +151,14 @@ impl Epochs {
     /// It belongs to the window of its last instant. It lies wholly inside it unless nobody drained
     /// for longer than a drain interval; then its rows are stored, and kept, with the later window.
     pub fn append(&mut self, epoch: &Epoch, clock_error: Duration) -> Result<Run, Error> {
+        self.write(epoch, clock_error).inspect_err(|error| {
+            if error.is_gone() {
+                report(self.spool.make_way());
+            }
+        })
+    }
+
+    fn write(&mut self, epoch: &Epoch, clock_error: Duration) -> Result<Run, Error> {
         self.spool.ensure_room(size(epoch))?;
         self.spool.prepare_directories()?;
         let number = epoch.number.get();
@@ -225,7 +234,7 @@ impl Epochs {
     fn numbering_of(&self, epoch: &Epoch) -> Result<(String, String), Error> {
         let number = epoch.number.get();
         let last = self.last;
-        let goes_on = last.is_none_or(|(last, _)| number == last + 1);
+        let goes_on = last.is_none_or(|(last, _)| number == last.saturating_add(1));
         let goes_on = goes_on || planted(Bug::OneNumbering);
         self.spool.know(|identity| {
             let current = identity.numbering.clone();

@@ -105,6 +105,24 @@ impl Error {
         }
     }
 
+    /// Whether the spool or its disk has no room.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let no_room = [Some(libc::ENOSPC), Some(libc::EDQUOT)];
+        match self {
+            Self::Full { .. } => true,
+            Self::Io { source, .. } => no_room.contains(&source.raw_os_error()),
+            _ => false,
+        }
+    }
+
+    /// Whether something is not where it was: somebody deleted it, or put something else in its place.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        let gone = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
+        matches!(self, Self::Io { source, .. } if gone.contains(&source.kind()))
+    }
+
     pub(super) fn io<'a>(
         action: &'static str,
         path: &'a Path,

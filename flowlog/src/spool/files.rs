@@ -2,6 +2,7 @@
 
 mod identity;
 mod leave;
+mod restore;
 
 use std::{
     path::{Path, PathBuf},
@@ -182,6 +183,14 @@ impl Files {
         if let Some(file) = self.growing.iter_mut().find(|f| Some(&*f.directory) == directory) {
             file.pending = file.pending.minus(&run.header.held());
             file.runs.push(run);
+        }
+    }
+
+    /// An epoch is lost: no file waits for it.
+    pub fn expect_no_more(&mut self, lost: &Run) {
+        let Header { numbering, .. } = &lost.header;
+        for file in self.growing.iter_mut().filter(|file| file.identity.numbering == *numbering) {
+            file.pending = file.pending.minus(&lost.header.held());
         }
     }
 

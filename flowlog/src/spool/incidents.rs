@@ -17,10 +17,12 @@ static LOST_EVENTS: Counter = Counter::new("spool_losses_of_events_total");
 static GAPS: Counter = Counter::new("spool_gaps_total");
 static CLOCK_STEPS: Counter = Counter::new("spool_clock_steps_total");
 static STRANGERS: Counter = Counter::new("spool_strangers_total");
+static DELETED: Counter = Counter::new("spool_deleted_files_total");
+static DEEP: Counter = Counter::new("spool_deep_directories_total");
 static TEMPORARY: Counter = Counter::new("spool_temporary_directories_total");
 
 /// How often each of them happened since the process began.
-pub static COUNTERS: [&Counter; 9] = [
+pub static COUNTERS: [&Counter; 11] = [
     &FAILURES,
     &UNREADABLE,
     &SET_ASIDE,
@@ -29,6 +31,8 @@ pub static COUNTERS: [&Counter; 9] = [
     &GAPS,
     &CLOCK_STEPS,
     &STRANGERS,
+    &DELETED,
+    &DEEP,
     &TEMPORARY,
 ];
 
@@ -51,6 +55,10 @@ pub(super) enum Incident<'a> {
     ClockStep { step_ms: i64, opened: Utc, closed: Utc },
     /// Another machine, or the gateway under another name, filled the spool.
     Stranger { is_machine: bool },
+    /// Somebody deleted a file of the store that was growing in the spool.
+    Deleted { path: &'a Path },
+    /// A tree in the spool is deeper than any of flowlog's.
+    Deep { path: &'a Path },
     /// A directory of a killed daemon without a spool cannot be deleted.
     TemporaryStays { path: &'a Path, error: &'a std::io::Error },
     /// A directory of a killed daemon without a spool was deleted.
@@ -105,6 +113,23 @@ impl Incident<'_> {
                     "the spool has counts of {}; flowlog stores them apart from its own",
                     if is_machine { "another machine" } else { "another gateway name" }
                 );
+            }
+            Self::Deleted { path } => {
+                DELETED.add();
+                tracing::error!(
+                    "somebody deleted {} while flowlog runs; what the store does not have of it is lost, and becomes a gap in the ledger",
+                    path.display()
+                );
+            }
+            Self::Deep { path } => {
+                // It is met in each drain.
+                DEEP.add();
+                if DEEP.reading().1 == 1 {
+                    tracing::warn!(
+                        "{} lies deeper than anything of flowlog's: its bytes do not count for spool_max_bytes; remove it from the spool",
+                        path.display()
+                    );
+                }
             }
             Self::TemporaryStays { path, error } => {
                 TEMPORARY.add();

@@ -275,6 +275,14 @@ impl Run {
         Ok(())
     }
 
+    /// Moves it to another directory, durably.
+    pub fn move_to(&mut self, path: PathBuf) -> Result<(), Error> {
+        let from = self.path.clone();
+        self.rename(path)?;
+        sync_directory(&self.disk, &self.path)?;
+        sync_directory(&self.disk, &from)
+    }
+
     /// The disk that it is on.
     pub(super) const fn disk(&self) -> &SharedDisk {
         &self.disk

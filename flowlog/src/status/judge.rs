@@ -198,6 +198,13 @@ fn spool(spool: &Spool) -> Option<Attention> {
             "make room on its disk, or bring the store back; flowlog tries again by itself",
         ));
     }
+    if let Some(error) = &spool.merge_error {
+        return Some(Attention::new(
+            "spool",
+            format!("windows cannot be merged, and wait in the spool: {}", error.text),
+            "make room on its disk, or see the log; flowlog tries again by itself, and the counts are safe meanwhile",
+        ));
+    }
     let limit = spool.limit_bytes?;
     let percent = u128::from(spool.size_bytes) * 100 / u128::from(limit.max(1));
     (percent >= u128::from(NEARLY_FULL)).then(|| {

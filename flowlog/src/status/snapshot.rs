@@ -162,6 +162,8 @@ pub struct Spool {
     pub is_recovered: bool,
     /// Why it takes nothing now.
     pub error: Option<Message>,
+    /// Why windows cannot be merged now, so that they wait in it.
+    pub merge_error: Option<Message>,
 }
 
 /// What is in the store, since the daemon began.

@@ -18,7 +18,7 @@ use crate::{
         snapshot,
         windows::DrainEvent,
     },
-    spool::{self, Epochs, run::Run},
+    spool::{Epochs, run::Run},
 };
 
 pub(super) struct Draining<'a> {
@@ -141,7 +141,7 @@ impl Draining<'_> {
             }
             snapshot::spool_failed(&self.signals.status, &error);
             self.signals.alive();
-            if matches!(error, spool::Error::Full { .. }) {
+            if error.is_full() {
                 self.signals.notify(DrainEvent::Full)?;
             }
             if is_last {

@@ -1,11 +1,6 @@
 //! A gateway in a model: its kernel, its daemon, its disk and its stores.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use fastrand::Rng;
 use flowlog_common::flow::{Direction, FlowKeyV4};
@@ -22,7 +17,7 @@ use crate::{
     },
     service::{
         publish::{Target, Worker},
-        windows::{Shared, provisional, try_part},
+        windows::{Shared, provisional, try_part, try_windows},
     },
     spool::{
         self, Epochs, HourFile, Spool,
@@ -70,7 +65,7 @@ struct Daemon {
     shared: Shared,
     worker: Worker,
     /// Windows that could not be stored yet.
-    waiting: VecDeque<Vec<Run>>,
+    waiting: Vec<Vec<Run>>,
     watch: watch::Sender<Option<Store>>,
 }
 
@@ -182,7 +177,7 @@ impl World {
             windows: Windows::default(),
             shared: Shared::new(recovered.files),
             worker: Worker::new(target, None, store::open),
-            waiting: VecDeque::new(),
+            waiting: vec![],
             watch: watch::channel(None).0,
         };
         let last = daemon.epochs.last().get();
@@ -258,16 +253,8 @@ impl World {
     /// Makes runs of the windows that are over.
     fn gather(&mut self) {
         let Some(daemon) = &mut self.daemon else { return };
-        while let Some(window) = daemon.waiting.pop_front() {
-            let mut parts: VecDeque<_> = daemon.shared.lock().parts_of(window).into();
-            while let Some(mut part) = parts.pop_front() {
-                if try_part(&daemon.shared, &mut part).is_err() {
-                    parts.push_front(part);
-                    parts.into_iter().rev().for_each(|part| daemon.waiting.push_front(part));
-                    return;
-                }
-            }
-        }
+        let waiting = std::mem::take(&mut daemon.waiting);
+        (daemon.waiting, _) = try_windows(&daemon.shared, waiting);
     }
 
     /// Publishes what can be published.

@@ -43,6 +43,8 @@ pub(super) enum Event<'a> {
     Unsound { path: &'a str },
     /// A store to which nothing goes any more cannot be asked.
     FormerStoreAway { error: &'a store::Error },
+    /// What somebody deleted from the spool cannot be made again.
+    NotRestored { error: &'a spool::Error },
     /// Runs that belong together stay apart.
     NotMerged { error: &'a spool::Error },
 }
@@ -74,7 +76,7 @@ impl Event<'_> {
                 FORMER_STORES_AWAY.add();
                 tracing::warn!("{}", with_causes(error));
             }
-            Self::NotMerged { error } => {
+            Self::NotMerged { error } | Self::NotRestored { error } => {
                 SPOOL_FAILURES.add();
                 tracing::warn!("{}", with_causes(error));
             }

@@ -18,6 +18,16 @@ pub(super) enum Fault {
     Panicked(&'static str),
 }
 
+impl Fault {
+    /// Whether a part of the spool is not where it was.
+    pub(super) fn is_gone(&self) -> bool {
+        match self {
+            Self::Spool(error) | Self::Encode(encode::Error::Spool(error)) => error.is_gone(),
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -147,7 +147,7 @@ impl Worker {
                     is_changed |= step == Step::Changed;
                     self.state().pauses.remove(&lineage);
                 }
-                Err(fault) => self.pause(&lineage, fault),
+                Err(fault) => self.fail(shared, &lineage, fault),
             }
         }
         let mut state = self.state();

@@ -18,8 +18,8 @@ pub(in crate::service) static COUNTERS: [&Counter; 3] = [&SPOOL_FAILURES, &DATED
 /// Something that somebody should know of.
 #[derive(Debug)]
 pub(super) enum Event<'a> {
-    /// A step failed in the spool, and is tried again after a pause.
-    Failed { error: &'a spool::Error, pause: Duration },
+    /// Windows cannot be merged, and are tried again after a pause.
+    Failed { error: &'a spool::Error, windows: usize, pause: Duration },
     /// A step failed in the spool, and is left to the next daemon.
     Left { error: &'a spool::Error },
     /// The open window stays as it is in the spool, and no part of it is published.
@@ -34,9 +34,13 @@ impl Event<'_> {
     /// Counts it, and writes it to the log.
     pub(super) fn emit(self) {
         match self {
-            Self::Failed { error, pause } => {
+            Self::Failed { error, windows, pause } => {
                 SPOOL_FAILURES.add();
-                tracing::warn!("{}; trying again in {pause:?}", with_causes(error));
+                tracing::warn!(
+                    windows,
+                    "{}; these windows wait in the spool, and flowlog tries again every {pause:?}",
+                    with_causes(error)
+                );
             }
             Self::Left { error } => {
                 SPOOL_FAILURES.add();

@@ -9,7 +9,7 @@ use super::{
     super::{
         Error, IDENTITY, RUN,
         aside::Reason,
-        disk::remove_all,
+        disk::{list_any, remove_all},
         planted::{Bug, planted},
         run::Run,
         sync_directory,
@@ -120,7 +120,7 @@ impl Files {
         let disk = &self.spool.disk;
         let ours = self.growing.iter().filter(|file| file.directory == directory);
         let ours: Vec<PathBuf> = ours.flat_map(|file| &file.runs).map(|r| r.path.clone()).collect();
-        let mut entries = disk.list(directory).map_err(Error::io("list", directory))?;
+        let mut entries = list_any(&**disk, directory).map_err(Error::io("list", directory))?;
         // A run of a newer version, or one that cannot be read at the moment: nobody knows that the
         // store has it.
         entries.retain(|entry| {
@@ -135,7 +135,14 @@ impl Files {
             self.growing.retain(|growing| growing.directory != directory);
             return Ok(());
         }
-        disk.rename(directory, &scratch).map_err(Error::io("rename", directory))?;
+        match disk.rename(directory, &scratch).map_err(Error::io("rename", directory)) {
+            // Somebody was faster.
+            Err(error) if error.is_gone() => {
+                self.growing.retain(|growing| growing.directory != directory);
+                return if self.is_there(directory)? { Err(error) } else { Ok(()) };
+            }
+            renamed => renamed?,
+        }
         sync_directory(disk, directory)?;
         self.growing.retain(|growing| growing.directory != directory);
         remove_all(&**disk, &scratch).map_err(Error::io("delete", &scratch))

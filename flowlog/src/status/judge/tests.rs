@@ -31,7 +31,7 @@ fn sound() -> Snapshot {
             size_bytes: 79,
             limit_bytes: Some(100),
             is_recovered: true,
-            error: None,
+            ..Spool::default()
         },
         store: Store {
             url: "/store".to_owned(),

@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use super::{
-    super::{events::Event, fault::Fault},
+    super::{super::windows::Shared, events::Event, fault::Fault},
     Worker,
 };
 use crate::{status::Message, store::Retry};
@@ -16,6 +16,16 @@ impl Worker {
 
     pub(super) fn is_paused(&self, key: &str) -> bool {
         self.state().pauses.get(key).is_some_and(|(_, until)| Instant::now() < *until)
+    }
+
+    /// Remembers that a file could not be published. What is gone from the spool is made again.
+    pub(super) fn fail(&self, shared: &Shared, lineage: &str, fault: Fault) {
+        if fault.is_gone()
+            && let Err(error) = shared.lock().restore()
+        {
+            Event::NotRestored { error: &error }.emit();
+        }
+        self.pause(lineage, fault);
     }
 
     /// Remembers a failure, and reports it.

@@ -29,8 +29,9 @@ impl Worker {
         let mut summary = state.done;
         summary.files += state.parts.values().map(Part::files).sum::<u64>();
         state.published.values().for_each(|file| add(&mut summary, file));
-        let mut waiting = Backlog::default();
-        let mut oldest = None;
+        let unmerged = shared.unmerged();
+        let mut waiting: Backlog = unmerged.backlog;
+        let mut oldest = unmerged.opened;
         for file in &files {
             let published = state.published.get(&file.identity.lineage);
             let is_put = |run: &Run| published.is_some_and(|before| before.runs.contains(run));
@@ -49,6 +50,7 @@ impl Worker {
         }
         let error = state.failure.clone();
         let is_open = opened.borrow().is_some();
-        Standing { summary, waiting, stored_until, failures, error, is_open }
+        let unmerged = unmerged.error;
+        Standing { summary, waiting, stored_until, failures, error, unmerged, is_open }
     }
 }
