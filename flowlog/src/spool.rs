@@ -176,6 +176,13 @@ impl Spool {
         former.into_iter().map(|(name, until)| (name, Utc::from_ns(until))).collect()
     }
 
+    /// The epochs of a numbering that are in the store for good.
+    #[cfg(all(test, feature = "capture"))]
+    pub(crate) fn stored_for_good(&self, numbering: &str) -> crate::record::epoch_set::EpochSet {
+        let known = self.kept().value.numberings.get(numbering).cloned();
+        known.unwrap_or_default().stored
+    }
+
     /// Where what is of no use after this process is kept.
     #[must_use]
     pub fn scratch(&self) -> PathBuf {

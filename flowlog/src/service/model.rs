@@ -4,6 +4,7 @@
 //! was safe is read back once until it is released, or named as lost.
 
 mod events;
+mod halves;
 mod history;
 mod store;
 mod tests;

@@ -16,6 +16,7 @@ use parquet::{
 
 use super::{
     events::{Events, Truth},
+    halves::Halves,
     store::Trouble,
     world::{MINUTE, World},
 };
@@ -33,9 +34,9 @@ type Objects = BTreeMap<object_store::path::Path, Bytes>;
 
 /// What is in stores.
 #[derive(Clone, Debug, Default)]
-struct Contents {
+pub(super) struct Contents {
     /// Packets of each epoch's own flow.
-    packets: BTreeMap<u32, i64>,
+    pub(super) packets: BTreeMap<u32, i64>,
     /// Times of which the ledger states that nothing is recorded.
     gaps: BTreeSet<(i64, i64)>,
     /// Packets in rows of flows, and seen by the ledger.
@@ -47,7 +48,7 @@ struct Contents {
 
 /// Something that nothing may be known of in the end.
 #[derive(Default)]
-struct Excused(BTreeSet<u32>);
+pub(super) struct Excused(pub(super) BTreeSet<u32>);
 
 /// What a history is played with.
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,6 +61,9 @@ pub(super) struct Setting {
     pub(super) is_real: bool,
     /// Whether nothing but epochs is counted, as in histories of before there were events.
     pub(super) is_eventless: bool,
+    /// Whether neither a store nor the spool loses a part of something that belongs together, as in histories of
+    /// before they did.
+    pub(super) is_whole: bool,
 }
 
 /// Plays a history; an error describes what is wrong after it.
@@ -75,6 +79,7 @@ pub(super) fn play(seed: u64, setting: Setting) -> Result<(), String> {
         is_store_fixed: false,
         before: None,
         steps: vec![],
+        halves: (!setting.is_whole).then(|| Halves::new(seed)),
         is_exact: true,
         unproven: 0,
         is_store_changed: false,
@@ -101,22 +106,24 @@ struct Backup {
     events: Option<Truth>,
 }
 
-struct History {
-    world: World,
-    excused: Excused,
+pub(super) struct History {
+    pub(super) world: World,
+    pub(super) excused: Excused,
     backup: Option<Backup>,
     /// A spool that was restored from a copy goes to the store that it went to: if it was made before the
     /// first put, nobody can know where else it was put.
-    is_store_fixed: bool,
+    pub(super) is_store_fixed: bool,
     before: Option<(&'static str, Objects)>,
     steps: Vec<String>,
+    /// What loses parts of what belongs together.
+    pub(super) halves: Option<Halves>,
     /// Packets in flows that the store has without an account of them, since the spool that had it was set back:
     /// nobody else can know it.
     unproven: i64,
     /// Whether every gap must be one: a spool that was set back does not know what it had done.
-    is_exact: bool,
+    pub(super) is_exact: bool,
     /// Whether another store was configured at some time.
-    is_store_changed: bool,
+    pub(super) is_store_changed: bool,
     /// Epochs that may be in both stores: a copy of the spool in which they went to none does not know where they
     /// went after it was made.
     either: BTreeSet<u32>,
@@ -148,6 +155,9 @@ impl History {
             _ => self.set_back(),
         };
         self.note(what);
+        if let Some(lost) = self.lose_a_half() {
+            self.note(lost);
+        }
         if !self.world.is_running() && self.world.random.bool() {
             self.world.start();
             self.note("start");
@@ -435,22 +445,24 @@ impl History {
         }
     }
 
-    fn found(&self) -> Contents {
+    pub(super) fn found(&self) -> Contents {
         let mut found = Contents::default();
         for files in self.world.stores.values().map(super::store::ModelStore::all) {
             for (path, bytes) in &files {
                 let is_ledger = path.as_ref().starts_with("ledger/");
                 let ledger = files.get(&path.as_ref().replacen("flows/", "ledger/", 1).into());
                 let is_proven = ledger.is_some_and(|ledger| has_epochs_of(ledger, bytes));
+                let flows = files.get(&path.as_ref().replacen("ledger/", "flows/", 1).into());
+                let is_backed = ledger.is_none_or(|ledger| is_backed(ledger, flows));
                 let Ok(file) = SerializedFileReader::new(bytes.clone()) else { continue };
                 for row in file.get_row_iter(Some(projection(&file))).unwrap() {
                     let row = row.unwrap();
                     let columns: BTreeMap<&str, &Field> =
                         row.get_column_iter().map(|(name, field)| (name.as_str(), field)).collect();
                     if is_ledger {
-                        found.add_ledger(&columns);
+                        found.add_ledger(&columns, is_backed);
                     } else {
-                        found.add_flow(&columns, is_proven);
+                        found.add_flow(&columns, is_proven, is_backed);
                     }
                 }
             }
@@ -529,6 +541,14 @@ fn has_epochs_of(ledger: &Bytes, flows: &Bytes) -> bool {
     epochs(ledger).zip(epochs(flows)).is_some_and(|(ledger, flows)| ledger.contains(&flows))
 }
 
+/// Whether a ledger has the flows that it accounts for; else somebody lost them, and nobody can compare the two.
+fn is_backed(ledger: &Bytes, flows: Option<&Bytes>) -> bool {
+    let Some(ledger) = metadata::Facts::of(ledger) else { return false };
+    let flows = flows.and_then(metadata::Facts::of).and_then(|facts| facts.epochs);
+    ledger.flows_rows == Some(0)
+        || flows.zip(ledger.epochs).is_some_and(|(flows, ledger)| flows.contains(&ledger))
+}
+
 /// Whether gaps cover all of a time.
 fn covers(gaps: &BTreeSet<(i64, i64)>, opened: i64, closed: i64) -> bool {
     let mut until = opened;
@@ -541,9 +561,9 @@ fn covers(gaps: &BTreeSet<(i64, i64)>, opened: i64, closed: i64) -> bool {
 }
 
 impl Contents {
-    fn add_flow(&mut self, columns: &BTreeMap<&str, &Field>, is_proven: bool) {
+    fn add_flow(&mut self, columns: &BTreeMap<&str, &Field>, is_proven: bool, is_backed: bool) {
         let packets = number(columns["packets_up"]);
-        self.rows += packets;
+        self.rows += if is_backed { packets } else { 0 };
         let Field::Str(remote) = columns["remote_ip"] else { return };
         let Ok(remote) = remote.parse::<std::net::Ipv4Addr>() else { return };
         if remote.octets()[0] == 10 {
@@ -555,8 +575,8 @@ impl Contents {
         }
     }
 
-    fn add_ledger(&mut self, columns: &BTreeMap<&str, &Field>) {
-        self.seen += number(columns["packets_seen"]);
+    fn add_ledger(&mut self, columns: &BTreeMap<&str, &Field>, is_backed: bool) {
+        self.seen += if is_backed { number(columns["packets_seen"]) } else { 0 };
         if let (Field::TimestampMillis(start), Field::TimestampMillis(end)) =
             (columns["gap_start"], columns["gap_end"])
         {

@@ -132,6 +132,10 @@ impl ModelStore {
         }
     }
 
+    pub(crate) fn put(&self, path: &Path, bytes: Bytes) {
+        self.objects.put(path, PutPayload::from(bytes)).now_or_never().unwrap().unwrap();
+    }
+
     pub(crate) fn remove(&self, path: &Path) {
         self.objects.delete(path).now_or_never().unwrap().unwrap();
     }
