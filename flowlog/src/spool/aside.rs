@@ -151,8 +151,9 @@ pub(super) fn lost_of(run: &Run, epochs: &EpochSet) -> Lost {
 /// What was set aside in a spool.
 pub(super) fn listed(disk: &dyn Disk, directory: &Path) -> Result<Vec<(PathBuf, Listed)>, Error> {
     let mut aside = vec![];
-    for part in [ASIDE, "epochs", "files"] {
-        list_into(disk, &directory.join(part), part == ASIDE, &mut aside)?;
+    // Files are in directories of their own; what lies deeper is not ours.
+    for (part, depth) in [(ASIDE, 0), ("epochs", 0), ("files", 1)] {
+        list_into(disk, &directory.join(part), (part == ASIDE, depth), &mut aside)?;
     }
     Ok(aside)
 }
@@ -160,7 +161,7 @@ pub(super) fn listed(disk: &dyn Disk, directory: &Path) -> Result<Vec<(PathBuf, 
 fn list_into(
     disk: &dyn Disk,
     directory: &Path,
-    is_aside: bool,
+    (is_aside, depth): (bool, u32),
     aside: &mut Vec<(PathBuf, Listed)>,
 ) -> Result<(), Error> {
     // Directories of files that are in the store for good go meanwhile.
@@ -168,8 +169,8 @@ fn list_into(
         let path = directory.join(&entry.name);
         if is_aside || path.extension().is_some_and(|extension| extension == DAMAGED_1) {
             aside.push((path, entry));
-        } else if entry.kind == Kind::Directory {
-            list_into(disk, &path, false, aside)?;
+        } else if entry.kind == Kind::Directory && depth > 0 {
+            list_into(disk, &path, (false, depth - 1), aside)?;
         }
     }
     Ok(())

@@ -76,7 +76,9 @@ impl History {
         let is_all = random.bool();
         let one = random.usize(..directories.len());
         let gone = if is_all { &directories[..] } else { &directories[one..=one] };
-        gone.iter().for_each(|path| self.world.disk.delete(path));
+        for path in gone {
+            self.world.disk.delete(path);
+        }
         self.is_store_fixed = true;
         Some(format!("delete {gone:?}"))
     }

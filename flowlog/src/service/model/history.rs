@@ -50,6 +50,18 @@ pub(super) struct Contents {
 #[derive(Default)]
 pub(super) struct Excused(pub(super) BTreeSet<u32>);
 
+/// What happens in a history. A seed gives the same one as long as its range is the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Range {
+    /// All that there is.
+    #[default]
+    All,
+    /// Neither a store nor the spool loses a part of what belongs together.
+    WithoutHalves,
+    /// The same, and there are no events.
+    EpochsAlone,
+}
+
 /// What a history is played with.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Setting {
@@ -59,11 +71,8 @@ pub(super) struct Setting {
     pub(super) clears_early: bool,
     /// Whether the disk is a real one.
     pub(super) is_real: bool,
-    /// Whether nothing but epochs is counted, as in histories of before there were events.
-    pub(super) is_eventless: bool,
-    /// Whether neither a store nor the spool loses a part of something that belongs together, as in histories of
-    /// before they did.
-    pub(super) is_whole: bool,
+    /// What happens in it.
+    pub(super) range: Range,
 }
 
 /// Plays a history; an error describes what is wrong after it.
@@ -71,7 +80,7 @@ pub(super) fn play(seed: u64, setting: Setting) -> Result<(), String> {
     let mut world = World::new(seed, setting.is_real);
     world.disk.set_bad(setting.bad_disk);
     world.clears_early = setting.clears_early;
-    world.events = (!setting.is_eventless).then(|| Events::new(seed));
+    world.events = (setting.range != Range::EpochsAlone).then(|| Events::new(seed));
     let mut history = History {
         world,
         excused: Excused::default(),
@@ -79,7 +88,7 @@ pub(super) fn play(seed: u64, setting: Setting) -> Result<(), String> {
         is_store_fixed: false,
         before: None,
         steps: vec![],
-        halves: (!setting.is_whole).then(|| Halves::new(seed)),
+        halves: (setting.range == Range::All).then(|| Halves::new(seed)),
         is_exact: true,
         unproven: 0,
         is_store_changed: false,

@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use super::history::{Setting, play};
+use super::history::{Range, Setting, play};
 use crate::spool::{
     model::disk::BadDisk,
     planted::{Bug, tests::plant},
@@ -105,12 +105,10 @@ const WRONG_ONCE_WITH_EVENTS: [u64; 3] = [
 
 #[test]
 fn histories_that_were_wrong_once_are_right() {
-    let whole = Setting { is_whole: true, ..Setting::default() };
-    let eventless = Setting { is_eventless: true, ..whole };
-    let before = WRONG_ONCE.map(|seed| (seed, eventless));
-    let with_events = WRONG_ONCE_WITH_EVENTS.map(|seed| (seed, whole));
-    for (seed, setting) in before.into_iter().chain(with_events) {
-        play(seed, setting).unwrap_or_else(|wrong| panic!("{wrong}"));
+    let before = WRONG_ONCE.map(|seed| (seed, Range::EpochsAlone));
+    let with_events = WRONG_ONCE_WITH_EVENTS.map(|seed| (seed, Range::WithoutHalves));
+    for (seed, range) in before.into_iter().chain(with_events) {
+        play(seed, Setting { range, ..Setting::default() }).unwrap_or_else(|wrong| panic!("{wrong}"));
     }
 }
 
