@@ -13,7 +13,7 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | 0 | [`record`] (the things that are recorded, pure), [`telemetry`] (log lines), `durable` (locks, private directories, durable files), [`demo`] (a VPN of its own) |
+//! | 0 | [`record`] (the things that are recorded, pure), [`telemetry`] (log lines), `durable` (locks, private directories, durable files), `netlink` (questions to the kernel), [`demo`] (a VPN of its own) |
 //! | 1 | [`config`], [`store`] (objects in a directory or a cloud), [`status`] (how the daemon is) |
 //! | 2 | [`capture`] (kernel program, hooks, drain), [`source`] (who tells of sessions), [`table`] (columns, Parquet, metadata) |
 //! | 3 | [`spool`] (drained, and not in the store yet), [`ask`] (audit, questions, DuckDB), [`keep`] (retention) |
@@ -72,6 +72,8 @@
 //! ```
 
 mod durable;
+#[cfg(feature = "capture")]
+mod netlink;
 pub mod record;
 pub mod telemetry;
 

@@ -17,7 +17,7 @@ use imports::Imports;
 
 /// The rooms, floor by floor: each may use those of the floors below it. `main` and `cli` are the binary.
 const FLOORS: [&[&str]; 7] = [
-    &["record", "telemetry", "durable", "demo"],
+    &["record", "telemetry", "durable", "netlink", "demo"],
     &["config", "status", "store"],
     &["capture", "source", "table"],
     &["spool", "keep", "ask"],

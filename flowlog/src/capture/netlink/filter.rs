@@ -191,7 +191,7 @@ const fn kind(generated: u32) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::netlink::request::attribute_bytes;
+    use crate::netlink::attribute_bytes;
 
     fn message(kind: &[u8], program: &[u8]) -> Vec<u8> {
         let options =
@@ -208,7 +208,10 @@ mod tests {
     }
 
     fn parsed(bytes: &[u8]) -> Option<Filter> {
-        Filter::parse(Direction::Up, &Message { kind: libc::RTM_NEWTFILTER, body: bytes })
+        Filter::parse(
+            Direction::Up,
+            &Message { kind: libc::RTM_NEWTFILTER, body: bytes, is_interrupted: false },
+        )
     }
 
     #[test]

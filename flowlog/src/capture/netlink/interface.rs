@@ -1,7 +1,5 @@
 //! The network interfaces that exist, and what their packets begin with.
 
-mod name;
-
 use std::{io, mem::offset_of};
 
 use aya_obj::generated::ifinfomsg as InterfaceMessage;
@@ -9,7 +7,7 @@ use aya_obj::generated::ifinfomsg as InterfaceMessage;
 use super::{Message, Netlink, Request, attribute, attributes, text, word};
 use crate::{capture::Error, record::epoch::Counters};
 
-pub(in crate::capture) use name::{bytes as name_bytes, text as name_text};
+pub(in crate::capture) use crate::netlink::name::{bytes as name_bytes, text as name_text};
 
 /// A network interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -170,7 +168,7 @@ fn index(body: &[u8]) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::netlink::request::attribute_bytes;
+    use crate::netlink::attribute_bytes;
 
     #[test]
     fn the_real_name_behind_an_alternative_one_is_found() {
@@ -210,7 +208,9 @@ mod tests {
             attribute_bytes(IFLA_PROP_LIST, &attribute_bytes(IFLA_ALT_IFNAME, b"members\0")),
         ];
         let whole = [vec![0; IFINFOMSG_BYTES], attributes.concat()].concat();
-        let parsed = |bytes: &[u8]| parse(&Message { kind: libc::RTM_NEWLINK, body: bytes });
+        let parsed = |bytes: &[u8]| {
+            parse(&Message { kind: libc::RTM_NEWLINK, body: bytes, is_interrupted: false })
+        };
         let link = parsed(&whole).unwrap();
         assert_eq!(
             (link.name.as_str(), &link.alternative_names[..]),

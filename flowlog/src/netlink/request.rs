@@ -5,7 +5,7 @@ use netlink_packet_core::{
 };
 
 /// A request, or a part of one.
-pub(in crate::capture) struct Request {
+pub(crate) struct Request {
     header: NetlinkHeader,
     body: Vec<u8>,
 }
@@ -15,22 +15,22 @@ const USUAL_BYTES: usize = 128;
 
 impl Request {
     /// Asks for all that there is of a kind.
-    pub(super) fn dump(kind: u16) -> Self {
+    pub(crate) fn dump(kind: u16) -> Self {
         Self::new(kind, NLM_F_REQUEST | NLM_F_DUMP)
     }
 
     /// Asks for one thing.
-    pub(super) fn get(kind: u16) -> Self {
+    pub(crate) fn get(kind: u16) -> Self {
         Self::new(kind, NLM_F_REQUEST)
     }
 
     /// Changes something that is there, and hears how that went.
-    pub(super) fn change(kind: u16) -> Self {
+    pub(crate) fn change(kind: u16) -> Self {
         Self::new(kind, NLM_F_REQUEST | NLM_F_ACK)
     }
 
     /// Makes something that is not there yet, and hears how that went.
-    pub(super) fn create(kind: u16) -> Self {
+    pub(crate) fn create(kind: u16) -> Self {
         Self::new(kind, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL)
     }
 
@@ -43,29 +43,29 @@ impl Request {
     }
 
     /// Whether all of a kind are asked for.
-    pub(super) const fn is_dump(&self) -> bool {
+    pub(crate) const fn is_dump(&self) -> bool {
         self.header.flags & NLM_F_DUMP == NLM_F_DUMP
     }
 
     /// Whether the answer to it has an end that is no part of it.
-    pub(super) const fn has_last(&self) -> bool {
+    pub(crate) const fn has_last(&self) -> bool {
         self.is_dump() || self.header.flags & NLM_F_ACK != 0
     }
 
     /// Goes on with these words.
-    pub(super) fn words(mut self, words: &[u32]) -> Self {
+    pub(crate) fn words(mut self, words: &[u32]) -> Self {
         self.body.extend(words.iter().flat_map(|word| word.to_ne_bytes()));
         self
     }
 
     /// Goes on with an attribute.
-    pub(super) fn attribute(mut self, kind: u16, payload: &[u8]) -> Self {
+    pub(crate) fn attribute(mut self, kind: u16, payload: &[u8]) -> Self {
         append(&mut self.body, kind, payload);
         self
     }
 
     /// Goes on with an attribute that has these in it.
-    pub(super) fn nested(self, kind: u16, attributes: &[(u16, &[u8])]) -> Self {
+    pub(crate) fn nested(self, kind: u16, attributes: &[(u16, &[u8])]) -> Self {
         let mut inner = vec![];
         for (kind, payload) in attributes {
             append(&mut inner, *kind, payload);
@@ -74,7 +74,7 @@ impl Request {
     }
 
     /// The message, with its number.
-    pub(super) fn finish(self, sequence: u32) -> Vec<u8> {
+    pub(crate) fn finish(self, sequence: u32) -> Vec<u8> {
         let Self { mut header, mut body } = self;
         header.length = u32::try_from(body.len()).unwrap_or(u32::MAX);
         header.sequence_number = sequence;
@@ -112,7 +112,7 @@ fn append(bytes: &mut Vec<u8>, kind: u16, payload: &[u8]) {
 
 /// The bytes of an attribute.
 #[cfg(test)]
-pub(super) fn attribute_bytes(kind: u16, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn attribute_bytes(kind: u16, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![];
     append(&mut bytes, kind, payload);
     bytes
@@ -120,7 +120,7 @@ pub(super) fn attribute_bytes(kind: u16, payload: &[u8]) -> Vec<u8> {
 
 /// The bytes of a message that answers.
 #[cfg(test)]
-pub(super) fn message_bytes(kind: u16, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn message_bytes(kind: u16, payload: &[u8]) -> Vec<u8> {
     let mut request = Request::new(kind, 0);
     request.body.extend(payload);
     let mut bytes = request.finish(0);

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 /// The text that stands for a name; bytes that are no UTF-8 are written as `\xe9`.
-pub fn text(name: &[u8]) -> String {
+pub(crate) fn text(name: &[u8]) -> String {
     let mut written = String::new();
     for part in name.utf8_chunks() {
         written.push_str(part.valid());
@@ -16,7 +16,7 @@ pub fn text(name: &[u8]) -> String {
 }
 
 /// The name that a text stands for.
-pub fn bytes(written: &str) -> Vec<u8> {
+pub(crate) fn bytes(written: &str) -> Vec<u8> {
     let mut name = vec![];
     let mut rest = written;
     while let Some(at) = rest.find("\\x") {
