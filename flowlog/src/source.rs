@@ -4,7 +4,15 @@
 //! floods delays no other one: its reports have a channel of their own, with little room. What it could not tell is
 //! a gap in the coverage.
 
+mod blocking;
+mod error;
+pub mod events;
+mod reporter;
+pub mod wireguard;
+
 use tokio::sync::mpsc;
+
+pub use error::Error;
 
 use crate::{
     config::{SourceConfig, SourceOrigin},
@@ -17,12 +25,12 @@ pub const WAITING_REPORTS: usize = 16;
 /// Asks a source until nobody takes its reports any more. Must be called within a tokio runtime, whose network
 /// namespace is the one to be looked at; it never blocks its thread.
 pub async fn watch(config: SourceConfig, key: PeerKey, reports: mpsc::Sender<Report>) {
-    match &config.origin {
-        SourceOrigin::Wireguard { .. }
-        | SourceOrigin::Openvpn { .. }
-        | SourceOrigin::Lease { .. } => {
-            drop((key, config.poll));
-            reports.closed().await;
+    let SourceConfig { realm, poll, origin } = config;
+    match origin {
+        SourceOrigin::Wireguard { interfaces } => {
+            let watch = wireguard::Watch { interfaces, realm, poll, key };
+            watch.run(reports).await;
         }
+        SourceOrigin::Openvpn { .. } | SourceOrigin::Lease { .. } => reports.closed().await,
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     process::{Child, Command},
+    sync::atomic::{AtomicU8, Ordering},
 };
 
 use flowlog::demo::{GATEWAY, MEMBER, Netns, Vpn};
@@ -12,6 +13,9 @@ use super::{
     offload::offload,
     rig::{cable, set_ipv6, silence, wait_for},
 };
+
+/// How many there were in this process.
+static MADE: AtomicU8 = AtomicU8::new(0);
 
 /// Two namespaces with a WireGuard in each, over a cable.
 pub struct WireGuard {
@@ -29,7 +33,8 @@ impl WireGuard {
             cable([("under0", "192.168.77.1/24"), ("under1", "192.168.77.2/24")]);
         // The control sockets of user-space WireGuard are in one folder for all namespaces.
         let id = std::process::id();
-        let (ours, theirs) = (format!("flwg{id}"), format!("flwm{id}"));
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let (ours, theirs) = (format!("flwg{id}-{number}"), format!("flwm{id}-{number}"));
         let mut tunnel = Self {
             vpn: Vpn { gateway, member },
             names: [ours.clone(), theirs.clone()],
@@ -72,6 +77,11 @@ impl WireGuard {
             set_ipv6(netns, name, true);
             netns.ip(&["address", "add", &format!("{address}/64"), "dev", name]).unwrap();
         }
+    }
+
+    /// The member's.
+    pub fn member_interface(&self) -> &str {
+        &self.names[1]
     }
 
     /// Sends nothing more by itself.

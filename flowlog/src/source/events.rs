@@ -1,0 +1,63 @@
+//! What can happen to a source: each event is a line on the log, and its counter.
+
+use super::Error;
+use crate::{
+    record::session::Instance,
+    telemetry::{Counter, with_causes},
+};
+
+static FOUND: Counter = Counter::new("source_found_total");
+static GONE: Counter = Counter::new("source_gone_total");
+static FAILURES: Counter = Counter::new("source_failures_total");
+static RECOVERED: Counter = Counter::new("source_recovered_total");
+
+/// How often each of them happened since the process began.
+pub static COUNTERS: [&Counter; 4] = [&FOUND, &GONE, &FAILURES, &RECOVERED];
+
+/// Something that somebody should know of.
+#[derive(Debug)]
+pub(super) enum Event<'a> {
+    /// An interface, a server or a file is looked at from now on.
+    Found { instance: &'a Instance },
+    /// It is gone.
+    Gone { instance: &'a Instance },
+    /// It could not be looked at; only the first time in a row is for the log.
+    Failed { instance: &'a Instance, error: &'a Error, is_first: bool },
+    /// It gives answers again.
+    Recovered { instance: &'a Instance },
+}
+
+impl Event<'_> {
+    /// Counts it, and writes it to the log.
+    pub(super) fn emit(self) {
+        match self {
+            Self::Found { instance: Instance { source, name } } => {
+                FOUND.add();
+                tracing::info!(source = source.name(), name, "sessions are recorded");
+            }
+            Self::Gone { instance: Instance { source, name } } => {
+                GONE.add();
+                tracing::info!(source = source.name(), name, "the source of sessions is gone");
+            }
+            Self::Failed { instance: Instance { source, name }, error, is_first } => {
+                FAILURES.add();
+                if is_first {
+                    tracing::warn!(
+                        source = source.name(),
+                        name,
+                        "the source of sessions gives no list: {}; the coverage has this time as a gap",
+                        with_causes(error)
+                    );
+                }
+            }
+            Self::Recovered { instance: Instance { source, name } } => {
+                RECOVERED.add();
+                tracing::info!(
+                    source = source.name(),
+                    name,
+                    "the source of sessions answers again"
+                );
+            }
+        }
+    }
+}

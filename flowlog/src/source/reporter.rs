@@ -1,0 +1,67 @@
+//! The reports of one instance.
+
+use tokio::sync::mpsc;
+
+use super::{Error, events::Event};
+use crate::record::{
+    clock::{self, Utc},
+    session::{Content, Instance, Report},
+};
+
+/// Sends the reports of one instance, and the events of its failures.
+#[derive(Debug)]
+pub(super) struct Reporter {
+    pub(super) instance: Instance,
+    realm: String,
+    reports: mpsc::Sender<Report>,
+    is_failing: bool,
+}
+
+/// Nobody takes reports any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Closed;
+
+impl Reporter {
+    pub(super) fn new(instance: Instance, realm: &str, reports: mpsc::Sender<Report>) -> Self {
+        Self { instance, realm: realm.to_owned(), reports, is_failing: false }
+    }
+
+    /// The instance is looked at from now on.
+    pub(super) fn found(&self) {
+        Event::Found { instance: &self.instance }.emit();
+    }
+
+    /// Sends a report about an instant.
+    pub(super) async fn send(&mut self, at: Utc, content: Content) -> Result<(), Closed> {
+        let is_failing = matches!(content, Content::Failed { .. });
+        if self.is_failing && !is_failing {
+            Event::Recovered { instance: &self.instance }.emit();
+        }
+        self.is_failing = is_failing;
+        let report =
+            Report { instance: self.instance.clone(), realm: self.realm.clone(), at, content };
+        self.reports.send(report).await.map_err(|_| Closed)
+    }
+
+    /// Sends what was learnt at an instant, or that nothing was.
+    pub(super) async fn outcome(
+        &mut self,
+        at: Utc,
+        outcome: Result<Content, Error>,
+    ) -> Result<(), Closed> {
+        match outcome {
+            Ok(content) => self.send(at, content).await,
+            Err(error) => {
+                let is_first = !self.is_failing;
+                Event::Failed { instance: &self.instance, error: &error, is_first }.emit();
+                self.send(at, Content::Failed { is_answered: error.is_answered() }).await
+            }
+        }
+    }
+
+    /// The instance is gone.
+    pub(super) async fn gone(mut self) -> Result<(), Closed> {
+        Event::Gone { instance: &self.instance }.emit();
+        self.send(clock::now(), Content::Gone).await
+    }
+}
