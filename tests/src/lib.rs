@@ -14,7 +14,6 @@ mod offload;
 mod oracle;
 mod pinned;
 mod rig;
-pub mod sessions;
 pub mod stores;
 pub mod synthetic;
 mod transfer;

@@ -119,7 +119,9 @@ fn spark_answers_what_duckdb_answers() {
     let instant = format!("{visit}");
     let at_instant = [
         format!("at_instant fd66::1 8080 {instant}"),
-        format!("at_instant('fd66::1', 8080, TIMESTAMPTZ '{instant}')"),
+        format!(
+            "(SELECT * EXCLUDE (window_start) FROM at_instant('fd66::1', 8080, TIMESTAMPTZ '{instant}'))"
+        ),
     ];
     let all_flows = format!("SELECT * FROM flows ORDER BY {FLOW}");
     let flows = "(SELECT * EXCLUDE (window_start) FROM flows)".to_owned();

@@ -57,6 +57,19 @@ fn a_ledger_of_an_earlier_version_has_its_epochs_reasons_and_the_interfaces_own_
     }
 }
 
+/// These stores have windows of a quarter of an hour; no row of theirs is of a time without a daemon.
+#[test]
+fn a_row_of_flows_has_the_window_that_the_ledger_has() {
+    for generation in generations("store-") {
+        let strays = rows(
+            &generation.join("store"),
+            "SELECT DISTINCT gateway, window_start::VARCHAR FROM flows f WHERE NOT EXISTS (FROM ledger l
+             WHERE l.gateway = f.gateway AND l.interface = f.interface AND l.window_start = f.window_start)",
+        );
+        assert_eq!(strays, Vec::<Value>::new());
+    }
+}
+
 #[test]
 fn the_macros_answer_about_a_store_of_an_earlier_version() {
     for generation in generations("store-") {

@@ -54,7 +54,7 @@ impl View<'_> {
         };
         let added = self.window_start.map_or_else(String::new, |window| {
             let columns = FLOWS.into_iter().chain([("window_start", window)]);
-            columns.map(|(name, sql)| format!(", {sql} AS {name}")).collect()
+            columns.fold(String::new(), |sql, (name, column)| sql + ", " + column + " AS " + name)
         });
         format!("SELECT *{replaced}{added} FROM ({})", self.stored_rows(folders))
     }

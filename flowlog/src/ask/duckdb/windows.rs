@@ -33,16 +33,19 @@ pub(super) async fn window_start(
             of_gateways.entry(name.partition.gateway).or_default().push(object);
         }
     }
-    let mut unusual = String::new();
+    let mut unusual = vec![];
     for (gateway, newest) in of_gateways {
         let length = length(store, &newest).await?;
         if length != USUAL_MS {
-            unusual += &format!("WHEN '{gateway}' THEN INTERVAL {length} MILLISECOND ");
+            unusual.push(format!("WHEN '{gateway}' THEN INTERVAL {length} MILLISECOND "));
         }
     }
     let usual = format!("INTERVAL {USUAL_MS} MILLISECOND");
-    let length =
-        if unusual.is_empty() { usual } else { format!("CASE gateway {unusual}ELSE {usual} END") };
+    let length = if unusual.is_empty() {
+        usual
+    } else {
+        format!("CASE gateway {}ELSE {usual} END", unusual.concat())
+    };
     Ok(format!("time_bucket({length}, flow_end)"))
 }
 
