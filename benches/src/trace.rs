@@ -46,7 +46,7 @@ pub fn measure(folder: &Path) -> anyhow::Result<Vec<Measurement>> {
     }
     for run in 0..3 {
         let subscriber = name(run * 7, run * 31);
-        let (answer, took, memory) = directory.ask(&[
+        let Asked { answer, took, cpu, memory } = directory.ask(&[
             "--subscriber",
             &subscriber,
             "--from",
@@ -57,6 +57,7 @@ pub fn measure(folder: &Path) -> anyhow::Result<Vec<Measurement>> {
         let rows = answer["row_count"].as_u64().unwrap_or(0);
         ensure!(rows >= u64::from(DAYS), "{rows} rows of {subscriber}");
         series.add("trace_subscriber_year", "ms", took);
+        series.add("trace_subscriber_year_cpu", "ms", cpu);
         series.add("trace_subscriber_memory", "MiB", memory);
     }
     let bucket = SlowBucket::start(&store, REQUEST);
@@ -71,18 +72,20 @@ pub fn measure(folder: &Path) -> anyhow::Result<Vec<Measurement>> {
 }
 
 /// Asks for an address at an instant at which its member is up, or at which nobody has it.
-fn add_instant(store: &Store, name_: &str, run: u16, series: &mut Series) -> anyhow::Result<()> {
+fn add_instant(store: &Store, label: &str, run: u16, series: &mut Series) -> anyhow::Result<()> {
     let (gateway, member) = (run * 7 % GATEWAYS, run * 131 % MEMBERS);
     let day = first().plus(DAY * u32::from(run * 67 % (DAYS - 2) + 1));
     let is_nobody = run % 4 == 3;
     let minutes = if is_nobody { 20 * 60 + 30 } else { 12 * 60 };
     let at = day.plus(MINUTE * minutes).to_string();
-    let (answer, took, memory) = store.ask(&["--ip", &address(gateway, member), "--at", &at])?;
+    let Asked { answer, took, cpu, memory } =
+        store.ask(&["--ip", &address(gateway, member), "--at", &at])?;
     let expected = if is_nobody { "none" } else { "identified" };
     ensure!(answer["outcome"] == expected, "{at}: {answer}");
     let found = &answer["candidates"][0]["subscriber"];
     ensure!(is_nobody || *found == name(gateway, member), "{at}: {answer}");
-    series.add(name_, "ms", took);
+    series.add(label, "ms", took);
+    series.add(format!("{label}_cpu"), "ms", cpu);
     series.add("trace_memory", "MiB", memory);
     let objects = u32::try_from(answer["read"]["objects"].as_u64().unwrap_or(u64::MAX))?;
     series.add("trace_objects_of_a_gateway", "objects", f64::from(objects) / f64::from(GATEWAYS));
@@ -144,6 +147,14 @@ fn sessions(gateway_name: &str, gateway: u16, member: u16, day: Utc) -> Vec<Sess
     vec![before, after, of(minutes(1_260 + member % 60), minutes(1_380))]
 }
 
+/// An answer, with the milliseconds and the MiB that it took.
+struct Asked {
+    answer: Value,
+    took: f64,
+    cpu: f64,
+    memory: f64,
+}
+
 /// A store, as the command names it.
 struct Store {
     location: String,
@@ -151,8 +162,7 @@ struct Store {
 }
 
 impl Store {
-    /// The answer, how many milliseconds it took, and the most memory in MiB.
-    fn ask(&self, question: &[&str]) -> anyhow::Result<(Value, f64, f64)> {
+    fn ask(&self, question: &[&str]) -> anyhow::Result<Asked> {
         let mut flowlog = Command::new(flowlog_tests::flowlog_binary());
         flowlog.args(["trace", "--format", "json", "--store", &self.location]).args(question);
         let began = Instant::now();
@@ -161,17 +171,17 @@ impl Store {
         let mut out = child.stdout.take().context("no standard output")?;
         let mut text = String::new();
         std::io::Read::read_to_string(&mut out, &mut text)?;
-        let (status, memory) = wait(child.id())?;
+        let (status, cpu, memory) = wait(child.id())?;
         let took = began.elapsed().as_secs_f64() * 1e3;
         match status.code() {
-            Some(0 | 1) => Ok((serde_json::from_str(&text)?, took, memory)),
+            Some(0 | 1) => Ok(Asked { answer: serde_json::from_str(&text)?, took, cpu, memory }),
             _ => bail!("{status}: {text}"),
         }
     }
 }
 
-/// Waits for a child, and returns the most memory that it had, in MiB.
-fn wait(id: u32) -> anyhow::Result<(ExitStatus, f64)> {
+/// Waits for a child, and returns its time of a processor in ms, and the most memory that it had in MiB.
+fn wait(id: u32) -> anyhow::Result<(ExitStatus, f64, f64)> {
     let mut status = 0;
     // SAFETY: zeroes are a valid usage.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
@@ -179,7 +189,12 @@ fn wait(id: u32) -> anyhow::Result<(ExitStatus, f64)> {
     let waited = unsafe { libc::wait4(i32::try_from(id)?, &raw mut status, 0, &raw mut usage) };
     ensure!(waited > 0, "{}", std::io::Error::last_os_error());
     let kib = u32::try_from(usage.ru_maxrss)?;
-    Ok((ExitStatus::from_raw(status), f64::from(kib) / 1024.0))
+    let mut cpu = 0.0;
+    for time in [usage.ru_utime, usage.ru_stime] {
+        cpu += f64::from(u32::try_from(time.tv_sec)?) * 1e3;
+        cpu += f64::from(u32::try_from(time.tv_usec)?) / 1e3;
+    }
+    Ok((ExitStatus::from_raw(status), cpu, f64::from(kib) / 1024.0))
 }
 
 fn drop_caches() -> std::io::Result<()> {
