@@ -18,7 +18,7 @@ pub trait Page: Send {
     fn end(&mut self, out: &mut Output, report: &Report, has_time: bool);
 }
 
-/// Text that is written when there is much of it.
+/// Text for a program, which is written when there is much of it.
 #[derive(Default)]
 pub struct Buffer(pub String);
 
@@ -34,7 +34,7 @@ impl Buffer {
 
     /// Writes what there is.
     pub fn flush(&mut self, out: &mut Output) {
-        out.text(&self.0);
+        out.raw(&self.0);
         self.0.clear();
     }
 }

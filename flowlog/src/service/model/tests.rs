@@ -108,7 +108,8 @@ fn histories_that_were_wrong_once_are_right() {
     let before = WRONG_ONCE.map(|seed| (seed, Range::EpochsAlone));
     let with_events = WRONG_ONCE_WITH_EVENTS.map(|seed| (seed, Range::WithoutHalves));
     for (seed, range) in before.into_iter().chain(with_events) {
-        play(seed, Setting { range, ..Setting::default() }).unwrap_or_else(|wrong| panic!("{wrong}"));
+        play(seed, Setting { range, ..Setting::default() })
+            .unwrap_or_else(|wrong| panic!("{wrong}"));
     }
 }
 
