@@ -7,6 +7,8 @@ mod config;
 mod demo;
 mod duckdb;
 mod flows;
+#[cfg(feature = "capture")]
+mod hook;
 mod instant;
 mod output;
 mod protocol;
@@ -119,6 +121,10 @@ enum Command {
     /// Print SQL for DuckDB: views of the store, and macros for common questions.
     Duckdb(duckdb::Arguments),
     #[cfg(feature = "capture")]
+    /// Report a session to the daemon: for the scripts of OpenVPN and of control planes.
+    #[command(subcommand)]
+    Hook(hook::Hook),
+    #[cfg(feature = "capture")]
     /// Remove the links, maps and filters that flowlog left in the kernel.
     Uninstall(uninstall::Arguments),
     #[cfg(feature = "capture")]
@@ -163,6 +169,10 @@ impl Failure {
 }
 
 pub fn main() -> ExitCode {
+    #[cfg(feature = "capture")]
+    if std::env::args_os().nth(1).is_some_and(|command| command == "hook") {
+        return hook::main(std::env::args_os().skip(1).collect());
+    }
     let Arguments { command, global } = Arguments::parse();
     telemetry::init(global.verbose);
     // What is recorded is for its owner alone.
@@ -183,6 +193,12 @@ pub fn main() -> ExitCode {
         Command::Trace(arguments) => trace::run(&arguments, &global),
         Command::Retention(command) => retention::run(&command, &global),
         Command::Duckdb(arguments) => duckdb::run(&arguments),
+        #[cfg(feature = "capture")]
+        // With an option before the word.
+        Command::Hook(hook) => {
+            hook::run_parsed(hook);
+            Ok(Outcome::Done)
+        }
         #[cfg(feature = "capture")]
         Command::Uninstall(arguments) => uninstall::run(&arguments, &global),
         #[cfg(feature = "capture")]

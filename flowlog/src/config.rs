@@ -30,7 +30,7 @@ pub use settings::{
     StoreSettings, SubscriberSettings, TargetSettings, TimeSettings,
 };
 pub use show::{Shown, ShownKey, show};
-pub use source::{SourceConfig, SourceOrigin};
+pub use source::{Hook, SourceConfig, SourceOrigin};
 pub use source_kind::SourceKind;
 
 use crate::record::{

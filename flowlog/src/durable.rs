@@ -55,6 +55,12 @@ pub(crate) fn open_root(path: &Path) -> io::Result<OwnedFd> {
     Ok(open(path, DIRECTORY.difference(OFlag::O_NOFOLLOW), Mode::empty())?)
 }
 
+/// Opens a directory to make files in it, which needs no right to list it.
+pub(crate) fn open_to_write(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    Ok(open(path, flags, Mode::empty())?)
+}
+
 /// Opens a directory of another one.
 pub(crate) fn enter(above: impl AsFd, name: &(impl NixPath + ?Sized)) -> io::Result<OwnedFd> {
     Ok(openat(above, name, DIRECTORY, Mode::empty())?)

@@ -5,8 +5,12 @@
 //! a gap in the coverage.
 
 mod blocking;
+mod changed;
 mod error;
 pub mod events;
+pub mod hook;
+pub mod lease;
+pub mod openvpn;
 mod reporter;
 pub mod wireguard;
 
@@ -14,9 +18,12 @@ use tokio::sync::mpsc;
 
 pub use error::Error;
 
+use hook::{Directory, Kind, Notes};
+use reporter::Reporter;
+
 use crate::{
     config::{SourceConfig, SourceOrigin},
-    record::session::{PeerKey, Report},
+    record::session::{Instance, PeerKey, Report},
 };
 
 /// Reports of a source that nobody has taken yet.
@@ -25,12 +32,25 @@ pub const WAITING_REPORTS: usize = 16;
 /// Asks a source until nobody takes its reports any more. Must be called within a tokio runtime, whose network
 /// namespace is the one to be looked at; it never blocks its thread.
 pub async fn watch(config: SourceConfig, key: PeerKey, reports: mpsc::Sender<Report>) {
-    let SourceConfig { realm, poll, origin } = config;
+    let (source, name) = (config.source(), config.instance().unwrap_or_default());
+    let SourceConfig { realm, poll, hook_directory, origin } = config;
+    let instance = Instance { source, name };
     match origin {
         SourceOrigin::Wireguard { interfaces } => {
             let watch = wireguard::Watch { interfaces, realm, poll, key };
             watch.run(reports).await;
         }
-        SourceOrigin::Openvpn { .. } | SourceOrigin::Lease { .. } => reports.closed().await,
+        SourceOrigin::Lease { file } => {
+            let reporter = Reporter::new(instance, &realm, reports);
+            match file {
+                Some(file) => lease::run_file(file, poll, key, reporter).await,
+                None => {
+                    let directory = Directory::new(hook_directory, Kind::Lease, None, true);
+                    let notes = Notes::new(directory, reporter.instance.clone());
+                    lease::run_hook(notes, poll, key, reporter).await;
+                }
+            }
+        }
+        SourceOrigin::Openvpn { .. } => reports.closed().await,
     }
 }

@@ -284,7 +284,9 @@ async fn a_bucket_gives_the_answers_of_a_directory() {
     for file in files_under(directory.path()) {
         let name = file.strip_prefix(directory.path()).unwrap().to_str().unwrap();
         let bytes = fs::read(&file).unwrap().into();
-        bucket.create_object(&object_store::path::Path::from(name), &bytes).await.unwrap();
+        let name = object_store::path::Path::from(name);
+        let created = bucket.create_object(&name, &bytes).await.unwrap();
+        assert!(matches!(created, Created::Done), "{name}");
     }
     for question in [
         &["--at", "2025-01-01T01:30:00Z", "--remote", "192.0.2.1", "--port", "443"][..],

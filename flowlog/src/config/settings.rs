@@ -229,6 +229,10 @@ keys! {
         /// With `openvpn`: whether the server calls `flowlog hook openvpn`.
         pub hook: bool, default: false;
 
+        /// Where the hooks leave their notes. The daemon makes this directory for the group
+        /// `flowlog-hook`; the hooks need `--dir` for another one.
+        pub hook_directory: PathBuf, default: "/run/flowlog/hook";
+
         /// With `openvpn`: the status file of the server, of version 2 or 3.
         pub status: Option<PathBuf>, otherwise("none"), example: "/run/openvpn/server.status";
 

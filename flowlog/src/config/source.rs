@@ -1,6 +1,6 @@
 //! Sources of sessions, checked.
 
-use std::{path::PathBuf, time::Duration};
+use std::{ffi::OsStr, path::PathBuf, time::Duration};
 
 use super::{
     settings::{SourceSettings, SubscriberSettings},
@@ -15,6 +15,8 @@ pub struct SourceConfig {
     pub realm: String,
     /// How often it is looked at.
     pub poll: Duration,
+    /// Where hooks leave their notes.
+    pub hook_directory: PathBuf,
     /// How it is looked at.
     pub origin: SourceOrigin,
 }
@@ -30,7 +32,7 @@ pub enum SourceOrigin {
     /// A server of OpenVPN.
     Openvpn {
         /// Whether it calls the hook.
-        hook: bool,
+        hook: Hook,
         /// Its status file.
         status: Option<PathBuf>,
         /// Its management socket.
@@ -43,7 +45,36 @@ pub enum SourceOrigin {
     },
 }
 
+/// Whether a server calls the hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// It does not.
+    None,
+    /// It does, with its name in `--server`: others do too.
+    Named,
+    /// It is the only one, so that a call without a name is its own.
+    Only,
+}
+
 impl SourceConfig {
+    /// The name of its instance in the tables; `None` where the interfaces have names.
+    #[must_use]
+    pub fn instance(&self) -> Option<String> {
+        let text = |part: Option<&OsStr>| part.map(|part| part.to_string_lossy().into_owned());
+        match &self.origin {
+            SourceOrigin::Wireguard { .. } => None,
+            SourceOrigin::Openvpn { status, management, .. } => {
+                let file = status.as_ref().or(management.as_ref());
+                let stem = text(file.and_then(|file| file.file_stem()));
+                Some(stem.unwrap_or_else(|| "openvpn".to_owned()))
+            }
+            SourceOrigin::Lease { file } => {
+                let name = text(file.as_ref().and_then(|file| file.file_name()));
+                Some(name.unwrap_or_else(|| "hook".to_owned()))
+            }
+        }
+    }
+
     /// Its kind, as the tables have it.
     #[must_use]
     pub const fn source(&self) -> Source {
@@ -75,13 +106,48 @@ pub(super) fn sources(
         if let Some(other) = checked.iter().position(is_double) {
             return Err(format!("number {number}: the same as number {}", other + 1));
         }
+        let name = source.instance().map(|name| (source.source(), name));
+        let has_the_name = |other: &SourceConfig| {
+            name == other.instance().map(|name| (other.source(), name)) && name.is_some()
+        };
+        if let (Some(other), Some((_, name))) = (checked.iter().position(has_the_name), &name) {
+            let other = other + 1;
+            return Err(format!(
+                "number {number}: has the name {name:?} in the tables, as number {other} has; a source has the name of its file or socket, and needs one of its own"
+            ));
+        }
         checked.push(source);
     }
-    Ok(checked)
+    Ok(with_names(checked))
+}
+
+/// Where several servers call the hook, each has to give its name.
+fn with_names(mut sources: Vec<SourceConfig>) -> Vec<SourceConfig> {
+    let calls = |source: &&mut SourceConfig| {
+        matches!(source.origin, SourceOrigin::Openvpn { hook: Hook::Only, .. })
+    };
+    if sources.iter_mut().filter(calls).count() > 1 {
+        for source in sources.iter_mut().filter(calls) {
+            if let SourceOrigin::Openvpn { hook, .. } = &mut source.origin {
+                *hook = Hook::Named;
+            }
+        }
+    }
+    sources
 }
 
 fn source(settings: SourceSettings) -> Result<SourceConfig, String> {
-    let SourceSettings { kind, realm, interface, poll, hook, status, management, file } = settings;
+    let SourceSettings {
+        kind,
+        realm,
+        interface,
+        poll,
+        hook,
+        hook_directory,
+        status,
+        management,
+        file,
+    } = settings;
     if !(SHORTEST_POLL..=LONGEST_POLL).contains(&poll) {
         return Err("poll must be between 1s and 1m".to_owned());
     }
@@ -113,6 +179,7 @@ fn source(settings: SourceSettings) -> Result<SourceConfig, String> {
                     .to_owned());
             }
             let management = management.as_deref().map(socket).transpose()?;
+            let hook = if hook { Hook::Only } else { Hook::None };
             SourceOrigin::Openvpn { hook, status, management }
         }
         SourceKind::Lease => {
@@ -126,7 +193,7 @@ fn source(settings: SourceSettings) -> Result<SourceConfig, String> {
             SourceOrigin::Lease { file }
         }
     };
-    Ok(SourceConfig { realm, poll, origin })
+    Ok(SourceConfig { realm, poll, hook_directory, origin })
 }
 
 fn socket(text: &str) -> Result<PathBuf, String> {
@@ -160,11 +227,25 @@ mod tests {
             ("kind = \"lease\"\nrealm = \"a b\"", "realm has 1 to 64 letters"),
             ("kind = \"telnet\"", "source.kind must be"),
             ("kind = \"lease\"\n[[source]]\nkind = \"lease\"", "number 2: the same as number 1"),
+            (
+                "kind = \"openvpn\"\nstatus = \"/a/udp.log\"\n[[source]]\nkind = \"openvpn\"\nstatus = \"/b/udp.status\"",
+                "number 2: has the name \"udp\" in the tables, as number 1",
+            ),
         ] {
             let error = error(&format!("{KEY}[[source]]\n{source}\n"));
             assert!(error.contains(expected), "{source}: {error}");
         }
         let error = error("[[source]]\nkind = \"lease\"\n");
         assert!(error.contains("peer_key_file"), "{error}");
+    }
+
+    #[test]
+    fn of_several_servers_that_call_the_hook_each_gives_its_name() {
+        let openvpn = |rest: &str| format!("[[source]]\nkind = \"openvpn\"\nhook = true\n{rest}\n");
+        let one = error(&format!("{KEY}{}", openvpn("")));
+        assert!(one.contains("hook: Only"), "{one}");
+        let two =
+            error(&format!("{KEY}{}{}", openvpn(""), openvpn("status = \"/run/udp.status\"")));
+        assert_eq!(two.matches("hook: Named").count(), 2, "{two}");
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{io, time::Duration};
 
+use super::lease::BadLine;
+
 /// Why a source could not be looked at. No name, key or address of a member is in it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -57,6 +59,24 @@ pub enum Error {
     /// What the kernel answered makes no sense.
     #[error("a message of the kernel cannot be read")]
     MalformedMessage,
+    /// A file cannot be read.
+    #[error("cannot read the file")]
+    File {
+        /// The cause.
+        source: io::Error,
+    },
+    /// The file of leases has a line that cannot be used; the one before it stays in force.
+    #[error("the file of leases cannot be used")]
+    BadLease {
+        /// Which line, and why.
+        source: BadLine,
+    },
+    /// The directory of the notes of hooks cannot be used.
+    #[error("cannot use the directory of the hooks")]
+    Directory {
+        /// The cause.
+        source: io::Error,
+    },
     /// The answer is an error.
     #[error("the answer is error {number}")]
     Refused {
@@ -75,11 +95,14 @@ impl Error {
             | Self::TooLong { .. }
             | Self::Malformed { .. }
             | Self::MalformedMessage
+            | Self::BadLease { .. }
             | Self::Refused { .. } => true,
             Self::Kernel { .. }
             | Self::Interfaces { .. }
             | Self::Connect { .. }
             | Self::Socket { .. }
+            | Self::File { .. }
+            | Self::Directory { .. }
             | Self::Silent { .. } => false,
         }
     }

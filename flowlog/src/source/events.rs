@@ -1,6 +1,9 @@
 //! What can happen to a source: each event is a line on the log, and its counter.
 
-use super::Error;
+use super::{
+    Error,
+    hook::{DIRECTORY, GROUP, Refused},
+};
 use crate::{
     record::session::Instance,
     telemetry::{Counter, with_causes},
@@ -10,9 +13,22 @@ static FOUND: Counter = Counter::new("source_found_total");
 static GONE: Counter = Counter::new("source_gone_total");
 static FAILURES: Counter = Counter::new("source_failures_total");
 static RECOVERED: Counter = Counter::new("source_recovered_total");
+static NOTES_REFUSED: Counter = Counter::new("source_notes_refused_total");
+static GROUP_MISSING: Counter = Counter::new("source_group_missing_total");
+static SUBSCRIBERS_FAILED: Counter = Counter::new("source_subscribers_failed_total");
+static KEYS_EXPOSED: Counter = Counter::new("source_keys_exposed_total");
 
 /// How often each of them happened since the process began.
-pub static COUNTERS: [&Counter; 4] = [&FOUND, &GONE, &FAILURES, &RECOVERED];
+pub static COUNTERS: [&Counter; 8] = [
+    &FOUND,
+    &GONE,
+    &FAILURES,
+    &RECOVERED,
+    &NOTES_REFUSED,
+    &GROUP_MISSING,
+    &SUBSCRIBERS_FAILED,
+    &KEYS_EXPOSED,
+];
 
 /// Something that somebody should know of.
 #[derive(Debug)]
@@ -25,6 +41,10 @@ pub(super) enum Event<'a> {
     Failed { instance: &'a Instance, error: &'a Error, is_first: bool },
     /// It gives answers again.
     Recovered { instance: &'a Instance },
+    /// A file among the notes of hooks is none, or makes no sense.
+    NoteRefused { instance: &'a Instance, error: &'a Refused },
+    /// The directory of notes has no group, so that only root can leave notes.
+    NoGroup,
 }
 
 impl Event<'_> {
@@ -56,6 +76,21 @@ impl Event<'_> {
                     source = source.name(),
                     name,
                     "the source of sessions answers again"
+                );
+            }
+            Self::NoteRefused { instance: Instance { source, name }, error } => {
+                NOTES_REFUSED.add();
+                tracing::warn!(
+                    source = source.name(),
+                    name,
+                    "a file in the directory of the hooks is not used: {}",
+                    with_causes(error)
+                );
+            }
+            Self::NoGroup => {
+                GROUP_MISSING.add();
+                tracing::warn!(
+                    "only root can leave notes for flowlog: there is no group {GROUP}, or flowlog may not give the directory to it; make the group with `groupadd --system {GROUP}`, add the user of the server to it, and give it the directory with `chgrp {GROUP} {DIRECTORY}`"
                 );
             }
         }

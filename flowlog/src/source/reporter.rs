@@ -3,9 +3,12 @@
 use tokio::sync::mpsc;
 
 use super::{Error, events::Event};
-use crate::record::{
-    clock::{self, Utc},
-    session::{Content, Instance, Report},
+use crate::{
+    record::{
+        clock::{self, Utc},
+        session::{Content, Instance, Report},
+    },
+    telemetry::with_causes,
 };
 
 /// Sends the reports of one instance, and the events of its failures.
@@ -14,7 +17,8 @@ pub(super) struct Reporter {
     pub(super) instance: Instance,
     realm: String,
     reports: mpsc::Sender<Report>,
-    is_failing: bool,
+    /// Why it failed last, until it does not any more.
+    failure: Option<String>,
 }
 
 /// Nobody takes reports any more.
@@ -23,7 +27,7 @@ pub(super) struct Closed;
 
 impl Reporter {
     pub(super) fn new(instance: Instance, realm: &str, reports: mpsc::Sender<Report>) -> Self {
-        Self { instance, realm: realm.to_owned(), reports, is_failing: false }
+        Self { instance, realm: realm.to_owned(), reports, failure: None }
     }
 
     /// The instance is looked at from now on.
@@ -34,10 +38,9 @@ impl Reporter {
     /// Sends a report about an instant.
     pub(super) async fn send(&mut self, at: Utc, content: Content) -> Result<(), Closed> {
         let is_failing = matches!(content, Content::Failed { .. });
-        if self.is_failing && !is_failing {
+        if !is_failing && self.failure.take().is_some() {
             Event::Recovered { instance: &self.instance }.emit();
         }
-        self.is_failing = is_failing;
         let report =
             Report { instance: self.instance.clone(), realm: self.realm.clone(), at, content };
         self.reports.send(report).await.map_err(|_| Closed)
@@ -52,11 +55,18 @@ impl Reporter {
         match outcome {
             Ok(content) => self.send(at, content).await,
             Err(error) => {
-                let is_first = !self.is_failing;
+                let failure = with_causes(&error).to_string();
+                let is_first = self.failure.as_ref() != Some(&failure);
+                self.failure = Some(failure);
                 Event::Failed { instance: &self.instance, error: &error, is_first }.emit();
                 self.send(at, Content::Failed { is_answered: error.is_answered() }).await
             }
         }
+    }
+
+    /// Whether all reports that were sent have been taken.
+    pub(super) fn are_taken(&self) -> bool {
+        self.reports.capacity() == self.reports.max_capacity()
     }
 
     /// The instance is gone.

@@ -1,0 +1,125 @@
+//! A file that is read again when it changes.
+
+use std::{
+    fs,
+    io::{self, Read as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    path::PathBuf,
+};
+
+/// Nothing that is read as a whole is longer.
+const MOST_BYTES: u64 = 64 << 20;
+
+/// A file that somebody else writes, at best by giving a whole one its name.
+#[derive(Debug)]
+pub(super) struct File {
+    path: PathBuf,
+    last: Option<Identity>,
+}
+
+/// What tells two states of a file from each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+/// What a look at a file gave.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// It is as it was.
+    Same,
+    /// Its content, which is new.
+    Changed(Vec<u8>),
+}
+
+impl File {
+    pub(super) const fn new(path: PathBuf) -> Self {
+        Self { path, last: None }
+    }
+
+    /// Looks at it, and reads it where it changed. After an error it is read again.
+    pub(super) fn look(&mut self) -> io::Result<Look> {
+        let looked = self.read();
+        if looked.is_err() {
+            self.last = None;
+        }
+        looked
+    }
+
+    fn read(&mut self) -> io::Result<Look> {
+        if self.last == Some(Identity::of(&fs::metadata(&self.path)?)) {
+            return Ok(Look::Same);
+        }
+        // Opening a pipe must not wait for its other end.
+        let file =
+            fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&self.path)?;
+        let before = file.metadata()?;
+        if !before.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
+        }
+        let mut content = vec![];
+        (&file).take(MOST_BYTES + 1).read_to_end(&mut content)?;
+        if u64::try_from(content.len()).is_ok_and(|length| length > MOST_BYTES) {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is longer than 64 MiB"));
+        }
+        let after = Identity::of(&file.metadata()?);
+        if Identity::of(&before) != after {
+            // The next look finds the whole of it.
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, "it is being written"));
+        }
+        self.last = Some(after);
+        Ok(Look::Changed(content))
+    }
+}
+
+impl Identity {
+    fn of(metadata: &fs::Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_again_only_when_it_changed() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, next) = (directory.path().join("file"), directory.path().join("next"));
+        let mut file = File::new(path.clone());
+        assert_eq!(file.look().unwrap_err().kind(), io::ErrorKind::NotFound);
+        fs::write(&path, "one").unwrap();
+        assert_eq!(file.look().unwrap(), Look::Changed(b"one".to_vec()));
+        assert_eq!(file.look().unwrap(), Look::Same);
+        // Of the same length, in its place.
+        fs::write(&next, "two").unwrap();
+        fs::rename(&next, &path).unwrap();
+        assert_eq!(file.look().unwrap(), Look::Changed(b"two".to_vec()));
+        fs::remove_file(&path).unwrap();
+        assert!(file.look().is_err());
+        fs::write(&path, "two").unwrap();
+        assert_eq!(file.look().unwrap(), Look::Changed(b"two".to_vec()));
+    }
+
+    #[test]
+    fn a_pipe_a_directory_and_a_file_that_is_too_long_are_refused_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pipe");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRUSR).unwrap();
+        assert!(File::new(path).look().is_err());
+        assert!(File::new(directory.path().to_owned()).look().is_err());
+        let path = directory.path().join("long");
+        fs::File::create(&path).unwrap().set_len(MOST_BYTES + 1).unwrap();
+        assert_eq!(File::new(path).look().unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+    }
+}
