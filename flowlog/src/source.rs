@@ -42,13 +42,12 @@ pub async fn watch(config: SourceConfig, key: PeerKey, reports: mpsc::Sender<Rep
         }
         SourceOrigin::Lease { file } => {
             let reporter = Reporter::new(instance, &realm, reports);
-            match file {
-                Some(file) => lease::run_file(file, poll, key, reporter).await,
-                None => {
-                    let directory = Directory::new(hook_directory, Kind::Lease, None, true);
-                    let notes = Notes::new(directory, reporter.instance.clone());
-                    lease::run_hook(notes, poll, key, reporter).await;
-                }
+            if let Some(file) = file {
+                lease::run_file(file, poll, key, reporter).await;
+            } else {
+                let directory = Directory::new(hook_directory, Kind::Lease, None, true);
+                let notes = Notes::new(directory, reporter.instance.clone());
+                lease::run_hook(notes, poll, key, reporter).await;
             }
         }
         SourceOrigin::Openvpn { .. } => reports.closed().await,

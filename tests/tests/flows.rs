@@ -286,7 +286,7 @@ async fn a_bucket_gives_the_answers_of_a_directory() {
         let bytes = fs::read(&file).unwrap().into();
         let name = object_store::path::Path::from(name);
         let created = bucket.create_object(&name, &bytes).await.unwrap();
-        assert!(matches!(created, Created::Done), "{name}");
+        assert!(matches!(created, flowlog::store::Created::New), "{name}");
     }
     for question in [
         &["--at", "2025-01-01T01:30:00Z", "--remote", "192.0.2.1", "--port", "443"][..],

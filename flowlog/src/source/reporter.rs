@@ -55,7 +55,7 @@ impl Reporter {
         match outcome {
             Ok(content) => self.send(at, content).await,
             Err(error) => {
-                let failure = with_causes(&error).to_string();
+                let failure = with_causes(&error);
                 let is_first = self.failure.as_ref() != Some(&failure);
                 self.failure = Some(failure);
                 Event::Failed { instance: &self.instance, error: &error, is_first }.emit();

@@ -187,8 +187,8 @@ impl Directory {
     fn is_mine(&self, name: &NoteName) -> bool {
         match name.server(self.kind) {
             None => false,
-            Some(None) => self.takes_unnamed,
-            Some(server) => server == self.server.as_deref(),
+            Some("") => self.takes_unnamed,
+            Some(server) => Some(server) == self.server.as_deref(),
         }
     }
 
@@ -227,7 +227,8 @@ impl Directory {
         if bytes > MOST_BYTES {
             return Err(Refused::Size { bytes });
         }
-        let server = name.server(self.kind).flatten().map(str::to_owned);
+        let server = name.server(self.kind).filter(|server| !server.is_empty());
+        let server = server.map(str::to_owned);
         let stamp = Stamp { utc: name.stamp.dated(now), ..name.stamp };
         Ok(Note { stamp, server, fields: Fields::parse(&content)? })
     }

@@ -87,10 +87,10 @@ impl NoteName {
         (name.text() == text).then_some(name)
     }
 
-    /// Whether it is for sources of a kind, and for which server: `None` for any.
-    pub(super) fn server(&self, kind: Kind) -> Option<Option<&str>> {
+    /// The server whose note it is, where it is for sources of a kind; empty for any server.
+    pub(super) fn server(&self, kind: Kind) -> Option<&str> {
         let rest = self.to.strip_prefix(kind.name())?;
-        if rest.is_empty() { Some(None) } else { rest.strip_prefix('.').map(Some) }
+        if rest.is_empty() { Some(rest) } else { rest.strip_prefix('.') }
     }
 
     /// Whether it is for any source that flowlog has.
@@ -220,10 +220,10 @@ mod tests {
         let name = NoteName::new(stamp, 0xab, Kind::Openvpn, Some("server.udp"));
         let text = "00000000000000000007-00000000000000000009-00000000000000ab.openvpn.server.udp";
         assert_eq!((name.text().as_str(), NoteName::parse(text)), (text, Some(name.clone())));
-        assert_eq!(name.server(Kind::Openvpn), Some(Some("server.udp")));
+        assert_eq!(name.server(Kind::Openvpn), Some("server.udp"));
         assert_eq!((name.server(Kind::Lease), name.is_known()), (None, true));
         let to_any = NoteName::new(stamp, 1, Kind::Lease, None);
-        assert_eq!(to_any.server(Kind::Lease), Some(None));
+        assert_eq!(to_any.server(Kind::Lease), Some(""));
         for other in ["", ".", "1-2-3.lease", &text.replace('7', "+"), "a-b-c.lease", "wg0"] {
             assert_eq!(NoteName::parse(other), None, "{other}");
         }

@@ -161,12 +161,7 @@ fn a_directory_that_anybody_may_write_to_is_not_read() {
 fn a_flood_of_notes_is_read_piece_by_piece() {
     let rig = Rig::new();
     for n in 0..u64::try_from(MOST_NOTES).unwrap() + 5 {
-        rig.leave(
-            Kind::Lease,
-            None,
-            before_now(Duration::from_secs(60) - Duration::from_millis(n)),
-            "x",
-        );
+        rig.leave(Kind::Lease, None, before_now(Duration::from_millis(60_000 - n)), "x");
     }
     let directory = rig.directory(Kind::Lease, None, true);
     let scan = directory.scan(&BTreeSet::new()).unwrap();
