@@ -22,7 +22,12 @@ pub struct Reports(Receiver<Report>);
 impl Reports {
     pub fn of(netns: &Netns, origin: SourceOrigin) -> Self {
         let (to, from) = channel();
-        let config = SourceConfig { realm: "default".to_owned(), poll: POLL, origin };
+        let config = SourceConfig {
+            realm: "default".to_owned(),
+            poll: POLL,
+            hook_directory: "/run/flowlog/hook".into(),
+            origin,
+        };
         let (entered, ready) = channel();
         let namespace = netns.run(|| std::fs::File::open("/proc/thread-self/ns/net")).unwrap();
         thread::spawn(move || {
