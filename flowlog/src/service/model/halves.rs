@@ -80,6 +80,8 @@ impl History {
             self.world.disk.delete(path);
         }
         self.is_store_fixed = true;
+        // Nobody knows of the last epoch any more if it was in there: then the gap covers it, though it is stored.
+        self.is_exact = false;
         Some(format!("delete {gone:?}"))
     }
 
