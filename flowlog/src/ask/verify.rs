@@ -245,7 +245,8 @@ impl<'a, P: FnMut(usize, usize)> Verification<'a, P> {
         let excluded: BTreeSet<&Path> = copies.iter().map(|copy| &copy.object).collect();
         let stored = self.hours.values().flat_map(|hour| &hour.stored);
         let stored: Vec<_> = stored.filter(|file| !excluded.contains(&file.path)).collect();
-        let findings = continuity::check(&stored);
+        let numbered: Vec<_> = self.hours.values().flat_map(|hour| &hour.numbered).collect();
+        let findings = continuity::check_all(&stored, &numbered);
         self.strangers.retain(|foreign| !matches!(foreign.reason, ForeignReason::Copy(_)));
         self.strangers.extend(copies);
         findings

@@ -114,7 +114,9 @@ impl Written {
     pub fn write(self) -> tempfile::TempDir {
         for ((gateway, hour), rows) in &self.flows {
             let mut file = FlowsWriter::new(vec![]).unwrap();
-            rows.iter().for_each(|row| file.push(row).unwrap());
+            for row in rows {
+                file.push(row).unwrap();
+            }
             self.create(&FLOWS, gateway, *hour, &file.finish(vec![]).unwrap());
         }
         for ((gateway, hour), windows) in &self.windows {

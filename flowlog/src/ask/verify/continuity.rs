@@ -5,6 +5,8 @@
 //! then, or what was counted is lost. What is missing before the first has expired, what is missing
 //! after the last is still to come.
 
+mod events;
+
 use std::collections::BTreeMap;
 
 use object_store::path::Path;
@@ -12,6 +14,8 @@ use object_store::path::Path;
 use super::read::NumberedGap;
 use super::report::{Double, InterfaceGap, Missing, Warning};
 use crate::record::{clock::Utc, epoch_set::EpochSet, ledger::GapReason};
+
+pub(super) use events::Numbered;
 
 /// What matters of a file for the continuity of its gateway.
 #[derive(Clone, Debug)]
@@ -48,8 +52,14 @@ pub(super) struct Findings {
     pub warnings: Vec<Warning>,
 }
 
-/// Looks at the files of all gateways.
-pub(super) fn check(files: &[&Stored]) -> Findings {
+/// Looks at the files of all gateways, and at those whose rows are made of events.
+pub(super) fn check_all(files: &[&Stored], numbered: &[&Numbered]) -> Findings {
+    let mut findings = check(files);
+    events::check(numbered, &mut findings.missing, &mut findings.double);
+    findings
+}
+
+fn check(files: &[&Stored]) -> Findings {
     let mut findings = Findings::default();
     let mut gateways: BTreeMap<&str, Vec<&Stored>> = BTreeMap::new();
     for file in files {
@@ -94,6 +104,7 @@ fn check_numbers(gateway: &str, files: &[&Stored], all: &[&Stored], findings: &m
         } else if first > end.saturating_add(1) && !is_explained(files, all, last_held, range) {
             findings.missing.push(Missing {
                 gateway: gateway.to_owned(),
+                table: None,
                 epochs: (end + 1, first - 1),
                 between: (last_held.times.1, range.times.0),
             });

@@ -9,7 +9,7 @@ use object_store::{ObjectMeta, path::Path};
 
 use super::{
     Depth,
-    continuity::Stored,
+    continuity::{Numbered, Stored},
     read::{self, Content},
     report::{
         Difference, Foreign, ForeignReason, InterfaceGap, PairDifference, PairFault, Warning,
@@ -91,6 +91,8 @@ pub(super) struct Hour {
     pub warnings: Vec<Warning>,
     pub unreadable: Vec<(Path, read::Error)>,
     pub stored: Vec<Stored>,
+    /// Its files whose rows are made of events.
+    pub numbered: Vec<Numbered>,
     /// Its files by table and lineage.
     pub lineages: Vec<(&'static Table, String, Path)>,
 }

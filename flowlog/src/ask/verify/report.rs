@@ -29,7 +29,7 @@ pub struct Report {
     pub gaps: BTreeSet<InterfaceGap>,
     /// Where the sums differ, or files do not belong together.
     pub differences: Vec<Difference>,
-    /// Epochs between others that are in no file, and in no gap.
+    /// Epochs between others that are in no file, and in no gap; or events of a table that are in no file.
     pub missing: Vec<Missing>,
     /// Epochs that are in two files.
     pub double: Vec<Double>,
@@ -206,6 +206,8 @@ impl fmt::Display for PairDifference {
 pub struct Missing {
     /// Name of the gateway.
     pub gateway: String,
+    /// The table, where its events are missing; `None`: epochs are.
+    pub table: Option<&'static str>,
     /// First and last number.
     pub epochs: (u64, u64),
     /// Between which times they were counted.
@@ -214,7 +216,13 @@ pub struct Missing {
 
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { gateway, epochs: (first, last), between: (start, end) } = self;
+        let Self { gateway, table, epochs: (first, last), between: (start, end) } = self;
+        if let Some(table) = table {
+            return write!(
+                f,
+                "gateway {gateway}: events {first} to {last} of {table}, between the days {start} and {end}, are in no file"
+            );
+        }
         write!(
             f,
             "gateway {gateway}: epochs {first} to {last}, counted between {start} and {end}, are in \

@@ -69,7 +69,7 @@ impl DayPublisher {
             None => self.place(store, of, &files.events).await?,
         };
         let gateway = of.gateway.clone();
-        let encoded = spawn_blocking(move || encode(&gateway, &files));
+        let encoded = spawn_blocking(move || encode(&gateway, part, &files));
         let [sessions, coverage] = encoded.await.map_err(|_| Error::Ended)??;
         // The coverage goes last: it tells that the sessions are there.
         store.replace(&path(&SESSIONS, of, part), &sessions).await?;
@@ -108,10 +108,10 @@ fn has_all(ours: &[Events], theirs: &[Events]) -> bool {
     })
 }
 
-fn encode(gateway: &str, files: &DayFiles) -> Result<[bytes::Bytes; 2], table::Error> {
+fn encode(gateway: &str, part: u32, files: &DayFiles) -> Result<[bytes::Bytes; 2], table::Error> {
     let DayFiles { day, events, sessions, coverage } = files;
     let first = events.first().map(|(segment, first, _)| format!("{segment}:{first}"));
-    let lineage = format!("{gateway} {day} {}", first.unwrap_or_default());
+    let lineage = format!("{gateway} {day} {part} {}", first.unwrap_or_default());
     let described =
         EventFile { lineage: &sha256(lineage.as_bytes())[..16], gateway, start: *day, events };
     Ok([

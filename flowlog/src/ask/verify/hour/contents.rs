@@ -8,7 +8,7 @@ use object_store::path::Path;
 use super::{Hour, HourName};
 use crate::{
     ask::verify::{
-        continuity::{self, Counted, Stored},
+        continuity::{self, Counted, Numbered, Stored},
         read::{Content, Flows, Ledger, Sums},
         report::{
             Check, Difference, InterfaceGap, PairDifference, PairFault, SumDifference, Warning,
@@ -43,6 +43,13 @@ impl Contents {
             self.ledgers.iter().all(|(_, ledger)| ledger.facts.flows_rows.is_some());
         for (path, table, facts) in &self.others {
             outcome.lineages.extend(lineage(table, path, facts));
+            outcome.numbered.extend(facts.events.clone().map(|events| Numbered {
+                path: path.clone(),
+                gateway: hour.gateway.clone(),
+                table,
+                start: hour.start,
+                events,
+            }));
         }
         for (path, ledger) in &self.ledgers {
             outcome.stored.push(ledger.stored(path, hour));
