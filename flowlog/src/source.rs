@@ -19,10 +19,12 @@ use tokio::sync::mpsc;
 pub use error::Error;
 
 use hook::{Directory, Kind, Notes};
+use openvpn::{CallWatch, Memory, StatusFile};
 use reporter::Reporter;
+use sha2::{Digest as _, Sha256};
 
 use crate::{
-    config::{SourceConfig, SourceOrigin},
+    config::{Hook, SourceConfig, SourceOrigin},
     record::session::{Instance, PeerKey, Report},
 };
 
@@ -50,6 +52,27 @@ pub async fn watch(config: SourceConfig, key: PeerKey, reports: mpsc::Sender<Rep
                 lease::run_hook(notes, poll, key, reporter).await;
             }
         }
-        SourceOrigin::Openvpn { .. } => reports.closed().await,
+        SourceOrigin::Openvpn { hook, status, management } => {
+            let memory = Memory::new(&hook_directory, &instance.name);
+            let calls = memory.filter(|_| hook != Hook::None).map(|memory| {
+                let (server, takes_unnamed) = (instance.name.clone(), hook == Hook::Only);
+                let directory =
+                    Directory::new(hook_directory, Kind::Openvpn, Some(server), takes_unnamed);
+                CallWatch::new(Notes::new(directory, instance.clone()), memory)
+            });
+            let watch =
+                openvpn::Watch { calls, status: status.map(StatusFile::new), management, key };
+            watch.run(poll, Reporter::new(instance, &realm, reports)).await;
+        }
     }
+}
+
+/// The first bits of a digest of parts.
+fn first_64_bits(parts: &[&[u8]]) -> u64 {
+    let mut digest = Sha256::new();
+    for part in parts {
+        digest.update(part);
+        digest.update([0]);
+    }
+    digest.finalize().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }

@@ -11,6 +11,7 @@ mod given;
 pub mod holders;
 mod kernel;
 mod offload;
+mod openvpn;
 mod oracle;
 mod pinned;
 mod rig;
@@ -30,6 +31,7 @@ pub use disk::{HangingDisk, SmallDisk, files_under};
 pub use given::{EntryPoint, Given, assert_given_equal_to_oracle};
 pub use kernel::{Loaded, store_epoch};
 pub use offload::{allow_super_packets_of, offload};
+pub use openvpn::{OpenVpn, OpenVpnClient};
 pub use oracle::{
     FLOWS_AS_THE_ORACLE_SEES_THEM, Summary, assert_equal_to_oracle,
     assert_tcp_and_udp_equal_to_oracle, captures, normalise, own_cases,

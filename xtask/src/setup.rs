@@ -14,7 +14,7 @@ pub struct Arguments {
 }
 
 /// Programs that the tests use, and the packages that they come in.
-pub const TEST_PROGRAMS: [(&str, &str); 9] = [
+pub const TEST_PROGRAMS: [(&str, &str); 11] = [
     ("cc", "gcc"),
     ("ip", "iproute2"),
     ("tc", "iproute2"),
@@ -23,6 +23,8 @@ pub const TEST_PROGRAMS: [(&str, &str); 9] = [
     ("setpriv", "util-linux"),
     ("wg", "wireguard-tools"),
     ("wireguard-go", "wireguard-go"),
+    ("openvpn", "openvpn"),
+    ("openssl", "openssl"),
     ("python3", "python3"),
 ];
 

@@ -5,10 +5,18 @@ use std::{
     io::{self, Read as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::PathBuf,
+    thread,
+    time::Duration,
 };
+
+use crate::record::clock::Utc;
 
 /// Nothing that is read as a whole is longer.
 const MOST_BYTES: u64 = 64 << 20;
+/// A file that did not change for so long is whole.
+const SETTLED: Duration = Duration::from_millis(50);
+/// So often is a file read that changes meanwhile.
+const ATTEMPTS: usize = 10;
 
 /// A file that somebody else writes, at best by giving a whole one its name.
 #[derive(Debug)]
@@ -32,8 +40,13 @@ struct Identity {
 pub(super) enum Look {
     /// It is as it was.
     Same,
-    /// Its content, which is new.
-    Changed(Vec<u8>),
+    /// It is another one than before.
+    Changed {
+        /// The whole of it.
+        content: Vec<u8>,
+        /// When it was written.
+        modified: Utc,
+    },
 }
 
 impl File {
@@ -50,15 +63,35 @@ impl File {
         looked
     }
 
+    /// The next look reads it again.
+    pub(super) const fn forget(&mut self) {
+        self.last = None;
+    }
+
     fn read(&mut self) -> io::Result<Look> {
         if self.last == Some(Identity::of(&fs::metadata(&self.path)?)) {
             return Ok(Look::Same);
         }
+        for _ in 0..ATTEMPTS {
+            let (content, identity) = self.content()?;
+            // Whoever writes to the file itself is not half-way then.
+            thread::sleep(SETTLED);
+            if identity == Identity::of(&fs::metadata(&self.path)?) {
+                self.last = Some(identity);
+                let (seconds, ns) = identity.modified;
+                let ns = seconds.saturating_mul(1_000_000_000).saturating_add(ns);
+                return Ok(Look::Changed { content, modified: Utc::from_ns(ns) });
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::ResourceBusy, "it is being written all the time"))
+    }
+
+    fn content(&self) -> io::Result<(Vec<u8>, Identity)> {
         // Opening a pipe must not wait for its other end.
-        let file =
-            fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&self.path)?;
-        let before = file.metadata()?;
-        if !before.is_file() {
+        let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+        let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(&self.path)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
         }
         let mut content = vec![];
@@ -66,13 +99,7 @@ impl File {
         if u64::try_from(content.len()).is_ok_and(|length| length > MOST_BYTES) {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is longer than 64 MiB"));
         }
-        let after = Identity::of(&file.metadata()?);
-        if Identity::of(&before) != after {
-            // The next look finds the whole of it.
-            return Err(io::Error::new(io::ErrorKind::ResourceBusy, "it is being written"));
-        }
-        self.last = Some(after);
-        Ok(Look::Changed(content))
+        Ok((content, Identity::of(&metadata)))
     }
 }
 
@@ -92,6 +119,13 @@ impl Identity {
 mod tests {
     use super::*;
 
+    fn content(file: &mut File) -> Vec<u8> {
+        match file.look().unwrap() {
+            Look::Changed { content, .. } => content,
+            Look::Same => panic!("it is as it was"),
+        }
+    }
+
     #[test]
     fn a_file_is_read_again_only_when_it_changed() {
         let directory = tempfile::tempdir().unwrap();
@@ -99,16 +133,16 @@ mod tests {
         let mut file = File::new(path.clone());
         assert_eq!(file.look().unwrap_err().kind(), io::ErrorKind::NotFound);
         fs::write(&path, "one").unwrap();
-        assert_eq!(file.look().unwrap(), Look::Changed(b"one".to_vec()));
+        assert_eq!(content(&mut file), b"one");
         assert_eq!(file.look().unwrap(), Look::Same);
         // Of the same length, in its place.
         fs::write(&next, "two").unwrap();
         fs::rename(&next, &path).unwrap();
-        assert_eq!(file.look().unwrap(), Look::Changed(b"two".to_vec()));
+        assert_eq!(content(&mut file), b"two");
         fs::remove_file(&path).unwrap();
         assert!(file.look().is_err());
         fs::write(&path, "two").unwrap();
-        assert_eq!(file.look().unwrap(), Look::Changed(b"two".to_vec()));
+        assert_eq!(content(&mut file), b"two");
     }
 
     #[test]

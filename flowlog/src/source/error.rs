@@ -71,6 +71,26 @@ pub enum Error {
         /// Which line, and why.
         source: BadLine,
     },
+    /// The status file is of version 1.
+    #[error(
+        "the status file is of version 1; write `status-version 2` into the configuration of the server"
+    )]
+    Version,
+    /// The management socket asks for a password.
+    #[error("the management socket asks for a password; flowlog has none")]
+    Password,
+    /// The server does not write its status file any more.
+    #[error("the server has not written its status file within {limit:?}")]
+    Stale {
+        /// How long it was waited for.
+        limit: Duration,
+    },
+    /// The process of the server whose hooks were called is gone.
+    #[error("the server that called the hooks has ended")]
+    ServerGone,
+    /// No server has called its hooks yet.
+    #[error("no server has called `flowlog hook openvpn` yet")]
+    NoCall,
     /// The directory of the notes of hooks cannot be used.
     #[error("cannot use the directory of the hooks")]
     Directory {
@@ -96,6 +116,8 @@ impl Error {
             | Self::Malformed { .. }
             | Self::MalformedMessage
             | Self::BadLease { .. }
+            | Self::Version
+            | Self::Password
             | Self::Refused { .. } => true,
             Self::Kernel { .. }
             | Self::Interfaces { .. }
@@ -103,6 +125,9 @@ impl Error {
             | Self::Socket { .. }
             | Self::File { .. }
             | Self::Directory { .. }
+            | Self::Stale { .. }
+            | Self::ServerGone
+            | Self::NoCall
             | Self::Silent { .. } => false,
         }
     }

@@ -37,8 +37,8 @@ pub(super) enum Event<'a> {
     Found { instance: &'a Instance },
     /// It is gone.
     Gone { instance: &'a Instance },
-    /// It could not be looked at; only the first time in a row is for the log.
-    Failed { instance: &'a Instance, error: &'a Error, is_first: bool },
+    /// It could not be looked at, or a part of it, while others went on; only the first time in a row is for the log.
+    Failed { instance: &'a Instance, error: &'a Error, is_first: bool, is_part: bool },
     /// It gives answers again.
     Recovered { instance: &'a Instance },
     /// A file among the notes of hooks is none, or makes no sense.
@@ -59,15 +59,16 @@ impl Event<'_> {
                 GONE.add();
                 tracing::info!(source = source.name(), name, "the source of sessions is gone");
             }
-            Self::Failed { instance: Instance { source, name }, error, is_first } => {
+            Self::Failed { instance: Instance { source, name }, error, is_first, is_part } => {
                 FAILURES.add();
+                let rest = if is_part {
+                    "its other parts go on"
+                } else {
+                    "the coverage has this time as a gap"
+                };
                 if is_first {
-                    tracing::warn!(
-                        source = source.name(),
-                        name,
-                        "the source of sessions gives no list: {}; the coverage has this time as a gap",
-                        with_causes(error)
-                    );
+                    let (source, error) = (source.name(), with_causes(error));
+                    tracing::warn!(source, name, "the source of sessions fails: {error}; {rest}");
                 }
             }
             Self::Recovered { instance: Instance { source, name } } => {

@@ -20,5 +20,7 @@ pub(super) use notes::Notes;
 
 /// Where notes are left.
 pub const DIRECTORY: &str = "/run/flowlog/hook";
+/// Beginning of the name of a file in which the daemon remembers the process of a server.
+pub(super) const SERVER: &str = "server.";
 /// Who may leave notes besides root.
 pub const GROUP: &str = "flowlog-hook";

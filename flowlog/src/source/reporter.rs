@@ -37,10 +37,6 @@ impl Reporter {
 
     /// Sends a report about an instant.
     pub(super) async fn send(&mut self, at: Utc, content: Content) -> Result<(), Closed> {
-        let is_failing = matches!(content, Content::Failed { .. });
-        if !is_failing && self.failure.take().is_some() {
-            Event::Recovered { instance: &self.instance }.emit();
-        }
         let report =
             Report { instance: self.instance.clone(), realm: self.realm.clone(), at, content };
         self.reports.send(report).await.map_err(|_| Closed)
@@ -53,14 +49,35 @@ impl Reporter {
         outcome: Result<Content, Error>,
     ) -> Result<(), Closed> {
         match outcome {
-            Ok(content) => self.send(at, content).await,
+            Ok(content) => {
+                self.recovered();
+                self.send(at, content).await
+            }
             Err(error) => {
-                let failure = with_causes(&error);
-                let is_first = self.failure.as_ref() != Some(&failure);
-                self.failure = Some(failure);
-                Event::Failed { instance: &self.instance, error: &error, is_first }.emit();
+                self.failed(&error, false);
                 self.send(at, Content::Failed { is_answered: error.is_answered() }).await
             }
+        }
+    }
+
+    /// Some part of the source failed, while others have told enough; or none did.
+    pub(super) fn part_failed(&mut self, error: Option<&Error>) {
+        match error {
+            Some(error) => self.failed(error, true),
+            None => self.recovered(),
+        }
+    }
+
+    fn failed(&mut self, error: &Error, is_part: bool) {
+        let failure = with_causes(error);
+        let is_first = self.failure.as_ref() != Some(&failure);
+        self.failure = Some(failure);
+        Event::Failed { instance: &self.instance, error, is_first, is_part }.emit();
+    }
+
+    fn recovered(&mut self) {
+        if self.failure.take().is_some() {
+            Event::Recovered { instance: &self.instance }.emit();
         }
     }
 

@@ -89,7 +89,8 @@ impl Watch {
                     // Those that are known are still asked: each of them fails by itself where it has to.
                     let instance = instance(&self.interfaces.to_string());
                     let is_first = !is_failing;
-                    Event::Failed { instance: &instance, error: &error, is_first }.emit();
+                    Event::Failed { instance: &instance, error: &error, is_first, is_part: false }
+                        .emit();
                     is_failing = true;
                     continue;
                 }

@@ -1,6 +1,7 @@
 //! A source that is looked at, and its reports.
 
 use std::{
+    path::PathBuf,
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
     time::{Duration, Instant},
@@ -21,13 +22,14 @@ pub struct Reports(Receiver<Report>);
 
 impl Reports {
     pub fn of(netns: &Netns, origin: SourceOrigin) -> Self {
+        Self::with_hooks(netns, origin, "/nonexistent".into())
+    }
+
+    /// The same with a directory for the notes of hooks.
+    pub fn with_hooks(netns: &Netns, origin: SourceOrigin, hook_directory: PathBuf) -> Self {
         let (to, from) = channel();
-        let config = SourceConfig {
-            realm: "default".to_owned(),
-            poll: POLL,
-            hook_directory: "/run/flowlog/hook".into(),
-            origin,
-        };
+        let realm = "default".to_owned();
+        let config = SourceConfig { realm, poll: POLL, hook_directory, origin };
         let (entered, ready) = channel();
         let namespace = netns.run(|| std::fs::File::open("/proc/thread-self/ns/net")).unwrap();
         thread::spawn(move || {
@@ -75,11 +77,6 @@ impl Reports {
         );
         let Content::Listing(entries) = report.content else { unreachable!() };
         entries
-    }
-
-    /// Forgets the reports that are there.
-    pub fn skip(&self) {
-        while self.0.try_recv().is_ok() {}
     }
 }
 

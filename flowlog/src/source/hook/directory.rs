@@ -16,7 +16,7 @@ use nix::{
     unistd::{Group, fchown, geteuid},
 };
 
-use super::{BadNote, Fields, GROUP, Kind, Note, Stamp, note::NoteName};
+use super::{BadNote, Fields, GROUP, Kind, Note, SERVER, Stamp, note::NoteName};
 use crate::{
     durable::{self, Opened},
     record::clock::Utc,
@@ -150,7 +150,7 @@ impl Directory {
                 }
                 continue;
             }
-            if known.contains(&name) {
+            if known.contains(&name) || text.starts_with(SERVER) {
                 continue;
             }
             match NoteName::parse(text) {

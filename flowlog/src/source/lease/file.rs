@@ -10,11 +10,13 @@ use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 
-use super::first_64_bits;
-use crate::record::{
-    clock::Utc,
-    redacted::{Prefix, Redacted},
-    session::{Entry, EntryKey, PeerKey, Since, Source, State},
+use crate::{
+    record::{
+        clock::Utc,
+        redacted::{Prefix, Redacted},
+        session::{Entry, EntryKey, PeerKey, Since, Source, State},
+    },
+    source::first_64_bits,
 };
 
 /// The first line of a file.
@@ -121,7 +123,7 @@ fn lease(line: &str) -> Result<Lease, Fault> {
 }
 
 /// An address or addresses.
-pub(super) fn parse_prefix(text: &str) -> Option<Prefix> {
+pub(in crate::source) fn parse_prefix(text: &str) -> Option<Prefix> {
     let address = || text.parse::<std::net::IpAddr>().ok().map(IpNet::from);
     text.parse::<IpNet>().ok().or_else(address).map(|prefix| Prefix::from(prefix.trunc()))
 }

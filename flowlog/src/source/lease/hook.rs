@@ -4,13 +4,14 @@ use std::{collections::BTreeSet, time::Duration};
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{file::parse_prefix, first_64_bits};
+use super::file::parse_prefix;
 use crate::{
     record::{
         clock::Utc,
         session::{Content, EndReason, Entry, EntryKey, PeerKey, Since, Source, State},
     },
     source::{
+        first_64_bits,
         hook::{BadNote, Fields, Note, Notes},
         reporter::{Closed, Reporter},
     },
@@ -52,7 +53,7 @@ async fn look(notes: &mut Notes, key: &PeerKey, reporter: &mut Reporter) -> Resu
                 Err(error) => notes.refuse(&error.into()),
             }
         }
-        reporter.send(new.until, Content::Unchanged).await?;
+        reporter.outcome(new.until, Ok(Content::Unchanged)).await?;
         if !new.has_more {
             return Ok(());
         }

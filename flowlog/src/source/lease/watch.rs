@@ -73,9 +73,9 @@ impl Watched {
                 return Err(Error::File { source });
             }
             Ok(Look::Same) => {}
-            Ok(Look::Changed(bytes)) => {
+            Ok(Look::Changed { content, .. }) => {
                 self.holds = None;
-                match parse(&bytes) {
+                match parse(&content) {
                     Ok(leases) => (self.leases, self.fault) = (leases, None),
                     Err(fault) => self.fault = Some(fault),
                 }
