@@ -48,10 +48,6 @@ pub fn occurrences(masked: &[Vec<u8>]) -> Vec<usize> {
 
 fn count_in(memory: &[u8], text: &[u8]) -> usize {
     let first = text[0];
-    let mut places = memory.iter().enumerate().filter(|(_, byte)| **byte == first);
-    let mut count = 0;
-    while let Some((at, _)) = places.next() {
-        count += usize::from(memory[at..].starts_with(text));
-    }
-    count
+    let places = memory.iter().enumerate().filter(|(_, byte)| **byte == first);
+    places.filter(|(at, _)| memory[*at..].starts_with(text)).count()
 }
