@@ -29,7 +29,7 @@ pub struct Gap {
     /// Its end.
     #[serde(serialize_with = "instant")]
     pub gap_end: Utc,
-    /// The reason by the ledger, or [`NO_LEDGER`].
+    /// The reason by the ledger, or `no_ledger`.
     pub gap_reason: &'static str,
 }
 
