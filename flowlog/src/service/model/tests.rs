@@ -103,11 +103,17 @@ const WRONG_ONCE_WITH_EVENTS: [u64; 3] = [
     59963, // That a run was lost could not be written down, and then it was published.
 ];
 
+/// The same, since parts are lost of what belongs together.
+const WRONG_ONCE_WITH_HALVES: [u64; 1] = [
+    14254, // A directory was deleted, the run behind it damaged, and the gateway got another name.
+];
+
 #[test]
 fn histories_that_were_wrong_once_are_right() {
     let before = WRONG_ONCE.map(|seed| (seed, Range::EpochsAlone));
     let with_events = WRONG_ONCE_WITH_EVENTS.map(|seed| (seed, Range::WithoutHalves));
-    for (seed, range) in before.into_iter().chain(with_events) {
+    let with_halves = WRONG_ONCE_WITH_HALVES.map(|seed| (seed, Range::All));
+    for (seed, range) in before.into_iter().chain(with_events).chain(with_halves) {
         play(seed, Setting { range, ..Setting::default() })
             .unwrap_or_else(|wrong| panic!("{wrong}"));
     }

@@ -54,7 +54,11 @@ pub(super) fn remember(
         let accounted = held.union(&known.stored).union(&identity.lost_of(&numbering));
         let put = of_files.iter().filter(|of_file| of_file.numbering == numbering);
         let put = put.filter_map(|of_file| of_file.put).max();
-        let end = known.last.or(accounted.last().max(put.map(|(last, _)| last)));
+        // Where a numbering ended was found out by the runs that could be read: one that cannot may be behind it.
+        let end = match known.last {
+            Some(last) => Some(last).max(accounted.last()),
+            None => accounted.last().max(put.map(|(last, _)| last)),
+        };
         let Some((begin, end)) = known.first.zip(end) else { continue };
         for (first, last) in EpochSet::range(begin, end).minus(&accounted).ranges() {
             let lost = without_trace(identity, &numbering, (first, last), &of, put);
@@ -134,7 +138,8 @@ fn without_trace(
     let known_from = |known: &&Numbering| known.first.is_some_and(|begin| begin <= first);
     let begun = known.filter(known_from).map(|known| known.opened_ns);
     let stored = known.and_then(|known| Some((known.stored.last()?, known.stored_until_ns)));
-    let ended = known.filter(|known| known.last.is_some()).and_then(|known| known.until_ns);
+    let ends_later = |known: &&Numbering| known.last.is_some_and(|end| end >= last);
+    let ended = known.filter(ends_later).and_then(|known| known.until_ns);
     let before = runs.iter().filter(|run| run.header.epochs.1 < first);
     let before = before.map(|run| run.header.closed_ns);
     let after = runs.iter().filter(|run| run.header.epochs.0 > last);
