@@ -20,6 +20,7 @@ mod signals;
 mod size;
 mod source;
 mod status;
+mod subscriber;
 mod trace;
 #[cfg(feature = "capture")]
 mod uninstall;
@@ -120,6 +121,9 @@ enum Command {
     Retention(retention::Command),
     /// Print SQL for DuckDB: views of the store, and macros for common questions.
     Duckdb(duckdb::Arguments),
+    /// Find the pseudonyms of peers.
+    #[command(subcommand)]
+    Subscriber(subscriber::Command),
     #[cfg(feature = "capture")]
     /// Report a session to the daemon: for the scripts of OpenVPN and of control planes.
     #[command(subcommand)]
@@ -192,6 +196,7 @@ pub fn main() -> ExitCode {
         Command::Flows(arguments) => flows::run(arguments, &global),
         Command::Trace(arguments) => trace::run(&arguments, &global),
         Command::Retention(command) => retention::run(&command, &global),
+        Command::Subscriber(command) => subscriber::run(&command, &global),
         Command::Duckdb(arguments) => duckdb::run(&arguments),
         #[cfg(feature = "capture")]
         // With an option before the word.

@@ -56,6 +56,7 @@ pub(crate) fn open_root(path: &Path) -> io::Result<OwnedFd> {
 }
 
 /// Opens a directory to make files in it, which needs no right to list it.
+#[cfg(feature = "capture")]
 pub(crate) fn open_to_write(path: &Path) -> io::Result<OwnedFd> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     Ok(open(path, flags, Mode::empty())?)

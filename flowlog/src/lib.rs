@@ -83,7 +83,6 @@ pub mod store;
 
 #[cfg(feature = "capture")]
 pub mod capture;
-#[cfg(feature = "capture")]
 pub mod source;
 pub mod table;
 

@@ -50,6 +50,7 @@ use crate::{
     keep,
     record::{epoch::EpochNumber, policy::AttachMode},
     service::notify::Notifier,
+    source,
     spool::{self, recover::Recording},
     status::{Status, judge, listen::Listening, socket_of},
     telemetry::{Counter, with_causes},
@@ -106,6 +107,8 @@ impl Summary {
 /// The counters of what can happen, of each room.
 static COUNTERS: &[&[&Counter]] = &[
     &capture::events::COUNTERS,
+    &source::events::COUNTERS,
+    &source::subscribers::COUNTERS,
     &drain_loop::events::COUNTERS,
     &spool::incidents::COUNTERS,
     &windows::events::COUNTERS,

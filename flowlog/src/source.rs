@@ -1,78 +1,39 @@
-//! Who tells of sessions: WireGuard, OpenVPN, leases.
+//! Who tells of sessions: WireGuard, OpenVPN, leases; and whose a peer is.
 //!
-//! Each source is a task of its own, which asks, reads or waits, and sends [`Report`]s. One that hangs, lies or
-//! floods delays no other one: its reports have a channel of their own, with little room. What it could not tell is
-//! a gap in the coverage.
+//! Each source is a task of its own, which asks, reads or waits, and sends [`Report`](crate::record::session::Report)s.
+//! One that hangs, lies or floods delays no other one: its reports have a channel of their own, with little room. What
+//! it could not tell is a gap in the coverage.
 
+#[cfg(feature = "capture")]
 mod blocking;
+#[cfg(feature = "capture")]
 mod changed;
+#[cfg(feature = "capture")]
+mod digest;
+#[cfg(feature = "capture")]
 mod error;
+#[cfg(feature = "capture")]
 pub mod events;
+#[cfg(feature = "capture")]
 pub mod hook;
+mod identity;
+#[cfg(feature = "capture")]
 pub mod lease;
+#[cfg(feature = "capture")]
 pub mod openvpn;
+#[cfg(feature = "capture")]
+pub mod probe;
+#[cfg(feature = "capture")]
 mod reporter;
+pub mod subscribers;
+#[cfg(feature = "capture")]
+mod watch;
+#[cfg(feature = "capture")]
 pub mod wireguard;
 
-use tokio::sync::mpsc;
-
+#[cfg(feature = "capture")]
+use digest::first_64_bits;
+#[cfg(feature = "capture")]
 pub use error::Error;
-
-use hook::{Directory, Kind, Notes};
-use openvpn::{CallWatch, Memory, StatusFile};
-use reporter::Reporter;
-use sha2::{Digest as _, Sha256};
-
-use crate::{
-    config::{Hook, SourceConfig, SourceOrigin},
-    record::session::{Instance, PeerKey, Report},
-};
-
-/// Reports of a source that nobody has taken yet.
-pub const WAITING_REPORTS: usize = 16;
-
-/// Asks a source until nobody takes its reports any more. Must be called within a tokio runtime, whose network
-/// namespace is the one to be looked at; it never blocks its thread.
-pub async fn watch(config: SourceConfig, key: PeerKey, reports: mpsc::Sender<Report>) {
-    let (source, name) = (config.source(), config.instance().unwrap_or_default());
-    let SourceConfig { realm, poll, hook_directory, origin } = config;
-    let instance = Instance { source, name };
-    match origin {
-        SourceOrigin::Wireguard { interfaces } => {
-            let watch = wireguard::Watch { interfaces, realm, poll, key };
-            watch.run(reports).await;
-        }
-        SourceOrigin::Lease { file } => {
-            let reporter = Reporter::new(instance, &realm, reports);
-            if let Some(file) = file {
-                lease::run_file(file, poll, key, reporter).await;
-            } else {
-                let directory = Directory::new(hook_directory, Kind::Lease, None, true);
-                let notes = Notes::new(directory, reporter.instance.clone());
-                lease::run_hook(notes, poll, key, reporter).await;
-            }
-        }
-        SourceOrigin::Openvpn { hook, status, management } => {
-            let memory = Memory::new(&hook_directory, &instance.name);
-            let calls = memory.filter(|_| hook != Hook::None).map(|memory| {
-                let (server, takes_unnamed) = (instance.name.clone(), hook == Hook::Only);
-                let directory =
-                    Directory::new(hook_directory, Kind::Openvpn, Some(server), takes_unnamed);
-                CallWatch::new(Notes::new(directory, instance.clone()), memory)
-            });
-            let watch =
-                openvpn::Watch { calls, status: status.map(StatusFile::new), management, key };
-            watch.run(poll, Reporter::new(instance, &realm, reports)).await;
-        }
-    }
-}
-
-/// The first bits of a digest of parts.
-fn first_64_bits(parts: &[&[u8]]) -> u64 {
-    let mut digest = Sha256::new();
-    for part in parts {
-        digest.update(part);
-        digest.update([0]);
-    }
-    digest.finalize().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
-}
+#[cfg(feature = "capture")]
+pub use watch::{WAITING_REPORTS, watch};

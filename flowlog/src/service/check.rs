@@ -6,6 +6,7 @@
 mod interfaces;
 mod kept;
 mod retention;
+mod sources;
 mod store;
 
 use std::time::Duration;
@@ -84,14 +85,15 @@ pub async fn check(config: &Config, options: Options) -> Vec<Finding> {
         spool,
         status: _,
         retention,
-        sources: _,
-        subscribers: _,
+        sources,
+        subscribers,
     } = config;
     let mut findings = vec![kernel(), capabilities(), program(capture, policy), attachment(attach)];
     findings.extend(drain_findings());
     findings.extend(interfaces::findings(interfaces));
     findings.push(store::finding(store, gateway, probe).await);
     findings.extend(kept::findings(spool, capture, gateway));
+    findings.extend(sources::findings(sources, subscribers.as_ref()).await);
     findings.push(clock_finding(&clock::quality()));
     findings.extend(retention::finding(retention.as_ref(), store.in_clear()).await);
     findings

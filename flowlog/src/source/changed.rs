@@ -3,12 +3,13 @@
 use std::{
     fs,
     io::{self, Read as _},
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::PathBuf,
     thread,
     time::Duration,
 };
 
+use super::identity::Identity;
 use crate::record::clock::Utc;
 
 /// Nothing that is read as a whole is longer.
@@ -23,16 +24,6 @@ const ATTEMPTS: usize = 10;
 pub(super) struct File {
     path: PathBuf,
     last: Option<Identity>,
-}
-
-/// What tells two states of a file from each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Identity {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
 }
 
 /// What a look at a file gave.
@@ -100,18 +91,6 @@ impl File {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is longer than 64 MiB"));
         }
         Ok((content, Identity::of(&metadata)))
-    }
-}
-
-impl Identity {
-    fn of(metadata: &fs::Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
     }
 }
 

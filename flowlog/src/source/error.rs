@@ -131,4 +131,42 @@ impl Error {
             | Self::Silent { .. } => false,
         }
     }
+
+    /// What to do about it.
+    #[must_use]
+    pub const fn remedy(&self) -> &'static str {
+        match self {
+            Self::Kernel { .. } | Self::Interfaces { .. } => {
+                "give flowlog CAP_NET_ADMIN, and allow AF_NETLINK sockets"
+            }
+            Self::Connect { .. } => {
+                "start the server, and let flowlog's user connect to its socket"
+            }
+            Self::Socket { .. } | Self::Silent { .. } => {
+                "look whether the server hangs, or whether another program holds its socket"
+            }
+            Self::File { .. } => "start what writes the file, and let flowlog's user read it",
+            Self::BadLease { .. } => "correct the line",
+            Self::Version => "write `status-version 2` into the configuration of the server",
+            Self::Password => {
+                "give flowlog a management socket without a password, or use the status file"
+            }
+            Self::Stale { .. } => {
+                "start the server, or write `status FILE 10` into its configuration"
+            }
+            Self::ServerGone => "start the server",
+            Self::NoCall => "let a client connect, and look whether the server calls the hook",
+            Self::Directory { .. } => {
+                "give the directory to root with the mode 1730 and the group flowlog-hook"
+            }
+            Self::Inconsistent
+            | Self::Truncated
+            | Self::TooLong { .. }
+            | Self::Malformed { .. }
+            | Self::MalformedMessage
+            | Self::Refused { .. } => {
+                "look whether this is the right file or socket, and whether its version is supported"
+            }
+        }
+    }
 }

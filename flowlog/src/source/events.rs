@@ -15,20 +15,10 @@ static FAILURES: Counter = Counter::new("source_failures_total");
 static RECOVERED: Counter = Counter::new("source_recovered_total");
 static NOTES_REFUSED: Counter = Counter::new("source_notes_refused_total");
 static GROUP_MISSING: Counter = Counter::new("source_group_missing_total");
-static SUBSCRIBERS_FAILED: Counter = Counter::new("source_subscribers_failed_total");
-static KEYS_EXPOSED: Counter = Counter::new("source_keys_exposed_total");
 
 /// How often each of them happened since the process began.
-pub static COUNTERS: [&Counter; 8] = [
-    &FOUND,
-    &GONE,
-    &FAILURES,
-    &RECOVERED,
-    &NOTES_REFUSED,
-    &GROUP_MISSING,
-    &SUBSCRIBERS_FAILED,
-    &KEYS_EXPOSED,
-];
+pub static COUNTERS: [&Counter; 6] =
+    [&FOUND, &GONE, &FAILURES, &RECOVERED, &NOTES_REFUSED, &GROUP_MISSING];
 
 /// Something that somebody should know of.
 #[derive(Debug)]

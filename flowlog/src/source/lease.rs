@@ -7,4 +7,4 @@ mod watch;
 pub(super) use file::parse_prefix;
 pub use file::{BadLine, Fault, Lease, parse};
 pub(super) use hook::run as run_hook;
-pub(super) use watch::run as run_file;
+pub(super) use watch::{probe, run as run_file};

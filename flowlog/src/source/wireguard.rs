@@ -8,7 +8,7 @@ mod peer;
 mod user_space;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry as Slot},
     time::Duration,
 };
 
@@ -29,9 +29,9 @@ use super::{
 use crate::{
     netlink::name,
     record::{
-        clock,
+        clock::{self, Utc},
         pattern::InterfacePattern,
-        session::{Content, Instance, PeerKey, Report, Source},
+        session::{Content, Entry, Instance, PeerKey, Report, Source},
     },
 };
 
@@ -119,7 +119,7 @@ impl Watch {
             self.reporter(&interface, reports).gone().await?;
         }
         for interface in found {
-            if let Entry::Vacant(vacant) = watched.entry(interface) {
+            if let Slot::Vacant(vacant) = watched.entry(interface) {
                 let reporter = self.reporter(vacant.key(), reports);
                 reporter.found();
                 let mut task = JoinSet::new();
@@ -157,6 +157,44 @@ fn list(pattern: &InterfacePattern) -> Result<BTreeSet<Interface>, Error> {
     Ok(matching.filter_map(interface).collect())
 }
 
+/// Asks each interface once how many peers it has.
+pub(super) async fn probe(
+    pattern: &InterfacePattern,
+    key: &PeerKey,
+    at: Utc,
+    limit: Duration,
+) -> Result<Vec<(String, Result<usize, Error>)>, Error> {
+    let names = pattern.clone();
+    let found = Blocking::default().run(limit, move || list(&names)).await.flatten()?;
+    let mut probes = vec![];
+    for interface in found {
+        let mut kernel = Blocking::default();
+        let listed = interface.entries(&mut kernel, key, at).await;
+        probes.push((name::text(&interface.name), listed.map(|entries| entries.len())));
+    }
+    Ok(probes)
+}
+
+impl Interface {
+    /// Its peers, as it tells of them.
+    async fn entries(
+        &self,
+        kernel: &mut Blocking<Result<Vec<Entry>, Error>>,
+        key: &PeerKey,
+        at: Utc,
+    ) -> Result<Vec<Entry>, Error> {
+        match self.place {
+            Place::Kernel => {
+                let (key, index) = (key.clone(), self.kernel_index);
+                kernel.run(LIMIT, move || kernel::entries(index, &key, at)).await.flatten()
+            }
+            Place::UserSpace => {
+                user_space::entries(&user_space::socket(&self.name), key, at, LIMIT).await
+            }
+        }
+    }
+}
+
 /// Asks one interface until nobody takes its reports.
 async fn ask(interface: Interface, poll: Duration, key: PeerKey, mut reporter: Reporter) {
     let mut kernel = Blocking::default();
@@ -166,15 +204,7 @@ async fn ask(interface: Interface, poll: Duration, key: PeerKey, mut reporter: R
         ticks.tick().await;
         // Before the question: a handshake that comes meanwhile is news.
         let at = clock::now();
-        let listed = match interface.place {
-            Place::Kernel => {
-                let (key, index) = (key.clone(), interface.kernel_index);
-                kernel.run(LIMIT, move || kernel::entries(index, &key, at)).await.flatten()
-            }
-            Place::UserSpace => {
-                user_space::entries(&user_space::socket(&interface.name), &key, at, LIMIT).await
-            }
-        };
+        let listed = interface.entries(&mut kernel, &key, at).await;
         if reporter.outcome(at, listed.map(Content::Listing)).await.is_err() {
             return;
         }

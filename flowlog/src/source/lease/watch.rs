@@ -49,6 +49,16 @@ pub(in crate::source) async fn run(
     }
 }
 
+/// How many leases a file has.
+pub(in crate::source) fn probe(path: PathBuf) -> Result<usize, Error> {
+    match File::new(path).look().map_err(|source| Error::File { source })? {
+        Look::Changed { content, .. } => {
+            parse(&content).map(|leases| leases.len()).map_err(|source| Error::BadLease { source })
+        }
+        Look::Same => Ok(0),
+    }
+}
+
 /// The file as it was read last.
 struct Watched {
     file: File,

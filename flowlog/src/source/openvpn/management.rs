@@ -15,21 +15,13 @@ const QUESTION: &[u8] = b"status 3\n";
 /// An answer of 200,000 clients is not longer.
 const MOST_BYTES: usize = 64 << 20;
 const CHUNK_BYTES: usize = 64 << 10;
-/// What the last line begins with: the status, a refusal, or the question for a password.
-const ENDS: [&[u8]; 3] = [b"END", b"ERROR:", b"ENTER PASSWORD:"];
-
 /// Asks a server for its status.
 pub(super) async fn ask(socket: &Path, limit: Duration) -> Result<Status, Error> {
     let deadline = Instant::now() + limit;
-    let answer =
-        timeout_at(deadline, answer(socket)).await.map_err(|_| Error::Silent { limit })??;
-    if answer.starts_with(b"ERROR:") || contains_line(&answer, b"ERROR:") {
-        return Err(Error::Refused { number: 0 });
-    }
-    status::parse(&answer)
+    timeout_at(deadline, answer(socket)).await.map_err(|_| Error::Silent { limit })?
 }
 
-async fn answer(socket: &Path) -> Result<Vec<u8>, Error> {
+async fn answer(socket: &Path) -> Result<Status, Error> {
     let stream = UnixStream::connect(socket).await.map_err(|source| Error::Connect { source })?;
     let failed = |source| Error::Socket { source };
     let mut question = QUESTION;
@@ -41,29 +33,15 @@ async fn answer(socket: &Path) -> Result<Vec<u8>, Error> {
             Err(error) => return Err(failed(error)),
         }
     }
-    let mut answer = vec![];
-    // The beginning of the last line.
-    let mut line = 0;
+    let mut answer = Answer::default();
+    let mut chunk = vec![0; CHUNK_BYTES];
     loop {
         stream.readable().await.map_err(failed)?;
-        answer.reserve(CHUNK_BYTES);
-        match stream.try_read_buf(&mut answer) {
+        match stream.try_read(&mut chunk) {
             Ok(0) => return Err(Error::Truncated),
-            Ok(_) => {
-                while let Some(end) = answer.get(line..).and_then(end_of_line) {
-                    let text = answer.get(line..line + end).unwrap_or_default();
-                    line += end + 1;
-                    if ENDS.iter().any(|end| is_end(text, end)) {
-                        answer.truncate(line);
-                        return Ok(answer);
-                    }
-                }
-                // It is asked without an end of the line.
-                if answer.get(line..).is_some_and(|rest| rest.starts_with(b"ENTER PASSWORD:")) {
-                    return Err(Error::Password);
-                }
-                if answer.len() > MOST_BYTES {
-                    return Err(Error::TooLong { limit: MOST_BYTES });
+            Ok(length) => {
+                if answer.take(chunk.get(..length).unwrap_or_default())? {
+                    return answer.finish();
                 }
                 tokio::task::yield_now().await;
             }
@@ -73,15 +51,119 @@ async fn answer(socket: &Path) -> Result<Vec<u8>, Error> {
     }
 }
 
+/// An answer, as it comes.
+#[derive(Debug, Default)]
+pub(super) struct Answer {
+    bytes: Vec<u8>,
+    /// Where the line begins whose end has not come.
+    line: usize,
+    is_whole: bool,
+}
+
+impl Answer {
+    /// Reads on; reports whether the answer is whole.
+    pub(super) fn take(&mut self, chunk: &[u8]) -> Result<bool, Error> {
+        if self.bytes.len() + chunk.len() > MOST_BYTES {
+            return Err(Error::TooLong { limit: MOST_BYTES });
+        }
+        let mut unread = self.bytes.len();
+        self.bytes.extend_from_slice(chunk);
+        while let Some(end) = self.bytes.get(unread..).and_then(end_of_line) {
+            let line = self.bytes.get(self.line..unread + end).unwrap_or_default();
+            if line.starts_with(b"ERROR:") {
+                return Err(Error::Refused { number: 0 });
+            }
+            let is_end = line.strip_suffix(b"\r").unwrap_or(line) == b"END";
+            unread += end + 1;
+            self.line = unread;
+            if is_end {
+                self.bytes.truncate(unread);
+                self.is_whole = true;
+                return Ok(true);
+            }
+        }
+        // It asks without ending the line.
+        if self.bytes.get(self.line..).is_some_and(|rest| rest.starts_with(b"ENTER PASSWORD:")) {
+            return Err(Error::Password);
+        }
+        Ok(false)
+    }
+
+    /// The status of a whole answer.
+    pub(super) fn finish(self) -> Result<Status, Error> {
+        if self.is_whole { status::parse(&self.bytes) } else { Err(Error::Truncated) }
+    }
+}
+
 fn end_of_line(bytes: &[u8]) -> Option<usize> {
     bytes.iter().position(|byte| *byte == b'\n')
 }
 
-fn is_end(line: &[u8], end: &[u8]) -> bool {
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    if end == b"END" { line == end } else { line.starts_with(end) }
-}
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::Write,
+        os::unix::net::UnixListener,
+        thread::{self, JoinHandle},
+    };
 
-fn contains_line(answer: &[u8], beginning: &[u8]) -> bool {
-    answer.split(|byte| *byte == b'\n').any(|line| line.starts_with(beginning))
+    use super::*;
+
+    const ANSWER: &[u8] = b">INFO:OpenVPN Management Interface Version 5\r\nTIME\tnow\t7\r\n>CLIENT:ENV,END\r\nEND\r\n>CLIENT:CONNECT,0,1\r\n";
+
+    #[test]
+    fn an_answer_in_pieces_is_the_same_answer() {
+        for piece in [1, 3, 7, ANSWER.len()] {
+            let mut answer = Answer::default();
+            let whole = ANSWER.chunks(piece).any(|chunk| answer.take(chunk).unwrap());
+            assert!(whole, "{piece}");
+            assert_eq!(answer.finish().unwrap(), Status { time: 7, clients: vec![] }, "{piece}");
+        }
+        assert!(matches!(Answer::default().finish(), Err(Error::Truncated)));
+    }
+
+    #[test]
+    fn a_hundred_megabytes_are_refused() {
+        let mut answer = Answer::default();
+        let lines = b">LOG:x\n".repeat(1 << 17);
+        let refused = (0..150).find_map(|_| answer.take(&lines).err());
+        assert!(matches!(refused, Some(Error::TooLong { .. })));
+    }
+
+    fn serve(
+        socket: &Path,
+        answer: impl FnOnce(&mut dyn Write) + Send + 'static,
+    ) -> JoinHandle<()> {
+        let listener = UnixListener::bind(socket).unwrap();
+        thread::spawn(move || answer(&mut listener.accept().unwrap().0))
+    }
+
+    #[test]
+    fn a_socket_that_stops_refuses_or_wants_a_password_is_given_up_in_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let answers: [(&str, &'static [u8]); 5] = [
+            ("stops", b"TIME\t"),
+            ("refuses", b"ERROR: unknown command\r\n"),
+            ("password", b"ENTER PASSWORD:"),
+            ("garbage", b"TIME\tnow\tx\nEND\n"),
+            ("right", ANSWER),
+        ];
+        let outcomes = answers.map(|(name, text)| {
+            let socket = directory.path().join(name);
+            let _server = serve(&socket, move |out| {
+                out.write_all(text).unwrap();
+                thread::sleep(Duration::from_secs(1));
+            });
+            runtime.block_on(ask(&socket, Duration::from_millis(300)))
+        });
+        let [stops, refuses, password, garbage, right] = outcomes;
+        assert!(matches!(stops, Err(Error::Silent { .. })), "{stops:?}");
+        assert!(matches!(refuses, Err(Error::Refused { .. })), "{refuses:?}");
+        assert!(matches!(password, Err(Error::Password)), "{password:?}");
+        assert!(matches!(garbage, Err(Error::Malformed { line: 1 })), "{garbage:?}");
+        assert_eq!(right.unwrap().time, 7);
+        let missing = runtime.block_on(ask(&directory.path().join("no"), Duration::from_secs(1)));
+        assert!(matches!(missing, Err(Error::Connect { .. })));
+    }
 }
