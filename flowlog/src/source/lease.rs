@@ -6,5 +6,6 @@ mod watch;
 
 pub(super) use file::parse_prefix;
 pub use file::{BadLine, Fault, Lease, parse};
+pub use hook::event;
 pub(super) use hook::run as run_hook;
 pub(super) use watch::{probe, run as run_file};
