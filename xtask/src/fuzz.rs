@@ -65,7 +65,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let Arguments { target, seconds, keep } = arguments;
     setup::install_fuzzer()?;
     // What is found goes to the first folder, and stays there until the next run.
-    let (found, kept) = (shell::root().join("target/fuzz-found").join(target.name()), corpus(*target));
+    let (found, kept) =
+        (shell::root().join("target/fuzz-found").join(target.name()), corpus(*target));
     fs::create_dir_all(&found)?;
     fs::create_dir_all(&kept)?;
     shell::run(fuzzer(*target, [&found, &kept]).arg(format!("-max_total_time={seconds}")))?;
@@ -87,6 +88,11 @@ fn fuzzer(target: Target, folders: [&Path; 2]) -> Command {
         // The parsers are safe Rust, in which a sanitiser finds nothing; and it takes a nightly.
         .args(["fuzz", "run", "--sanitizer", "none", "--target-dir", "target/fuzz", target.name()])
         .args(folders)
-        .args(["--", &format!("-max_len={}", target.longest_input()), "-verbosity=0", "-print_final_stats=1"]);
+        .args([
+            "--",
+            &format!("-max_len={}", target.longest_input()),
+            "-verbosity=0",
+            "-print_final_stats=1",
+        ]);
     cargo
 }
