@@ -112,6 +112,8 @@ static COUNTERS: &[&[&Counter]] = &[
     &drain_loop::events::COUNTERS,
     &spool::incidents::COUNTERS,
     &windows::events::COUNTERS,
+    &source::events::COUNTERS,
+    &source::subscribers::COUNTERS,
     &sessions::COUNTERS,
     &publish::COUNTERS,
     &keep::events::COUNTERS,

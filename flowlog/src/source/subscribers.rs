@@ -131,6 +131,12 @@ impl Files {
         Self { settings, last: None }
     }
 
+    /// The file of the key.
+    #[must_use]
+    pub fn key(&self) -> &Path {
+        &self.settings.peer_key_file
+    }
+
     /// The key and the subscribers, where a file changed since the last look. An error is reported once; what was read
     /// before it stays in force.
     pub fn changed(&mut self) -> Option<Result<(PeerKey, Subscribers), Error>> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{publish, recorder};
 use crate::{
-    record::subscriber::BadLine,
+    source::subscribers,
     telemetry::{Counter, with_causes},
 };
 
@@ -12,12 +12,11 @@ static NOT_OPENED: Counter = Counter::new("sessions_open_failures_total");
 static NOT_RECORDED: Counter = Counter::new("sessions_spool_failures_total");
 static NOT_PUBLISHED: Counter = Counter::new("sessions_store_failures_total");
 static UNTIMELY: Counter = Counter::new("sessions_untimely_reports_total");
-static BAD_SUBSCRIBERS: Counter = Counter::new("sessions_subscriber_failures_total");
 static NO_PEER_KEY: Counter = Counter::new("sessions_peer_key_failures_total");
 
 /// How often each of them happened.
-pub(in crate::service) static COUNTERS: [&Counter; 6] =
-    [&NOT_OPENED, &NOT_RECORDED, &NOT_PUBLISHED, &UNTIMELY, &BAD_SUBSCRIBERS, &NO_PEER_KEY];
+pub(in crate::service) static COUNTERS: [&Counter; 5] =
+    [&NOT_OPENED, &NOT_RECORDED, &NOT_PUBLISHED, &UNTIMELY, &NO_PEER_KEY];
 
 /// Something that somebody should know of.
 #[derive(Debug)]
@@ -35,11 +34,7 @@ pub(super) enum Incident<'a> {
     /// A report is of a time far from now.
     Untimely,
     /// The peer key cannot be used.
-    NoPeerKey { reason: &'a str },
-    /// The file of subscribers cannot be read.
-    SubscribersUnread { error: &'a std::io::Error },
-    /// A line of the file of subscribers is wrong.
-    BadSubscribers { line: &'a BadLine },
+    NoPeerKey { error: &'a subscribers::Error },
 }
 
 impl Incident<'_> {
@@ -82,22 +77,12 @@ impl Incident<'_> {
                     "a source of sessions reports a time that is minutes from now: check its clock; the report is not taken"
                 );
             }
-            Self::NoPeerKey { reason } => {
+            Self::NoPeerKey { error } => {
                 NO_PEER_KEY.add();
                 tracing::error!(
-                    "no sessions are recorded: the peer key cannot be used: {reason}; make one with `head -c 32 /dev/urandom`, see `subscribers.peer_key_file`; trying again"
-                );
-            }
-            Self::SubscribersUnread { error } => {
-                BAD_SUBSCRIBERS.add();
-                tracing::warn!(
-                    "cannot read the file of subscribers: {error}; the one before it stays in force"
-                );
-            }
-            Self::BadSubscribers { line } => {
-                BAD_SUBSCRIBERS.add();
-                tracing::warn!(
-                    "the file of subscribers is wrong: {line}; the one before it stays in force"
+                    "no sessions are recorded: {}; {}; trying again",
+                    with_causes(error),
+                    error.remedy()
                 );
             }
         }

@@ -1,13 +1,13 @@
 //! Taking the reports of all sources, some at once, and none before its turn.
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, Stream, StreamExt as _, stream, stream::SelectAll};
-use tokio::{sync::mpsc, task::AbortHandle, time::Interval};
+use tokio::{
+    sync::mpsc,
+    task::{AbortHandle, spawn_blocking},
+    time::Interval,
+};
 
 use super::{PAUSE, incidents::Incident, recorder::Recorder, tracker::ClockState};
 use crate::{
@@ -17,7 +17,11 @@ use crate::{
         session::{Content, PeerKey, Report},
         subscriber::Subscribers,
     },
-    source::{WAITING_REPORTS, watch},
+    source::{
+        WAITING_REPORTS,
+        subscribers::{self, Files},
+        watch,
+    },
 };
 
 /// Reports that are written down at once.
@@ -34,15 +38,14 @@ type Reports = Pin<Box<dyn Stream<Item = (Duration, Report)> + Send>>;
 /// The reports of all sources.
 pub(super) struct Intake {
     sources: Vec<SourceConfig>,
-    settings: Option<SubscriberSettings>,
+    /// `None` where there are none, or while they are read.
+    files: Option<Files>,
     reports: SelectAll<Reports>,
     tasks: Vec<AbortHandle>,
     ticks: Interval,
     /// `None` until the peer key was read: then the sources are asked.
     key: Option<PeerKey>,
     subscribers: Arc<Subscribers>,
-    /// When the file of subscribers was changed.
-    changed: Option<(SystemTime, u64)>,
     offset: Offset,
 }
 
@@ -60,13 +63,12 @@ impl Intake {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         Self {
             sources,
-            settings,
+            files: settings.map(Files::new),
             reports: SelectAll::new(),
             tasks: vec![],
             ticks,
             key: None,
             subscribers: Arc::default(),
-            changed: None,
             offset: Offset::now(),
         }
     }
@@ -106,29 +108,26 @@ impl Intake {
 
     /// Reads the peer key, once, and the subscribers where their file has changed.
     async fn read_settings(&mut self) {
-        let Some(settings) = self.settings.clone() else { return };
+        let Some(mut files) = self.files.take() else { return };
         if self.key.is_none() {
-            match read_key(&settings).await {
-                Ok(key) => {
+            let path = files.key().to_owned();
+            match spawn_blocking(move || subscribers::read_key(&path)).await {
+                Ok(Ok(key)) => {
                     self.ask(&key);
                     self.key = Some(key);
                 }
-                Err(reason) => {
-                    Incident::NoPeerKey { reason: &reason }.emit();
+                Ok(Err(error)) => {
+                    Incident::NoPeerKey { error: &error }.emit();
                     self.ticks.reset_after(PAUSE * 2);
-                    return;
                 }
+                Err(_) => {}
             }
         }
-        if let Some(file) = settings.file {
-            let (key, before) = (self.key.clone(), self.changed);
-            let read =
-                tokio::task::spawn_blocking(move || read_subscribers(&file, key.as_ref(), before));
-            if let Ok(Some((changed, subscribers))) = read.await {
-                self.changed = Some(changed);
-                if let Some(subscribers) = subscribers {
-                    self.subscribers = Arc::new(subscribers);
-                }
+        let read = spawn_blocking(move || (files.changed(), files)).await;
+        if let Ok((changed, files)) = read {
+            self.files = Some(files);
+            if let Some(Ok((_, subscribers))) = changed {
+                self.subscribers = Arc::new(subscribers);
             }
         }
     }
@@ -175,35 +174,4 @@ impl Batch {
             Incident::NotRecorded { error: &error }.emit();
         }
     }
-}
-
-async fn read_key(settings: &SubscriberSettings) -> Result<PeerKey, String> {
-    let path = settings.peer_key_file.clone();
-    let read = tokio::task::spawn_blocking(move || std::fs::read(path)).await;
-    let bytes = read.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-    PeerKey::new(bytes).map_err(|error| error.to_string())
-}
-
-/// When the file changed, and its subscribers where it is right; `None` where it has not changed.
-fn read_subscribers(
-    path: &std::path::Path,
-    key: Option<&PeerKey>,
-    before: Option<(SystemTime, u64)>,
-) -> Option<((SystemTime, u64), Option<Subscribers>)> {
-    let state =
-        std::fs::metadata(path).and_then(|metadata| Ok((metadata.modified()?, metadata.len())));
-    let state = state.unwrap_or((SystemTime::UNIX_EPOCH, u64::MAX));
-    if before == Some(state) {
-        return None;
-    }
-    let subscribers = match std::fs::read_to_string(path) {
-        Ok(text) => Subscribers::parse(&text, key)
-            .inspect_err(|line| Incident::BadSubscribers { line }.emit())
-            .ok(),
-        Err(error) => {
-            Incident::SubscribersUnread { error: &error }.emit();
-            None
-        }
-    };
-    Some((state, subscribers))
 }
