@@ -53,9 +53,9 @@ async fn look(notes: &mut Notes, key: &PeerKey, reporter: &mut Reporter) -> Resu
                 Err(error) => notes.refuse(&error.into()),
             }
         }
-        reporter.outcome(new.until, Ok(Content::Unchanged)).await?;
+        // Of a pile of notes, the last ones tell how far all is known.
         if !new.has_more {
-            return Ok(());
+            return reporter.outcome(new.until, Ok(Content::Unchanged)).await;
         }
     }
 }
