@@ -1,8 +1,13 @@
 //! The command `flowlog hook`: whoever calls it waits for it.
 
-use std::process::{Command, Stdio};
+use std::{
+    process::{Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
 
-use flowlog_tests::{flowlog, flowlog_binary};
+use flowlog_tests::{Daemon, flowlog, flowlog_binary, quiet_tun, wait_for};
+use nix::sys::signal::Signal;
 
 #[test]
 fn whatever_is_wrong_the_hook_succeeds_and_names_nobody() {
@@ -48,7 +53,7 @@ fn a_hook_whose_words_nobody_reads_ends_with_success() {
         .args(["-c", "timeout 1 dd if=/dev/zero bs=4096 2>/dev/null"])
         .stdout(writer.try_clone().unwrap());
     filler.status().unwrap();
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     let status = Command::new(flowlog_binary())
         .args(["hook", "openvpn", "--dir", "/nonexistent"])
         .stdout(Stdio::null())
@@ -56,6 +61,74 @@ fn a_hook_whose_words_nobody_reads_ends_with_success() {
         .status()
         .unwrap();
     assert!(status.success());
-    assert!(start.elapsed() < std::time::Duration::from_secs(1), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
     drop(reader);
+}
+
+/// Calls of which the slowest are looked at.
+const CALLS: usize = 2_000;
+/// OpenVPN stands still for so long at most.
+const LONGEST: Duration = Duration::from_millis(20);
+
+/// The load ends then.
+const MOST: Duration = Duration::from_mins(3);
+
+#[test]
+fn the_hook_is_quick_under_load_with_the_daemon_up_stopped_and_down() {
+    let directory = tempfile::tempdir().unwrap();
+    let (notes, key) = (directory.path().join("hook"), directory.path().join("peer.key"));
+    std::fs::write(&key, [7; 32]).unwrap();
+    let config = directory.path().join("flowlog.toml");
+    let tables = format!(
+        "profile = \"flows\"\n[subscribers]\npeer_key_file = {key:?}\n[[source]]\nkind = \"openvpn\"\nhook = true\nhook_directory = {notes:?}\npoll = \"1s\"\n"
+    );
+    std::fs::write(&config, tables).unwrap();
+    let (gateway, _tun) = quiet_tun("tun0");
+    let store = directory.path().join("store");
+    let paths = [&config, &store].map(|path| path.to_str().unwrap());
+    let daemon = Daemon::attached(&gateway, "tun0", &["--config", paths[0], "--store", paths[1]]);
+    wait_for("the directory of the hooks", || notes.exists());
+
+    let (is_over, start) = (AtomicBool::new(false), Instant::now());
+    std::thread::scope(|scope| {
+        let cores = std::thread::available_parallelism().unwrap().get();
+        for _ in 0..cores {
+            // It ends by itself where something fails.
+            scope.spawn(|| while !is_over.load(Ordering::Relaxed) && start.elapsed() < MOST {});
+        }
+        // How late a process is that does nothing at all.
+        let mut nothing = Command::new("true");
+        let late = slowest(&mut nothing);
+        let mut call = Command::new(flowlog_binary());
+        call.args(["hook", "openvpn", "/tmp/file", "--dir"]).arg(&notes).env_clear().envs([
+            ("script_type", "client-connect"),
+            ("common_name", "ada"),
+            ("time_unix", "1795820002"),
+            ("ifconfig_pool_remote_ip", "10.8.0.2"),
+            ("daemon_pid", "1"),
+        ]);
+        let up = slowest(&mut call);
+        daemon.signal(Signal::SIGSTOP);
+        let stopped = slowest(&mut call);
+        daemon.signal(Signal::SIGCONT);
+        daemon.terminate();
+        let down = slowest(&mut call);
+        is_over.store(true, Ordering::Relaxed);
+        println!("nothing {late:?}, daemon up {up:?}, stopped {stopped:?}, down {down:?}");
+        for slowest in [up, stopped, down] {
+            assert!(slowest <= LONGEST + late, "{slowest:?}; nothing takes {late:?}");
+        }
+    });
+}
+
+/// How long a command takes, but for one of a thousand that take longer.
+fn slowest(command: &mut Command) -> Duration {
+    let call = |_| {
+        let start = Instant::now();
+        assert!(command.status().unwrap().success());
+        start.elapsed()
+    };
+    let mut times: Vec<Duration> = (0..CALLS).map(call).collect();
+    times.sort();
+    times[CALLS - 1 - CALLS / 1_000]
 }
