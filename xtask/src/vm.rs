@@ -21,11 +21,13 @@ use kernel::Kernel;
 const SERIES: [&str; 2] = ["6.1", "6.12"];
 
 /// The tests that depend on the kernel.
-const TESTS: [Tests; 7] = [
+const TESTS: [Tests; 8] = [
     Tests::all_of("kernel"),
     Tests::all_of("policy"),
     Tests::all_of("attachment"),
     Tests::all_of("wireguard"),
+    // The kernel's own WireGuard as a source of sessions.
+    Tests { name: "sources", only: &["wireguard::"] },
     // What outlives the daemon; all of it takes seven minutes where the processor is emulated.
     Tests {
         name: "restart",
