@@ -94,8 +94,11 @@ pub fn write_day(
     });
     let looks: Vec<CoverageRow> =
         coverage.iter().filter(|row| is_of_day(row.window.0)).cloned().collect();
-    let events: [Events; 1] = [("3f62".to_owned(), 1, 1)];
-    let about = EventFile { lineage: "test", gateway, start: day, events: &events };
+    // An event a day, numbered as the days are.
+    let number = u64::try_from(day.ms() / 86_400_000).unwrap();
+    let events: [Events; 1] = [("3f62".to_owned(), number, number)];
+    let lineage = format!("{gateway} {day}");
+    let about = EventFile { lineage: &lineage, gateway, start: day, events: &events };
     if !rows.is_empty() {
         let file = sessions::encode(&rows, |count| about.pairs(&SESSIONS, count as u64));
         write(store, &SESSIONS, gateway, day, &file.unwrap());

@@ -11,6 +11,8 @@ mod newer_spool;
 mod pins;
 #[path = "golden/rig.rs"]
 mod rig;
+#[path = "golden/sessions.rs"]
+mod sessions;
 #[path = "golden/spool.rs"]
 mod spool;
 #[path = "golden/store.rs"]
