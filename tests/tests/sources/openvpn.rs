@@ -133,6 +133,34 @@ fn a_member_connects_roams_and_disconnects_and_the_parts_agree() {
 }
 
 #[test]
+fn the_parts_of_a_server_are_one_source_and_its_notes_go() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut rig = Rig::new(directory.path());
+    let all = origin(&rig.vpn, true, true, true);
+    let notes = rig.vpn.path("hook");
+    // Nobody else reads the notes.
+    (rig.hook, rig.status, rig.management) = {
+        let look = || Reports::with_hooks(&rig.vpn.gateway, all.clone(), notes.clone());
+        let idle = || Reports::of(&rig.vpn.gateway, origin(&rig.vpn, false, true, false));
+        (look(), idle(), idle())
+    };
+    let ada = rig.vpn.connect("ada");
+    let begun = rig.hook.wait("her beginning", |r| matches!(r.content, Content::Began(_)));
+    let Content::Began(begun_by_hook) = begun.content else { unreachable!() };
+    assert_eq!(begun.instance.name, "server");
+    let listed = rig.hook.listing("her", |entries| !entries.is_empty());
+    assert_eq!(entry(&listed, Source::Openvpn, "ada").key, begun_by_hook.key);
+    ada.disconnect();
+    rig.hook.wait("her end", |report| matches!(report.content, Content::Ended { .. }));
+    // The process of the server is remembered there.
+    let is_memory =
+        |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with("server.");
+    wait_for("the notes to go", || {
+        std::fs::read_dir(&notes).unwrap().all(|entry| entry.is_ok_and(is_memory))
+    });
+}
+
+#[test]
 fn a_server_that_is_killed_is_silent_and_the_next_one_lists_only_its_own() {
     let directory = tempfile::tempdir().unwrap();
     let mut rig = Rig::new(directory.path());
@@ -149,7 +177,7 @@ fn a_server_that_is_killed_is_silent_and_the_next_one_lists_only_its_own() {
     rig.management.listing("a new server", <[_]>::is_empty);
     rig.status.listing("a new server", <[_]>::is_empty);
     let _bob = rig.vpn.connect("bob");
-    rig.hook.listing("a new server", <[_]>::is_empty);
+    rig.hook.wait("the end of the one before", |report| report.content == Content::Gone);
     rig.hook.wait(
         "his beginning",
         |report| matches!(&report.content, Content::Began(entry) if entry.key != first),

@@ -139,16 +139,18 @@ impl CallWatch {
         if self.process.is_none() {
             self.process = self.memory.read()?;
         }
+        // Of the notes that are read now, nobody has taken a report yet.
+        let mut are_taken = reporter.are_taken();
         loop {
-            let new = self.notes.read(reporter.are_taken() && gathered.reports.is_empty()).await?;
+            let new = self.notes.read(std::mem::take(&mut are_taken)).await?;
             for note in &new.notes {
                 let at = note.stamp.utc;
                 let process = Process::of(&note.fields);
                 if process.is_some() && process != self.process {
                     self.calls.forget();
-                    // A server that began anew has none of the clients of the one before. A list shows it better.
-                    if self.process.is_some() && !is_listed {
-                        gathered.reports.push((at, Content::Listing(vec![])));
+                    // The clients of the process before are gone with it. A list shows that better.
+                    if !is_listed {
+                        gathered.reports.push((at, Content::Gone));
                     }
                     self.process = process;
                     process.map_or(Ok(()), |process| self.memory.write(process))?;
