@@ -88,7 +88,7 @@ pub fn write_day(
 ) {
     let is_of_day = |at: Utc| at.floor(DAY) == day;
     let slices = sessions.iter().flat_map(SessionRow::slices);
-    let mut rows: Vec<SessionRow> = slices.filter(|row| is_of_day(begin(row))).collect();
+    let mut rows: Vec<SessionRow> = slices.filter(|row| row.day() == day).collect();
     rows.sort_by_cached_key(|row| {
         (sessions::hex_of(row.prefix.in_clear().network()), row.held.start)
     });
@@ -112,18 +112,13 @@ pub fn write_day(
 /// Writes all days of a gateway that have rows.
 pub fn write_days(store: &Path, gateway: &str, sessions: &[SessionRow], coverage: &[CoverageRow]) {
     let slices = sessions.iter().flat_map(SessionRow::slices);
-    let of_sessions = slices.map(|row| begin(&row));
+    let of_sessions = slices.map(|row| row.day());
     let of_coverage = coverage.iter().map(|row| row.window.0);
     let days: std::collections::BTreeSet<Utc> =
         of_sessions.chain(of_coverage).map(|at| at.floor(DAY)).collect();
     for day in days {
         write_day(store, gateway, day, sessions, coverage);
     }
-}
-
-/// An instant of the day of a slice: where only slack reaches into its day, it is certain of no time at the day's end.
-fn begin(slice: &SessionRow) -> Utc {
-    if slice.held.is_empty() { slice.held.possible_start() } else { slice.held.start }
 }
 
 fn write(store: &Path, table: &'static Table, gateway: &str, day: Utc, file: &[u8]) {

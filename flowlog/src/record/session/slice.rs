@@ -30,6 +30,18 @@ impl SessionRow {
     }
 }
 
+impl SessionRow {
+    /// The day of a row that lies within one.
+    #[must_use]
+    pub fn day(&self) -> Utc {
+        let Held { start, start_slack_ms, .. } = self.held;
+        let day = start.floor(DAY);
+        // Where only its slack lies in its day, before the certain time, it is certain of no time at the day's end.
+        let is_behind = self.held.is_empty() && start == day && start_slack_ms > 0;
+        if is_behind { day.minus(DAY) } else { day }
+    }
+}
+
 impl Held {
     /// Whether it is certain of no time.
     #[must_use]

@@ -63,6 +63,9 @@ fn slack_beyond_midnight_is_a_row_that_is_certain_of_no_time() {
         (midnight("2026-11-27"), midnight("2026-11-27"), 0, 3_000, false, true),
     ];
     assert_eq!(slices.iter().map(shown).collect::<Vec<_>>(), expected);
+    let days: Vec<String> = slices.iter().map(|slice| slice.day().to_string()).collect();
+    let midnights = ["2026-11-25", "2026-11-26", "2026-11-27"].map(midnight);
+    assert_eq!(days, midnights);
 }
 
 #[test]

@@ -289,7 +289,7 @@ impl Fold {
         }
         // Of days that are in the store for good it has rows already.
         for slice in closed.slices() {
-            if let Some(day) = self.day(day_of(&slice)) {
+            if let Some(day) = self.day(slice.day()) {
                 day.closed.push(slice);
             }
         }
@@ -321,15 +321,8 @@ impl Fold {
             clock_error_ms,
             ..open.row.clone()
         };
-        row.slices().into_iter().find(|slice| day_of(slice) == day)
+        row.slices().into_iter().find(|slice| slice.day() == day)
     }
-}
-
-/// The day of a row that lies within one.
-fn day_of(slice: &SessionRow) -> Utc {
-    let Held { start, .. } = slice.held;
-    // A row that is certain of no time may begin where its day ends.
-    if slice.held.start_slack_ms > 0 { slice.held.possible_start() } else { start }.floor(DAY)
 }
 
 /// The rows of a gap, one in each window that it touches.

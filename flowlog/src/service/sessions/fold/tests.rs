@@ -156,3 +156,18 @@ fn days_without_a_daemon_are_gaps_of_their_own() {
     assert!(world.files(1).events.is_empty());
     assert_eq!(world.fold.over().len(), 2);
 }
+
+#[test]
+fn a_session_that_may_have_begun_at_midnight_is_in_the_file_of_its_day() {
+    let mut world = World::new();
+    let since = peer(1, 0, &["10.0.0.1/32"]);
+    // A clock has nanoseconds, and slack whole milliseconds.
+    let at = Utc::from_ns(second(500).ns() + 123_456);
+    let report = crate::record::session::Report { at, ..report(0, Content::Listing(vec![since])) };
+    for (number, event) in (1..).zip(world.tracker.take(report, POLL, ClockState::default())) {
+        world.fold.take(("s1", number, at), event);
+    }
+    let files = world.files(0);
+    assert_eq!(files.sessions.len(), 1, "{files:?}");
+    assert_eq!(files.sessions[0].held.start_slack_ms, 500_001);
+}
