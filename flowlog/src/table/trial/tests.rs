@@ -143,7 +143,7 @@ async fn duckdb_has_a_view_of_it() {
     assert!(view.contains("/trial/' || '*/' || '*' || '/*.parquet'"), "{view}");
     assert!(view.contains("hive_types = {'gateway': VARCHAR, 'date': DATE})"), "{view}");
     assert!(view.contains("CAST(NULL AS BOOLEAN) AS continues"), "{view}");
-    assert!(sql.contains("MACRO trial_in(folders) AS TABLE"), "{sql}");
+    assert!(sql.contains("MACRO trial_in(folders, gateway := NULL) AS TABLE"), "{sql}");
 }
 
 #[test]
