@@ -26,7 +26,7 @@ pub use self::{
     gaps::Gap,
     top::{By, Of, Ranked, Ranking},
 };
-use super::open::{self, Consultation, Read};
+use super::open::{self, Consultation, Read, UnknownGateway};
 use crate::{record::gateway::GatewayName, store::Oddity, table::isolated::Panicked};
 
 /// A question about flows.
@@ -78,13 +78,8 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] crate::store::Error),
     /// No such gateway.
-    #[error("the store has nothing of the gateway {name:?}; it has {}", names(.known))]
-    Gateway {
-        /// Its name.
-        name: String,
-        /// Those that there are.
-        known: Vec<String>,
-    },
+    #[error(transparent)]
+    Gateway(#[from] UnknownGateway),
     /// A sum does not fit.
     #[error(
         "a sum of the ranking is larger than any sum of packets: a file is not what flowlog wrote"
@@ -99,10 +94,6 @@ impl From<Panicked> for Error {
     fn from(_: Panicked) -> Self {
         Self::Panicked
     }
-}
-
-fn names(known: &[String]) -> String {
-    if known.is_empty() { "none".to_owned() } else { known.join(", ") }
 }
 
 /// Rows that are held for being sorted; more of one hour come in several parts, each by time.

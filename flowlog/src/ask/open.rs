@@ -44,7 +44,7 @@ use object_store::{ObjectMeta, path::Path};
 use serde::Serialize;
 
 pub use self::{
-    find::{Objects, Times},
+    find::{Objects, Times, UnknownGateway},
     part::Part,
 };
 use crate::{

@@ -28,7 +28,10 @@ pub use self::{
     read::{Mapping, instant},
     watch::Gap,
 };
-use super::{flows, open};
+use super::{
+    flows,
+    open::{self, UnknownGateway},
+};
 use crate::{
     record::{
         clock::Utc,
@@ -50,13 +53,8 @@ pub enum Error {
     #[error("an entry of the store cannot be read: {0}")]
     Odd(Oddity),
     /// No such gateway.
-    #[error("the store has nothing of the gateway {name:?}; it has {}", names(.known))]
-    Gateway {
-        /// Its name.
-        name: String,
-        /// Those that there are.
-        known: Vec<String>,
-    },
+    #[error(transparent)]
+    Gateway(#[from] UnknownGateway),
     /// Flows that are evidence cannot be read.
     #[error("cannot read flows as evidence")]
     Flows(#[from] flows::Error),
@@ -69,10 +67,6 @@ impl From<Panicked> for Error {
     fn from(_: Panicked) -> Self {
         Self::Panicked
     }
-}
-
-fn names(known: &[String]) -> String {
-    if known.is_empty() { "none".to_owned() } else { known.join(", ") }
 }
 
 /// Who had an address at an instant?

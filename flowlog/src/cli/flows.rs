@@ -194,7 +194,7 @@ fn ranked(
 
 fn failure(error: flows::Error) -> Failure {
     match error {
-        flows::Error::Gateway { .. } => Failure::usage(error),
+        flows::Error::Gateway(_) => Failure::usage(error),
         // It has a remedy.
         flows::Error::Store(error) => error.into(),
         _ => error.into(),

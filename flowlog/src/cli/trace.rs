@@ -142,7 +142,7 @@ pub fn run(arguments: &Arguments, global: &Global) -> Result<Outcome, Failure> {
 
 fn failure(error: trace::Error) -> Failure {
     match error {
-        trace::Error::Gateway { .. } => Failure::usage(error),
+        trace::Error::Gateway(_) => Failure::usage(error),
         _ => error.into(),
     }
 }

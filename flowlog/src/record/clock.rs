@@ -12,6 +12,9 @@ use jiff::Timestamp;
 
 pub use monotonic::MonotonicNs;
 
+/// A day of UTC.
+pub const DAY: Duration = Duration::from_hours(24);
+
 /// An instant in UTC, to the nanosecond, between the years 1677 and 2262.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Utc(i64);
@@ -53,6 +56,13 @@ impl Utc {
     pub fn floor(self, step: Duration) -> Self {
         let step = duration_ns(step).max(1);
         Self(self.0 - self.0.rem_euclid(step))
+    }
+
+    /// The beginnings of the times of a length, from the one that has this instant on: that one, and all before `end`.
+    pub fn starts(self, length: Duration, end: Self) -> impl Iterator<Item = Self> {
+        let first = self.floor(length);
+        let next = move |start: &Self| Some(start.plus(length)).filter(|next| *next < end);
+        std::iter::successors(Some(first), next)
     }
 
     /// This instant and a duration.

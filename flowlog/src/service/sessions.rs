@@ -37,8 +37,6 @@ use recorder::{Days, Recorder};
 
 pub(super) use incidents::COUNTERS;
 
-/// A partition.
-const DAY: Duration = Duration::from_hours(24);
 /// Pause before something is tried again that failed.
 const PAUSE: Duration = Duration::from_secs(5);
 

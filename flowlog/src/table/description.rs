@@ -13,6 +13,7 @@ use std::{
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use super::TABLES;
+use crate::record::clock::DAY;
 
 /// A table of the store.
 #[derive(Debug)]
@@ -59,7 +60,7 @@ impl Span {
     pub const fn length(self) -> Duration {
         match self {
             Self::Hour => HOUR,
-            Self::Day => Duration::from_hours(24),
+            Self::Day => DAY,
         }
     }
 

@@ -18,8 +18,8 @@ use super::{
     scan::{Group, prune},
 };
 use crate::{
-    ask::open::{self, Consultation, Objects, Times},
-    record::clock::Utc,
+    ask::open::{self, Consultation, Objects, Times, UnknownGateway},
+    record::clock::{DAY, Utc},
     store::Oddity,
     table::{FLOWS, LEDGER, ObjectName, Table, reader},
 };
@@ -53,10 +53,6 @@ enum Opened {
     Gone,
 }
 
-/// How often an object is opened again that is replaced time and again.
-const ATTEMPTS: usize = 4;
-const DAY: std::time::Duration = std::time::Duration::from_hours(24);
-
 impl<'a> Scan<'a> {
     /// Looks for the objects of a question.
     pub(super) fn begin(
@@ -64,11 +60,7 @@ impl<'a> Scan<'a> {
         question: &'a Question,
     ) -> Result<Self, Error> {
         let known = consultation.gateways(&[&FLOWS, &LEDGER])?;
-        let gateways = match question.gateway.as_ref().map(|gateway| gateway.as_str().to_owned()) {
-            None => known,
-            Some(name) if known.contains(&name) => vec![name],
-            Some(name) => return Err(Error::Gateway { name, known }),
-        };
+        let gateways = UnknownGateway::chosen(known, question.gateway.as_ref())?;
         let gateways: Vec<Arc<str>> = gateways.into_iter().map(Arc::from).collect();
         let lasts = question.filter.lasts;
         let mut scan = Self {
@@ -228,23 +220,11 @@ impl<'a> Scan<'a> {
 }
 
 impl Found {
-    /// Opens it, again where another object takes its place meanwhile.
     fn open(&self, consultation: &Consultation, sought: &Filter) -> Result<Opened, open::Error> {
-        let mut object = self.object.clone();
-        for _ in 1..ATTEMPTS {
-            match self.open_once(consultation, sought, &object) {
-                Err(error) if error.is_replaced() => {}
-                opened => return opened,
-            }
-            let times = Times::new(self.partition, self.partition.plus(self.table.span.length()));
-            let listed = consultation.objects(self.table, &self.gateway, times)?;
-            let is_same = |other: &ObjectMeta| other.location == object.location;
-            match listed.known.into_iter().find(is_same) {
-                Some(now) => object = now,
-                None => return Ok(Opened::Gone),
-            }
-        }
-        self.open_once(consultation, sought, &object)
+        let opened = consultation.with_newest(self.table, &self.object, |object| {
+            self.open_once(consultation, sought, object)
+        })?;
+        Ok(opened.unwrap_or(Opened::Gone))
     }
 
     fn open_once(

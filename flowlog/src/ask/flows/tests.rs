@@ -224,7 +224,7 @@ fn answer(consultation: &Consultation, asked: &Asked) -> Option<Vec<Short>> {
         ControlFlow::Continue(())
     });
     match report {
-        Err(Error::Gateway { .. }) => return None,
+        Err(Error::Gateway(_)) => return None,
         report => {
             let report = report.unwrap();
             assert!(report.unreadable.is_empty() && report.foreign.is_empty());

@@ -4,9 +4,12 @@ use std::{collections::BTreeSet, time::Duration};
 
 use object_store::ObjectMeta;
 
-use super::Consultation;
+use super::{Consultation, Error};
 use crate::{
-    record::clock::Utc,
+    record::{
+        clock::{DAY, Utc},
+        gateway::GatewayName,
+    },
     store::{self, Oddity},
     table::{ObjectName, Partition, Table},
 };
@@ -31,9 +34,35 @@ pub struct Objects {
     pub oddities: BTreeSet<Oddity>,
 }
 
+/// A gateway that was asked for, and of which the store has nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("the store has nothing of the gateway {name:?}; it has {}", names(.known))]
+pub struct UnknownGateway {
+    /// Its name.
+    pub name: String,
+    /// Those that there are.
+    pub known: Vec<String>,
+}
+
+fn names(known: &[String]) -> String {
+    if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+}
+
+impl UnknownGateway {
+    /// The gateways that are asked: all that are known, or the one that was asked for.
+    pub fn chosen(known: Vec<String>, asked: Option<&GatewayName>) -> Result<Vec<String>, Self> {
+        match asked.map(|gateway| gateway.as_str().to_owned()) {
+            None => Ok(known),
+            Some(name) if known.contains(&name) => Ok(vec![name]),
+            Some(name) => Err(Self { name, known }),
+        }
+    }
+}
+
+/// How often an object is opened again that is replaced time and again.
+const ATTEMPTS: usize = 4;
 /// From so many partitions of a day on, its folder is listed once.
 const PARTITIONS_OF_A_DAY: usize = 4;
-const DAY: Duration = Duration::from_hours(24);
 
 impl Times {
     /// A time; empty where it ends before it begins.
@@ -64,6 +93,33 @@ impl Consultation {
         let folders: Vec<&str> = tables.iter().map(|table| table.name).collect();
         let gateways = self.store.gateways(&folders)?;
         Ok(gateways.iter().map(|gateway| gateway.as_str().to_owned()).collect())
+    }
+
+    /// Does something with an object that was listed, and again where another one takes its place meanwhile; `None`
+    /// where it is gone.
+    pub fn with_newest<T>(
+        &self,
+        table: &'static Table,
+        listed: &ObjectMeta,
+        mut work: impl FnMut(&ObjectMeta) -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
+        let mut object = listed.clone();
+        for _ in 1..ATTEMPTS {
+            match work(&object) {
+                Err(error) if error.is_replaced() => {}
+                done => return done.map(Some),
+            }
+            let Some(ObjectName { partition, .. }) = ObjectName::parse(&object.location) else {
+                break;
+            };
+            let times = Times::new(partition.start, partition.end());
+            let newest = self.objects(table, &partition.gateway, times)?.known;
+            match newest.into_iter().find(|other| other.location == object.location) {
+                Some(newest) => object = newest,
+                None => return Ok(None),
+            }
+        }
+        work(&object).map(Some)
     }
 
     /// The objects of the partitions that have a part of a time.

@@ -53,7 +53,7 @@ pub fn evidence(
         let times = Times::new(around.from, to);
         let objects = read::objects(consultation, &FLOWS, &candidate.gateway, times)?;
         for object in &objects {
-            let policy = read::read(consultation, &FLOWS, &candidate.gateway, object, |reader| {
+            let policy = read::read(consultation, &FLOWS, object, |reader| {
                 Ok(reader.facts().policy.clone())
             })?;
             policies.extend(policy.filter(|policy| !policy.is_empty()));

@@ -77,13 +77,13 @@ pub fn line(
             objects.into_iter().map(move |object| (*gateway, *table, object))
         })
         .collect();
-    let rows = read::all(consultation, &jobs, |(gateway, table, object)| {
+    let rows = read::all(consultation, &jobs, |(_, table, object)| {
         if **table == COVERAGE {
-            let rows = read::read_coverage(consultation, gateway, object)?;
+            let rows = read::read_coverage(consultation, object)?;
             // Those of a year would be millions.
             return Ok((vec![], condensed(&rows)));
         }
-        let rows = read::read(consultation, &SESSIONS, gateway, object, |reader| {
+        let rows = read::read(consultation, &SESSIONS, object, |reader| {
             question.rows(&object.location, reader, mapping)
         })?;
         Ok((rows, vec![]))

@@ -10,23 +10,21 @@ use super::{
 use crate::{
     ask::{
         flows::pool::in_order,
-        open::{self, Consultation, Part, Times},
+        open::{self, Consultation, Part, Times, UnknownGateway},
     },
     record::{
-        clock::Utc,
+        clock::{DAY, Utc},
         gateway::GatewayName,
         session::{CoverageRow, Peer, SessionRow, Subscriber},
     },
     table::{
-        COVERAGE, ObjectName, Reader, SESSIONS, Table, coverage,
+        COVERAGE, Reader, SESSIONS, Table, coverage,
         reader::{self, Value},
         sessions::{self, hex_of},
     },
 };
 
 const MILLISECOND: Duration = Duration::from_millis(1);
-/// How often an object is opened again that is replaced time and again.
-const ATTEMPTS: usize = 4;
 
 /// The subscriber of a peer at an instant, for rows that have none.
 pub type Mapping<'a> = &'a (dyn Fn(Peer, Utc) -> Option<Subscriber> + Sync);
@@ -62,11 +60,7 @@ pub(super) fn gateways(
     gateway: Option<&GatewayName>,
 ) -> Result<Vec<String>, Error> {
     let known = consultation.gateways(&[&SESSIONS, &COVERAGE]).map_err(open::Error::from)?;
-    match gateway.map(|gateway| gateway.as_str().to_owned()) {
-        None => Ok(known),
-        Some(name) if known.contains(&name) => Ok(vec![name]),
-        Some(name) => Err(Error::Gateway { name, known }),
-    }
+    Ok(UnknownGateway::chosen(known, gateway)?)
 }
 
 /// Does something for each of these, some at a time; the first error is that of all.
@@ -104,7 +98,7 @@ impl Reading<'_> {
         for day in times.days() {
             let objects = objects(self.consultation, &SESSIONS, gateway, day)?;
             is_kept &= !objects.is_empty();
-            self.add_sessions(gateway, &objects, &mut sessions)?;
+            self.add_sessions(&objects, &mut sessions)?;
         }
         let mut oldest = None;
         if !is_kept {
@@ -112,7 +106,7 @@ impl Reading<'_> {
             if let Some(oldest) = oldest.filter(|oldest| *oldest > around.to) {
                 let day = Times::new(oldest, oldest.plus(MILLISECOND));
                 let objects = objects(self.consultation, &SESSIONS, gateway, day)?;
-                self.add_sessions(gateway, &objects, &mut sessions)?;
+                self.add_sessions(&objects, &mut sessions)?;
             }
         }
         let wide = Times::new(
@@ -135,16 +129,11 @@ impl Reading<'_> {
         Ok(None)
     }
 
-    fn add_sessions(
-        &self,
-        gateway: &str,
-        objects: &[ObjectMeta],
-        to: &mut Vec<SessionRow>,
-    ) -> Result<(), Error> {
+    fn add_sessions(&self, objects: &[ObjectMeta], to: &mut Vec<SessionRow>) -> Result<(), Error> {
         let hex = hex_of(*self.question.address.in_clear());
         let hex = Some(Value::Text(&hex));
         for object in objects {
-            let rows = read(self.consultation, &SESSIONS, gateway, object, |reader| {
+            let rows = read(self.consultation, &SESSIONS, object, |reader| {
                 let reader = reader.between("inner_first", None, hex)?;
                 let reader = reader.between("inner_last", hex, None)?.prefetched()?;
                 let mut kept = vec![];
@@ -183,8 +172,6 @@ impl Reading<'_> {
     }
 }
 
-const DAY: Duration = Duration::from_hours(24);
-
 /// The coverage of the days of a time.
 pub(super) fn coverage_of(
     consultation: &Consultation,
@@ -193,17 +180,16 @@ pub(super) fn coverage_of(
 ) -> Result<Vec<CoverageRow>, Error> {
     let mut rows = vec![];
     for object in objects(consultation, &COVERAGE, gateway, times)? {
-        rows.extend(read_coverage(consultation, gateway, &object)?);
+        rows.extend(read_coverage(consultation, &object)?);
     }
     Ok(rows)
 }
 
 pub(super) fn read_coverage(
     consultation: &Consultation,
-    gateway: &str,
     object: &ObjectMeta,
 ) -> Result<Vec<CoverageRow>, Error> {
-    read(consultation, &COVERAGE, gateway, object, |reader| {
+    read(consultation, &COVERAGE, object, |reader| {
         let mut kept = vec![];
         for rows in reader.prefetched()?.batches()? {
             kept.append(&mut coverage::rows(&rows?)?);
@@ -234,26 +220,10 @@ pub(super) fn sound(objects: open::Objects) -> Result<Vec<ObjectMeta>, Error> {
 pub(super) fn read<T: Default>(
     consultation: &Consultation,
     table: &'static Table,
-    gateway: &str,
     object: &ObjectMeta,
     rows: impl Fn(Reader<Part>) -> Result<T, reader::Error>,
 ) -> Result<T, Error> {
-    let read = |object: &ObjectMeta| -> Result<T, open::Error> {
-        Ok(rows(consultation.open(table, object)?)?)
-    };
-    let mut object = object.clone();
-    for _ in 1..ATTEMPTS {
-        match read(&object) {
-            Err(error) if error.is_replaced() => {}
-            read => return Ok(read?),
-        }
-        let Some(name) = ObjectName::parse(&object.location) else { break };
-        let times = Times::new(name.partition.start, name.partition.end());
-        let listed = objects(consultation, table, gateway, times)?;
-        match listed.into_iter().find(|other| other.location == object.location) {
-            Some(now) => object = now,
-            None => return Ok(T::default()),
-        }
-    }
-    Ok(read(&object)?)
+    let read = consultation
+        .with_newest(table, object, |object| Ok(rows(consultation.open(table, object)?)?))?;
+    Ok(read.unwrap_or_default())
 }

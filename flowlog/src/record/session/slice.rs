@@ -1,17 +1,17 @@
 //! Cutting a row at midnight, UTC: a row lies within one partition.
 
-use std::time::Duration;
-
-use super::{super::clock::Utc, Held, SessionRow, slack};
-
-const DAY: Duration = Duration::from_hours(24);
+use super::{
+    super::clock::{DAY, Utc},
+    Held, SessionRow, slack,
+};
 
 impl SessionRow {
     /// The row in the days that it touches. Where only its slack reaches into a day, the row of that day is certain of
     /// no time.
     #[must_use]
     pub fn slices(&self) -> Vec<Self> {
-        let days = self.held.days();
+        let days: Vec<Utc> =
+            self.held.possible_start().starts(DAY, self.held.possible_end()).collect();
         let last = days.len().saturating_sub(1);
         let of_day = |(place, day): (usize, Utc)| {
             let next = day.plus(DAY);
@@ -47,14 +47,6 @@ impl Held {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.start >= self.end
-    }
-
-    /// The days of which some time is possible.
-    fn days(&self) -> Vec<Utc> {
-        let first = self.possible_start().floor(DAY);
-        let end = self.possible_end();
-        let days = std::iter::successors(Some(first), |day| Some(day.plus(DAY)));
-        days.take_while(|day| *day < end || *day == first).collect()
     }
 
     /// The part between two instants.

@@ -6,13 +6,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{
-    DAY,
-    event::{ClosedRow, Event, Looked, OpenRow},
-};
+use super::event::{ClosedRow, Event, Looked, OpenRow};
 use crate::{
     record::{
-        clock::Utc,
+        clock::{DAY, Utc},
         session::{CoverageGap, CoverageRow, Held, Instance, SessionRow, slack},
     },
     table::metadata::Events,
@@ -227,12 +224,9 @@ impl Fold {
     fn look(&mut self, looked: Looked) {
         let Looked { instance, realm, at, clock_error_ms, clock_step_ms, errors } = looked;
         let before = self.instances.get(&instance).map(|seen| seen.at);
-        let has_open = self.open.values().any(|open| open.row.instance == instance);
-        if has_open && let Some(before) = before {
+        if let Some(before) = before {
             // What is open reaches from the day of the look before to that of this one.
-            let first = before.floor(DAY);
-            let days = std::iter::successors(Some(first), |day| Some(day.plus(DAY)));
-            for day in days.take_while(|day| *day <= at).collect::<Vec<_>>() {
+            for day in before.starts(DAY, at) {
                 self.touch(day);
             }
         }
@@ -299,9 +293,7 @@ impl Fold {
         if let Some(seen) = self.instances.get_mut(instance) {
             seen.gap_until = seen.gap_until.max(Some(gap.end));
         }
-        let first = gap.start.floor(DAY);
-        let days = std::iter::successors(Some(first), |day| Some(day.plus(DAY)));
-        for day in days.take_while(|day| *day < gap.end || *day == first).collect::<Vec<_>>() {
+        for day in gap.start.starts(DAY, gap.end) {
             let (start, end) = (gap.start.max(day), gap.end.min(day.plus(DAY)));
             let part = CoverageGap { start, end, reason: gap.reason };
             if let Some(of) = self.day(day) {
@@ -332,9 +324,6 @@ fn rows_of_gap(
     gap: CoverageGap,
     (from, to): (Utc, Utc),
 ) -> Vec<CoverageRow> {
-    let first = gap.start.max(from).floor(WINDOW);
-    let windows = std::iter::successors(Some(first), |window| Some(window.plus(WINDOW)));
-    let touches = |window: &Utc| *window < gap.end.min(to) || *window == first;
     let row = |window: Utc| {
         let end = window.plus(WINDOW);
         let part = CoverageGap { start: gap.start.max(window), end: gap.end.min(end), ..gap };
@@ -352,7 +341,7 @@ fn rows_of_gap(
             clock_step_ms: 0,
         }
     };
-    windows.take_while(touches).map(row).collect()
+    gap.start.max(from).starts(WINDOW, gap.end.min(to)).map(row).collect()
 }
 
 #[cfg(test)]

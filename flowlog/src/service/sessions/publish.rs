@@ -6,11 +6,11 @@ use object_store::path::Path;
 use tokio::task::spawn_blocking;
 
 use super::{
-    DAY,
     fold::DayFiles,
     recorder::{DayOf, Days},
 };
 use crate::{
+    record::clock::DAY,
     store::{self, Store},
     table::{
         self, COVERAGE, ObjectName, SESSIONS, coverage,

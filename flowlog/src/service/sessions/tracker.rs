@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::event::{Event, Looked, OpenRow};
 use crate::record::{
-    clock::Utc,
+    clock::{DAY, Utc},
     session::{Content, CoverageGap, CoverageReason, Instance, Report},
     subscriber::Subscribers,
 };
@@ -144,7 +144,7 @@ impl Tracker {
 
     /// At the first event of a day all that is needed to go on is written once more.
     fn begin_day(&mut self, now: Utc) -> Vec<Event> {
-        let day = now.floor(super::DAY);
+        let day = now.floor(DAY);
         if self.day.is_some_and(|before| day <= before) {
             return vec![];
         }
