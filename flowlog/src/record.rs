@@ -11,6 +11,7 @@ pub mod epoch_set;
 pub mod flow;
 pub mod gateway;
 pub mod ledger;
+pub mod lines;
 pub mod location;
 pub mod order;
 pub mod pattern;

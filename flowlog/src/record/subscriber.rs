@@ -10,6 +10,7 @@ use std::collections::HashMap;
 
 use super::{
     clock::Utc,
+    lines,
     session::{Peer, PeerKey, Source, Subscriber},
 };
 
@@ -31,15 +32,8 @@ struct Membership {
     to: Option<Utc>,
 }
 
-/// A line of a file that cannot be used. The line itself is not repeated: it has names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {fault}")]
-pub struct BadLine {
-    /// Its number, from 1 on.
-    pub line: usize,
-    /// What is wrong with it.
-    pub fault: Fault,
-}
+/// A line of the file that cannot be used.
+pub type BadLine = lines::BadLine<Fault>;
 
 /// What is wrong with a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,15 +70,13 @@ pub enum Fault {
 impl Subscribers {
     /// Reads a file: the whole of it, or the first line that is wrong.
     pub fn parse(text: &str, key: Option<&PeerKey>) -> Result<Self, BadLine> {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let mut lines = text.lines().enumerate().map(|(place, line)| (place + 1, line.trim()));
         let mut subscribers = Self::default();
-        match lines.find(|(_, line)| is_content(line)) {
-            Some((_, HEAD)) => {}
-            Some((line, _)) => return Err(BadLine { line, fault: Fault::Head }),
-            None => return Ok(subscribers),
-        }
-        for (line, text) in lines.filter(|(_, line)| is_content(line)) {
+        let lines = match lines::behind_head(text, HEAD) {
+            Ok(lines) => lines,
+            Err(None) => return Ok(subscribers),
+            Err(Some(line)) => return Err(BadLine { line, fault: Fault::Head }),
+        };
+        for (line, text) in lines {
             let added = membership(text, key).and_then(|(peer, of)| subscribers.add(peer, of));
             added.map_err(|fault| BadLine { line, fault })?;
         }
@@ -136,15 +128,8 @@ impl Membership {
     }
 }
 
-fn is_content(line: &str) -> bool {
-    !line.is_empty() && !line.starts_with('#')
-}
-
 fn membership(line: &str, key: Option<&PeerKey>) -> Result<(Peer, Membership), Fault> {
-    // A common name may have commas; the others have none.
-    let mut fields = line.rsplitn(4, ',').map(str::trim);
-    let mut next = || fields.next().ok_or(Fault::Fields);
-    let (to, from, subscriber, peer) = (next()?, next()?, next()?, next()?);
+    let [peer, subscriber, from, to] = lines::fields(line).ok_or(Fault::Fields)?;
     let peer = parse_peer(peer, key)?;
     if !is_reference(subscriber) {
         return Err(Fault::Subscriber);

@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use crate::{
     record::{
         clock::Utc,
+        lines,
         redacted::{Prefix, Redacted},
         session::{Entry, EntryKey, PeerKey, Since, Source, State},
     },
@@ -35,15 +36,8 @@ pub struct Lease {
     pub to: Option<Utc>,
 }
 
-/// A line of a file that cannot be used. The line itself is not repeated: it has names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {fault}")]
-pub struct BadLine {
-    /// Its number, from 1 on.
-    pub line: usize,
-    /// What is wrong with it.
-    pub fault: Fault,
-}
+/// A line of the file that cannot be used.
+pub type BadLine = lines::BadLine<Fault>;
 
 /// What is wrong with a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,15 +78,9 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<Lease>, BadLine> {
         let line = before.split(|byte| *byte == b'\n').count();
         BadLine { line, fault: Fault::Text }
     })?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let lines = text.lines().enumerate().map(|(place, line)| (place + 1, line.trim()));
-    let mut lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-    match lines.next() {
-        Some((_, HEAD)) => {}
-        Some((line, _)) => return Err(BadLine { line, fault: Fault::Head }),
-        // Most likely it is being written.
-        None => return Err(BadLine { line: 1, fault: Fault::Head }),
-    }
+    // A file without a line is most likely being written.
+    let head = |line: Option<usize>| BadLine { line: line.unwrap_or(1), fault: Fault::Head };
+    let lines = lines::behind_head(text, HEAD).map_err(head)?;
     let mut leases = vec![];
     let mut seen = BTreeSet::new();
     for (line, text) in lines {
@@ -106,10 +94,7 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<Lease>, BadLine> {
 }
 
 fn lease(line: &str) -> Result<Lease, Fault> {
-    // A name may have commas; the others have none.
-    let mut fields = line.rsplitn(4, ',').map(str::trim);
-    let mut next = || fields.next().ok_or(Fault::Fields);
-    let (to, from, prefix, name) = (next()?, next()?, next()?, next()?);
+    let [name, prefix, from, to] = lines::fields(line).ok_or(Fault::Fields)?;
     if name.is_empty() {
         return Err(Fault::Name);
     }
