@@ -16,7 +16,6 @@ mod error;
 pub mod events;
 #[cfg(feature = "capture")]
 pub mod hook;
-mod identity;
 #[cfg(feature = "capture")]
 pub mod lease;
 #[cfg(feature = "capture")]
@@ -25,9 +24,12 @@ pub mod openvpn;
 pub mod probe;
 #[cfg(feature = "capture")]
 mod reporter;
+#[cfg(feature = "capture")]
+mod socket;
 pub mod subscribers;
 #[cfg(feature = "capture")]
 mod watch;
+mod whole;
 #[cfg(feature = "capture")]
 pub mod wireguard;
 

@@ -1,19 +1,10 @@
 //! A file that is read again when it changes.
 
-use std::{
-    fs,
-    io::{self, Read as _},
-    os::unix::fs::OpenOptionsExt as _,
-    path::PathBuf,
-    thread,
-    time::Duration,
-};
+use std::{fs, io, path::PathBuf, thread, time::Duration};
 
-use super::identity::Identity;
+use super::whole::{self, Identity};
 use crate::record::clock::Utc;
 
-/// Nothing that is read as a whole is longer.
-const MOST_BYTES: u64 = 64 << 20;
 /// A file that did not change for so long is whole.
 const SETTLED: Duration = Duration::from_millis(50);
 /// So often is a file read that changes meanwhile.
@@ -78,25 +69,14 @@ impl File {
     }
 
     fn content(&self) -> io::Result<(Vec<u8>, Identity)> {
-        // Opening a pipe must not wait for its other end.
-        let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-        let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(&self.path)?;
-        let metadata = file.metadata()?;
-        if !metadata.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
-        }
-        let mut content = vec![];
-        (&file).take(MOST_BYTES + 1).read_to_end(&mut content)?;
-        if u64::try_from(content.len()).is_ok_and(|length| length > MOST_BYTES) {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is longer than 64 MiB"));
-        }
-        Ok((content, Identity::of(&metadata)))
+        let (file, metadata) = whole::open(&self.path)?;
+        Ok((whole::read(&file)?, Identity::of(&metadata)))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::whole::MOST_BYTES, *};
 
     fn content(file: &mut File) -> Vec<u8> {
         match file.look().unwrap() {

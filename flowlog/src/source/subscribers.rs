@@ -5,14 +5,14 @@ mod events;
 use std::{
     fs,
     io::{self, Read as _},
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
 pub use events::COUNTERS;
 use events::Event;
 
-use super::identity::Identity;
+use super::whole::{self, Identity};
 use crate::{
     config::SubscriberSettings,
     record::{
@@ -20,9 +20,6 @@ use crate::{
         subscriber::{BadLine, Subscribers},
     },
 };
-
-/// No file of subscribers is longer.
-const MOST_BYTES: u64 = 64 << 20;
 
 /// Why the key or the subscribers are not known. No name is repeated.
 #[derive(Debug, thiserror::Error)]
@@ -90,9 +87,8 @@ pub fn read_key(path: &Path) -> Result<PeerKey, Error> {
     let failed = |source| Error::Read { path: path.to_owned(), source };
     // One byte more than a key has, with room for it: what grows leaves a copy behind.
     let mut bytes = Vec::with_capacity(8 << 10);
-    let file = open(path).map_err(failed)?;
-    let mode = file.metadata().map_err(failed)?.mode();
-    if mode & 0o077 != 0 {
+    let (file, metadata) = whole::open(path).map_err(failed)?;
+    if metadata.mode() & 0o077 != 0 {
         Event::KeyExposed { path }.emit();
     }
     file.take(4 << 10 | 1).read_to_end(&mut bytes).map_err(failed)?;
@@ -102,19 +98,11 @@ pub fn read_key(path: &Path) -> Result<PeerKey, Error> {
 /// Reads a file of subscribers.
 pub fn read_subscribers(path: &Path, key: Option<&PeerKey>) -> Result<Subscribers, Error> {
     let failed = |source| Error::Read { path: path.to_owned(), source };
-    let mut text = String::new();
-    open(path).map_err(failed)?.take(MOST_BYTES).read_to_string(&mut text).map_err(failed)?;
+    let (file, _) = whole::open(path).map_err(failed)?;
+    let text = String::from_utf8(whole::read(&file).map_err(failed)?);
+    let text =
+        text.map_err(|_| failed(io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8")))?;
     Subscribers::parse(&text, key).map_err(|source| Error::Line { path: path.to_owned(), source })
-}
-
-fn open(path: &Path) -> io::Result<fs::File> {
-    // Opening a pipe must not wait for its other end.
-    let file = fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
-    if file.metadata()?.is_file() {
-        Ok(file)
-    } else {
-        Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"))
-    }
 }
 
 /// Both files, which are looked at again and again. Looking may wait for a disk.
@@ -190,6 +178,17 @@ mod tests {
         assert!(with_causes(&bad).contains("line 2"), "{}", with_causes(&bad));
         assert!(!with_causes(&bad).contains("ada"));
         assert!(files.changed().is_none());
+    }
+
+    #[test]
+    fn a_file_of_subscribers_that_is_too_long_is_refused_as_a_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s.csv");
+        fs::write(&path, "peer,subscriber,from,to\n").unwrap();
+        assert!(read_subscribers(&path, None).is_ok());
+        let file = fs::File::options().write(true).open(&path).unwrap();
+        file.set_len(whole::MOST_BYTES + 1).unwrap();
+        assert!(matches!(read_subscribers(&path, None), Err(Error::Read { .. })));
     }
 
     #[test]

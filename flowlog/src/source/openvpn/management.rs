@@ -1,54 +1,19 @@
 //! The management socket of a server. It serves one at a time: whoever asks is to be gone at once, so that others, who
 //! may have to admit clients, find it free.
 
-use std::{io, path::Path, time::Duration};
-
-use tokio::{
-    net::UnixStream,
-    time::{Instant, timeout_at},
-};
+use std::{path::Path, time::Duration};
 
 use super::status::{self, Status};
-use crate::source::Error;
+use crate::source::{Error, socket};
 
 const QUESTION: &[u8] = b"status 3\n";
 /// An answer of 200,000 clients is not longer.
 const MOST_BYTES: usize = 64 << 20;
-const CHUNK_BYTES: usize = 64 << 10;
 /// Asks a server for its status.
 pub(super) async fn ask(socket: &Path, limit: Duration) -> Result<Status, Error> {
-    let deadline = Instant::now() + limit;
-    timeout_at(deadline, answer(socket)).await.map_err(|_| Error::Silent { limit })?
-}
-
-async fn answer(socket: &Path) -> Result<Status, Error> {
-    let stream = UnixStream::connect(socket).await.map_err(|source| Error::Connect { source })?;
-    let failed = |source| Error::Socket { source };
-    let mut question = QUESTION;
-    while !question.is_empty() {
-        stream.writable().await.map_err(failed)?;
-        match stream.try_write(question) {
-            Ok(written) => question = question.get(written..).unwrap_or_default(),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(failed(error)),
-        }
-    }
     let mut answer = Answer::default();
-    let mut chunk = vec![0; CHUNK_BYTES];
-    loop {
-        stream.readable().await.map_err(failed)?;
-        match stream.try_read(&mut chunk) {
-            Ok(0) => return Err(Error::Truncated),
-            Ok(length) => {
-                if answer.take(chunk.get(..length).unwrap_or_default())? {
-                    return answer.finish();
-                }
-                tokio::task::yield_now().await;
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(failed(error)),
-        }
-    }
+    socket::ask(socket, QUESTION, limit, |chunk| answer.take(chunk)).await?;
+    answer.finish()
 }
 
 /// An answer, as it comes.

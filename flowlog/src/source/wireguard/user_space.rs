@@ -2,17 +2,12 @@
 
 use std::{
     ffi::OsStr,
-    io,
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use ipnet::IpNet;
-use tokio::{
-    net::UnixStream,
-    time::{Instant, timeout_at},
-};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::peer::Peers;
@@ -22,7 +17,7 @@ use crate::{
         redacted::Prefix,
         session::{Entry, Outer, PeerKey},
     },
-    source::Error,
+    source::{Error, socket},
 };
 
 /// One folder for the interfaces of all network namespaces.
@@ -30,8 +25,6 @@ const FOLDER: &str = "/var/run/wireguard";
 const QUESTION: &[u8] = b"get=1\n\n";
 /// An answer of 200,000 peers is not longer.
 const MOST_BYTES: usize = 64 << 20;
-/// What is read at once.
-const CHUNK_BYTES: usize = 64 << 10;
 /// No line that means something is longer.
 const LONGEST_LINE: usize = 1 << 10;
 
@@ -48,40 +41,9 @@ pub(super) async fn entries(
     at: Utc,
     limit: Duration,
 ) -> Result<Vec<Entry>, Error> {
-    let deadline = Instant::now() + limit;
-    let asked = timeout_at(deadline, ask(socket, Parser::new(key, at)));
-    asked.await.map_err(|_| Error::Silent { limit })?
-}
-
-async fn ask(socket: &Path, mut parser: Parser<'_>) -> Result<Vec<Entry>, Error> {
-    let stream = UnixStream::connect(socket).await.map_err(|source| Error::Connect { source })?;
-    let failed = |source| Error::Socket { source };
-    let mut question = QUESTION;
-    while !question.is_empty() {
-        stream.writable().await.map_err(failed)?;
-        match stream.try_write(question) {
-            Ok(written) => question = question.get(written..).unwrap_or_default(),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(failed(error)),
-        }
-    }
-    let mut chunk = Zeroizing::new(vec![0; CHUNK_BYTES]);
-    loop {
-        stream.readable().await.map_err(failed)?;
-        match stream.try_read(&mut chunk) {
-            Ok(0) => return Err(Error::Truncated),
-            Ok(length) => {
-                let is_whole = parser.take(&chunk[..length])?;
-                if is_whole {
-                    return parser.finish();
-                }
-                // Whoever sends without a pause has the thread no longer than for a chunk.
-                tokio::task::yield_now().await;
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(failed(error)),
-        }
-    }
+    let mut parser = Parser::new(key, at);
+    socket::ask(socket, QUESTION, limit, |chunk| parser.take(chunk)).await?;
+    parser.finish()
 }
 
 /// Reads an answer as it comes.

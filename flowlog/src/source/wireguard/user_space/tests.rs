@@ -178,7 +178,7 @@ fn five_thousand_peers_are_read_in_milliseconds() {
     };
     let answer = answer(&(0..5_001).map(of).collect::<Vec<_>>().concat());
     let start = std::time::Instant::now();
-    let entries = read_in_pieces(answer.as_bytes(), CHUNK_BYTES).unwrap();
+    let entries = read_in_pieces(answer.as_bytes(), socket::CHUNK_BYTES).unwrap();
     let took = start.elapsed();
     assert_eq!(entries.len(), 5_001);
     // 20 ms on a busy machine; what grows with the square of the peers takes seconds.
@@ -188,7 +188,7 @@ fn five_thousand_peers_are_read_in_milliseconds() {
 /// A server that answers one question so.
 fn serve(
     socket: &Path,
-    answer: impl FnOnce(&mut dyn io::Write) + Send + 'static,
+    answer: impl FnOnce(&mut dyn std::io::Write) + Send + 'static,
 ) -> JoinHandle<()> {
     let listener = UnixListener::bind(socket).unwrap();
     thread::spawn(move || answer(&mut listener.accept().unwrap().0))
