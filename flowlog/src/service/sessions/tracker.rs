@@ -6,6 +6,8 @@
 //! taken for granted: rows end at the first look, and the time between is a gap.
 
 mod change;
+mod compare;
+mod session;
 mod tracked;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};

@@ -264,3 +264,23 @@ fn a_clock_that_goes_back_is_a_gap() {
         ["gap 50-100 clock_step", "-1 100+0 unknown", "+2 10.0.0.1/32 tunnel 50-50000 #0"]
     );
 }
+
+#[test]
+fn the_bytes_of_a_session_are_counted_once_whichever_prefixes_go() {
+    let mut tracker = tracker();
+    let with = |bytes: u64, prefixes: &[&str]| Entry {
+        bytes: Some([bytes, 2 * bytes]),
+        ..peer(1, 0, prefixes)
+    };
+    let (first, second, third) = ("10.0.0.1/32", "10.0.0.2/32", "10.0.0.3/32");
+    take(&mut tracker, 0, &[with(100, &[first, second, third])]);
+    take(&mut tracker, 5, &[with(130, &[first, second, third])]);
+    let mut events = take(&mut tracker, 10, &[with(150, &[third])]);
+    take(&mut tracker, 15, &[with(170, &[third])]);
+    events.extend(take(&mut tracker, 20, &[]));
+    let bytes = events.iter().filter_map(|event| match event {
+        Event::Closed(closed) => Some(closed.bytes),
+        _ => None,
+    });
+    assert_eq!(bytes.collect::<Vec<_>>(), [Some([30, 60]), None, Some([40, 80])]);
+}
