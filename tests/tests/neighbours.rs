@@ -7,9 +7,11 @@ mod cable;
 #[path = "neighbours/taken_away.rs"]
 mod taken_away;
 
+use std::time::Duration;
+
 use flowlog_tests::{Counter, Daemon, Place, Side, Verdict, has_tcx};
 
-use cable::{Cable, NEAR, Row, two_drains};
+use cable::{Cable, NEAR, Row, next_multiple, two_drains};
 
 /// Datagrams that are sent each way at a time.
 const SENT: u64 = 100;
@@ -155,7 +157,7 @@ fn a_fight_over_the_first_place_ends() {
     for _ in 0..6 {
         let first = Place::First;
         neighbours.push(Counter::attach(&cable.gateway, NEAR, Side::Ingress, first, Verdict::Next));
-        std::thread::sleep(std::time::Duration::from_millis(700));
+        std::thread::sleep(Duration::from_millis(700));
         cable.send_up(10);
     }
     let ended = cable.end(daemon);
@@ -179,7 +181,7 @@ fn what_never_reaches_flowlog_is_a_gap_and_one_warning() {
     let daemon = cable.start(&["--order", "last"]);
     for _ in 0..4 {
         cable.send_down(10);
-        std::thread::sleep(std::time::Duration::from_millis(600));
+        std::thread::sleep(Duration::from_millis(600));
     }
     two_drains();
     // The kernel detaches a moment later.
@@ -196,6 +198,24 @@ fn what_never_reaches_flowlog_is_a_gap_and_one_warning() {
     assert_eq!(warnings, 1, "{}", ended.stderr);
 }
 
+/// Bursts that end at any instant about a drain, between the readings of the two counters, too.
+#[test]
+fn a_burst_that_ends_at_a_drain_is_no_gap() {
+    let cable = Cable::new();
+    let daemon = cable.start(&["--drain-interval", "20ms"]);
+    for trial in 0..250 {
+        // Every second drain, so that nothing but the end of the burst is in the next.
+        let drain = next_multiple(Duration::from_millis(40));
+        let end = drain + trial % 100 * Duration::from_micros(60);
+        cable.send_up_between(drain.saturating_sub(Duration::from_micros(500)), end);
+    }
+    two_drains();
+    let ended = cable.end(daemon);
+    let [up, _] = cable.ledger();
+    assert_eq!(Some(up.seen), up.on_interface, "{}", ended.stderr);
+    assert_eq!(cable.gaps(), [], "{}", ended.stderr);
+}
+
 /// Nothing is said of an interface on which nothing happens, or everything is counted.
 #[test]
 fn the_ledger_has_what_the_interface_counted_itself() {
@@ -204,7 +224,7 @@ fn the_ledger_has_what_the_interface_counted_itself() {
         let daemon = cable.start(&["--attach", attach]);
         for _ in 0..5 {
             send_both_ways(&cable);
-            std::thread::sleep(std::time::Duration::from_millis(230));
+            std::thread::sleep(Duration::from_millis(230));
         }
         two_drains();
         let ended = cable.end(daemon);

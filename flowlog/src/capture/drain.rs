@@ -26,7 +26,10 @@ use flowlog_common::{
 };
 
 use crate::{
-    capture::{Counts, Maps, Targets, Witness, presence::Presence},
+    capture::{
+        Counts, Maps, Targets, Witness,
+        presence::{Presence, difference},
+    },
     record::{
         clock::{self, Dating, MonotonicNs, Utc},
         epoch::{Epoch, EpochNumber, Observed, Slot},
@@ -39,7 +42,7 @@ use closed::{Open, in_utc, next_boundary};
 use epoch::EpochWord;
 pub use error::Error;
 pub(crate) use totals::is_exhausted;
-use witness::{History, Interval, span};
+use witness::{Counted, History, Interval, span};
 
 /// Empties the maps of a kernel program.
 pub struct Drainer {
@@ -71,8 +74,8 @@ struct Tally {
     /// In the epochs that were drained, by [`Direction`].
     drained: [u64; 2],
     /// In those and in the maps, when the counters of the interface were last read, and before that.
-    read: Option<[u64; 2]>,
-    read_before: [u64; 2],
+    read: Option<Counted>,
+    read_before: Counted,
     history: History,
 }
 
@@ -218,20 +221,27 @@ impl Drainer {
         let mut failure = None;
         let mut counted = vec![];
         self.presence.read_meters(end, |slot, kernel_index| {
-            // In this order, so that what is counted in between is not missing.
+            // In this order, so that what is counted in between is not missing; and once more, to know how
+            // much that was.
             let reading = witness.read(kernel_index);
             match self.counted(slot) {
-                Ok(packets) => counted.push((slot, packets)),
+                Ok(ours) => {
+                    let both = reading.zip(witness.read(kernel_index));
+                    let meanwhile = both.and_then(|(from, to)| difference(from, to));
+                    counted
+                        .push((slot, Counted { ours, meanwhile: meanwhile.unwrap_or_default() }));
+                }
                 Err(error) => failure = Some(error),
             }
             reading
         });
         self.witness = Some(witness);
-        for (slot, packets) in counted {
+        for (slot, mut counted) in counted {
             let tally = self.tallies.entry(slot).or_default();
-            let all =
-                std::array::from_fn(|direction| tally.drained[direction] + packets[direction]);
-            tally.read = Some(all);
+            for (ours, drained) in counted.ours.iter_mut().zip(tally.drained) {
+                *ours += drained;
+            }
+            tally.read = Some(counted);
         }
         failure.map_or(Ok(()), Err)
     }
@@ -308,6 +318,7 @@ impl Drainer {
         totals: &[Totals; 2],
         (opened, closed): (MonotonicNs, MonotonicNs),
     ) {
+        let drained = |tally: &Tally| Counted { ours: tally.drained, ..Counted::default() };
         let tally = self.tallies.entry(observed.slot).or_default();
         for direction in [0, 1] {
             tally.drained[direction] += totals[direction].seen.packets;
@@ -315,16 +326,14 @@ impl Drainer {
         if !observed.was_counted {
             // It may be another interface's by the time it is counted again.
             tally.history = History::default();
-            tally.read_before = tally.drained;
+            tally.read_before = drained(tally);
             tally.read = None;
             return;
         }
-        let read = tally.read.take().unwrap_or(tally.drained);
+        let read = tally.read.take().unwrap_or_else(|| drained(tally));
         let before = std::mem::replace(&mut tally.read_before, read);
-        let ours =
-            std::array::from_fn(|direction| read[direction].saturating_sub(before[direction]));
         let (theirs, counters) = (observed.on_interface, observed.counters);
-        let interval = Interval { span: span(opened, closed), ours, theirs, counters };
+        let interval = Interval::between(&before, &read, span(opened, closed), theirs, counters);
         let missed = tally.history.add(observed, interval, self.is_last);
         observed.gaps.extend(missed.into_iter().map(|span| (span, GapReason::NotReached)));
     }

@@ -12,7 +12,7 @@ use crate::record::{
     ledger::GapReason,
 };
 use meter::Meter;
-pub use meter::Metered;
+pub use meter::{Metered, difference};
 
 /// The interfaces that were ever counted; shared by capture, which attaches, and drain, which asks.
 pub struct Presence {

@@ -1,6 +1,10 @@
 //! A cable, a daemon that counts one end of it, and what the ledger has in the end.
 
-use std::{net::UdpSocket, path::PathBuf, time::Duration};
+use std::{
+    net::UdpSocket,
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 use flowlog::demo::Netns;
 use flowlog_tests::{Bpffs, Daemon, Ended, duckdb, flowlog, veth_pair};
@@ -58,16 +62,18 @@ impl Cable {
         self.gateway.ip(&["link", "set", "dev", to, "up"]).unwrap();
     }
 
-    /// A daemon that drains twice a second, without a spool.
+    /// A daemon that drains twice a second unless `more` has another interval, without a spool.
     pub fn start(&self, more: &[&str]) -> Daemon {
         self.start_on(NEAR, more)
     }
 
     pub fn start_on(&self, interfaces: &str, more: &[&str]) -> Daemon {
         let store = self.store();
-        let arguments = ["--store", store.to_str().unwrap()];
-        let often = ["--window", "1s", "--drain-interval", "500ms"];
-        Daemon::attached(&self.gateway, interfaces, &[&arguments[..], &often, more].concat())
+        let mut arguments = vec!["--store", store.to_str().unwrap(), "--window", "1s"];
+        if !more.contains(&"--drain-interval") {
+            arguments.extend(["--drain-interval", "500ms"]);
+        }
+        Daemon::attached(&self.gateway, interfaces, &[&arguments[..], more].concat())
     }
 
     /// The same with a spool and pins.
@@ -85,6 +91,19 @@ impl Cable {
     /// Sends datagrams from the peer, which come up.
     pub fn send_up(&self, datagrams: u64) {
         send(&self.peer, PEER, GATEWAY, datagrams);
+    }
+
+    /// Sends datagrams from the peer all the time between two instants, since the beginning of 1970.
+    pub fn send_up_between(&self, since: Duration, until: Duration) {
+        let send = move || {
+            let socket = UdpSocket::bind((PEER, 0))?;
+            std::thread::sleep(since.saturating_sub(since_1970()));
+            while since_1970() < until {
+                socket.send_to(&[0; 72], (GATEWAY, PORT))?;
+            }
+            Ok(())
+        };
+        self.peer.run(send).unwrap();
     }
 
     /// Sends datagrams to the peer, which go down.
@@ -160,6 +179,16 @@ fn send(netns: &Netns, own: &'static str, other: &'static str, datagrams: u64) {
         Ok(())
     };
     netns.run(send).unwrap();
+}
+
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap()
+}
+
+/// The next instant that is a multiple of `step` since the beginning of 1970.
+pub fn next_multiple(step: Duration) -> Duration {
+    let [now, step] = [since_1970(), step].map(|time| time.as_nanos());
+    Duration::from_nanos(u64::try_from((now / step + 1) * step).unwrap())
 }
 
 /// Long enough for two drains.

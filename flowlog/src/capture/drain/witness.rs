@@ -2,8 +2,8 @@
 //! itself counted meanwhile.
 //!
 //! Both are read at one instant, a moment after an epoch has ended, so that neither has packets of
-//! another time. A packet may still be on its way from the one to the other: what looks missing in one
-//! epoch must not turn up in the next.
+//! another time. A packet may still be on its way from the one to the other: packets that look missing in
+//! one epoch must not turn up in the next, nor have been counted in the one before.
 
 use flowlog_common::{flow::Direction, total::Count};
 
@@ -12,6 +12,16 @@ use crate::record::{
     clock::MonotonicNs,
     epoch::{Counters, Observed, Reading, Span},
 };
+
+/// What was counted up to a reading.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counted {
+    /// Packets that the program counted, by [`Direction`].
+    pub ours: [u64; 2],
+    /// What the interface counted between its reading and that of the program, at most: the program may
+    /// have counted it already.
+    pub meanwhile: Reading,
+}
 
 /// What was counted between two readings.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +45,30 @@ const CONTROL_FRAMES: u64 = 2;
 const FILTERED_FRAMES: u64 = 10;
 
 impl Interval {
+    /// The time from one reading to the next, in which the interface counted `theirs`, less the packets
+    /// that the program may have counted before.
+    pub(super) fn between(
+        from: &Counted,
+        to: &Counted,
+        span: Span,
+        theirs: Option<Reading>,
+        counters: Counters,
+    ) -> Self {
+        let ours = std::array::from_fn(|direction| {
+            to.ours[direction].saturating_sub(from.ours[direction])
+        });
+        let theirs = theirs.map(|theirs| {
+            std::array::from_fn(|direction| {
+                let Count { packets, bytes } = from.meanwhile[direction];
+                Count {
+                    packets: theirs[direction].packets.saturating_sub(packets),
+                    bytes: theirs[direction].bytes.saturating_sub(bytes),
+                }
+            })
+        });
+        Self { span, ours, theirs, counters }
+    }
+
     fn seconds(&self) -> u64 {
         self.span.until.since(self.span.since).as_secs()
     }

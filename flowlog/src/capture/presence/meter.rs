@@ -136,7 +136,7 @@ impl Meter {
 }
 
 /// `None` where a counter went back: it is that of another interface, or was reset.
-fn difference(from: Reading, to: Reading) -> Option<Reading> {
+pub fn difference(from: Reading, to: Reading) -> Option<Reading> {
     let of = |from: Count, to: Count| {
         Some(Count {
             packets: to.packets.checked_sub(from.packets)?,

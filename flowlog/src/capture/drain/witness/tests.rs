@@ -38,6 +38,21 @@ fn packets_that_turn_up_in_the_next_interval_were_on_their_way() {
 }
 
 #[test]
+fn packets_that_the_program_counted_before_the_interface_was_asked_are_not_missing() {
+    // Ten packets arrive between the two readings, and none after.
+    let counts = |packets| [Count { packets, bytes: packets * 100 }, Count::default()];
+    let first = Counted { ours: [100, 0], meanwhile: counts(10) };
+    let then = Counted { ours: [100, 0], meanwhile: counts(0) };
+    let of_the_rest = |theirs| {
+        Interval::between(&first, &then, between(10, 20), Some(counts(theirs)), Counters::Same)
+    };
+    assert_eq!(judge(&of_the_rest(10), Some(&same(2, 0, 0))), None);
+    assert_eq!(judge(&of_the_rest(10), None), None);
+    // One more was counted by the interface alone.
+    assert_eq!(judge(&of_the_rest(11), Some(&same(2, 0, 0))), Some(between(10, 20)));
+}
+
+#[test]
 fn an_idle_hour_with_keepalives_and_handshakes_is_no_gap() {
     let hour = |bytes: u64, packets: u64, counters| Interval {
         span: between(0, 3_600_000_000_000),
