@@ -53,8 +53,8 @@ pub enum Decision {
     Replace(u32),
     /// These of its epochs are in the store; the rest is another file.
     Close(EpochSet),
-    /// The ledger of this number does not account for all of its flows. The spool can, although it lost others of
-    /// them: after that it is decided again. Where that cannot be done, these epochs are in the store.
+    /// The ledger of this number does not account for all of its flows. The spool can for some of them, although it
+    /// lost others: after that it is decided again. Where that cannot be done, these epochs are in the store.
     Complete(u32, EpochSet),
 }
 
@@ -76,10 +76,15 @@ pub fn decide(ours: &Ours<'_>, stored: &[Stored]) -> Decision {
         return Decision::Replace(own.part);
     }
     let safe = common(&elsewhere.union(&own_epochs));
-    if let ([own], false) = (&own[..], elsewhere.meets(ours.epochs))
-        && own.can_be_completed(ours)
-    {
-        return Decision::Complete(own.part, safe);
+    let behind = match &own[..] {
+        [] => others.iter().find(|file| file.can_be_completed(ours)),
+        [own] => {
+            Some(own).filter(|own| !elsewhere.meets(ours.epochs) && own.can_be_completed(ours))
+        }
+        _ => None,
+    };
+    if let Some(behind) = behind {
+        return Decision::Complete(behind.part, safe);
     }
     if !own.is_empty() || !safe.is_empty() {
         return Decision::Close(safe);
@@ -151,20 +156,24 @@ impl Stored {
     }
 
     /// The epochs that are not to be taken out of it: those that its ledger proves. What flows have beyond
-    /// that was being put when somebody died. Without any ledger, somebody may also have deleted that; but not
-    /// where the file is ours, and still grows: then flows that the spool lost since are lost, and the ledger
-    /// that is put with the rest claims a gap.
+    /// that was being put when somebody died. It stays where we have not all of the file, which can then not be
+    /// replaced: else it would be there twice. But not where the file is ours, and still grows: then flows that
+    /// the spool lost since are lost, and the ledger that is put with the rest claims a gap.
     fn safe(&self, ours: &Ours<'_>) -> EpochSet {
-        let claimed = || Some(self.claimed(ours.numbering)).filter(|_| !self.is_of(ours.lineage));
-        let unproven = || claimed().filter(|claimed| !ours.epochs.contains(claimed));
-        self.proven(ours.numbering).or_else(unproven).unwrap_or_default()
+        let proven = self.proven(ours.numbering).unwrap_or_default();
+        let is_whole = ours.epochs.contains(&self.claimed(ours.numbering));
+        match &self.flows {
+            Some(flows) if !is_whole && !self.is_of(ours.lineage) => {
+                proven.union(&flows.of(ours.numbering))
+            }
+            _ => proven,
+        }
     }
 
-    /// Whether its ledger is behind its flows, and ours has what it lacks.
+    /// Whether its ledger is behind its flows, and ours has some of what it lacks.
     fn can_be_completed(&self, ours: &Ours<'_>) -> bool {
         let (Some(flows), Some(ledger)) = (&self.flows, &self.ledger) else { return false };
-        let rest = flows.of(ours.numbering).minus(&ledger.of(ours.numbering));
-        !rest.is_empty() && ours.epochs.contains(&rest)
+        flows.of(ours.numbering).minus(&ledger.of(ours.numbering)).meets(ours.epochs)
     }
 
     /// Whether a file of version 1 can be one that has grown to ours.
@@ -262,8 +271,22 @@ mod tests {
         let behind = Stored { part: 2, flows: facts("a", "n", "1-6"), ledger };
         let completed = Decision::Complete(2, "1-2".parse().unwrap());
         assert_eq!(decided("1-2,5-6", std::slice::from_ref(&behind)), completed);
-        assert_eq!(decided("1-2,6-6", std::slice::from_ref(&behind)), close("1-2"));
+        // What nobody has any more stays without an account.
+        assert_eq!(decided("1-2,6-6", std::slice::from_ref(&behind)), completed);
+        let ledger = facts("a", "n", "1-4,6-6");
+        let without_5 = Stored { ledger, ..behind.clone() };
+        assert_eq!(decided("1-2,6-6", &[without_5]), close("1-2,6-6"));
         assert_eq!(decided("1-6", &[behind]), Decision::Replace(2));
+    }
+
+    #[test]
+    fn flows_of_another_file_ahead_of_their_ledger_are_not_put_again() {
+        let ledger = facts("b", "n", "1-4");
+        let ahead = [Stored { part: 2, flows: facts("b", "n", "1-6"), ledger }];
+        assert_eq!(decided("5-6", &ahead), Decision::Complete(2, "5-6".parse().unwrap()));
+        assert_eq!(decided("6-7", &ahead), Decision::Complete(2, "6-6".parse().unwrap()));
+        assert_eq!(decided("7-8", &ahead), Decision::Create(0));
+        assert_eq!(decided("4-6", &ahead), Decision::Complete(2, "4-6".parse().unwrap()));
     }
 
     #[test]

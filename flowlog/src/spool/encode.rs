@@ -58,8 +58,8 @@ pub fn encode(file: &HourFile) -> Result<Encoded, Error> {
     Ok(Encoded { flows, ledger })
 }
 
-/// Encodes the ledger of flows that the store has, of which its ledger does not account for all: the rest is in
-/// runs of the file. `None` where these have more than the rest, or less.
+/// Encodes the ledger of flows that the store has, of which its ledger does not account for all: some of the rest is
+/// in runs of the file. `None` where none is, or where these runs have epochs that the flows have not.
 pub fn complete(
     file: &HourFile,
     flows: &Bytes,
@@ -70,17 +70,19 @@ pub fn complete(
         return Ok(None);
     };
     let all = stored.epochs.unwrap_or_default();
-    let rest = all.minus(&known.epochs.unwrap_or_default());
+    let known = known.epochs.unwrap_or_default();
+    let rest = all.minus(&known);
     let mut runs = file.runs.clone();
     runs.retain(|run| run.header.held().meets(&rest));
     let Some(header) = Header::of(&runs) else { return Ok(None) };
     let held = header.held();
-    if !held.contains(&rest) || !all.contains(&held) {
+    if !all.contains(&held) {
         return Ok(None);
     }
     let these = description(&file.identity, &header);
     let start = stored.window_start.unwrap_or(these.start);
-    let whole = Description { start, epochs: all, ..these };
+    let lineage = stored.lineage.as_deref().unwrap_or(these.lineage);
+    let whole = Description { start, lineage, epochs: known.union(&held), ..these };
     let completed = ledger::complete(object, ledger, &header.windows, &held, |rows| {
         let mut pairs = whole.pairs(&LEDGER, rows as u64);
         pairs.extend(metadata::flows_pairs(stored.rows.unwrap_or(0), Some(flows)));
@@ -142,8 +144,9 @@ mod tests {
         // The spool has lost the second run since.
         let completed = complete(&of(&[0, 2, 3]), &flows, &object, &before).unwrap();
         assert_eq!(completed, Some(ledger));
-        for too_few in [&[0, 1, 2][..], &[3]] {
-            assert_eq!(complete(&of(too_few), &flows, &object, &before).unwrap(), None);
-        }
+        // It has lost the fourth, too.
+        let completed = complete(&of(&[0, 2]), &flows, &object, &before).unwrap().unwrap();
+        assert_eq!(Facts::of(&completed).unwrap().epochs, Some("1-3".parse().unwrap()));
+        assert_eq!(complete(&of(&[0, 1]), &flows, &object, &before).unwrap(), None);
     }
 }

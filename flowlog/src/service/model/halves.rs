@@ -115,6 +115,11 @@ impl History {
             }
         };
         let after = self.found();
+        // Flows that were damaged, and that the spool had not all of, are in another file since.
+        let is_double = |(uid, packets): &(&u32, &i64)| {
+            **packets > 1 && before.packets.get(uid).is_some_and(|packets| *packets == 1)
+        };
+        self.either.extend(after.packets.iter().filter(is_double).map(|(uid, _)| *uid));
         let is_gone = |uid: &&u32| !after.packets.contains_key(uid);
         let gone: Vec<u32> = before.packets.keys().filter(is_gone).copied().collect();
         let held = self.held();

@@ -133,9 +133,9 @@ pub(super) struct History {
     pub(super) is_exact: bool,
     /// Whether another store was configured at some time.
     pub(super) is_store_changed: bool,
-    /// Epochs that may be in both stores: a copy of the spool in which they went to none does not know where they
-    /// went after it was made.
-    either: BTreeSet<u32>,
+    /// Epochs that may be there twice: a copy of the spool in which they went to no store does not know where they
+    /// went after it was made; and flows that were damaged came back after the spool had put its part of them again.
+    pub(super) either: BTreeSet<u32>,
 }
 
 impl History {

@@ -104,8 +104,10 @@ const WRONG_ONCE_WITH_EVENTS: [u64; 3] = [
 ];
 
 /// The same, since parts are lost of what belongs together.
-const WRONG_ONCE_WITH_HALVES: [u64; 1] = [
+const WRONG_ONCE_WITH_HALVES: [u64; 3] = [
     14254, // A directory was deleted, the run behind it damaged, and the gateway got another name.
+    60910, // Flows were damaged, put again in part, and came back.
+    98290, // Flows were put without their last ledger, and then a part of them was deleted.
 ];
 
 #[test]
