@@ -1,6 +1,7 @@
 //! Measuring, keeping what was measured, and comparing it.
 
 mod compare;
+mod demo;
 mod lookups;
 mod objects;
 mod run;
@@ -38,6 +39,15 @@ enum Command {
         /// Name of a run, or its file.
         after: String,
     },
+    /// Time the way from an empty target to the end of `cargo xtask demo`, beside the same with all features.
+    Demo {
+        /// So many times each.
+        #[arg(long, value_name = "NUMBER", default_value_t = 3)]
+        rounds: usize,
+        /// Name of the run's file under benches/runs/; the time of day where none is given.
+        #[arg(long)]
+        name: Option<String>,
+    },
 }
 
 #[derive(clap::Args)]
@@ -68,6 +78,10 @@ struct Measure {
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.command {
         Some(Command::Compare { before, after }) => compare::run(before, after),
+        Some(Command::Demo { rounds, name }) => {
+            let run = demo::run(*rounds)?;
+            keep(&run, &serde_json::to_string_pretty(&run)?, name.as_deref())
+        }
         None => measure(&arguments.measure),
     }
 }
@@ -93,9 +107,15 @@ fn measure(Measure { groups, floor, flows, lookups, name }: &Measure) -> anyhow:
     let mut bench = Process::new(build()?);
     bench.args(arguments);
     let json = shell::output(&mut bench)?;
-    Run::parse(&json).context("the benchmarks printed no run")?.print();
+    let run = Run::parse(&json).context("the benchmarks printed no run")?;
+    keep(&run, &json, name.as_deref())
+}
+
+/// Prints a run, and keeps it under a name.
+fn keep(run: &Run, json: &str, name: Option<&str>) -> anyhow::Result<()> {
+    run.print();
     let name = match name {
-        Some(name) => name.clone(),
+        Some(name) => name.to_owned(),
         None => shell::output(Process::new("date").args(["-u", "+%Y%m%dT%H%M%SZ"]))?,
     };
     let path = run::path(&name);

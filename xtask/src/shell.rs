@@ -26,10 +26,13 @@ pub fn build_flowlog() -> anyhow::Result<PathBuf> {
     Ok(std::env::current_exe()?.with_file_name("flowlog"))
 }
 
+/// The package and the features of a `flowlog` that counts and has no store of a cloud.
+pub const GATEWAY: [&str; 5] =
+    ["--package", "flowlog", "--no-default-features", "--features", "capture"];
+
 /// Builds the same without the stores of clouds, which is quicker.
 pub fn build_gateway() -> anyhow::Result<PathBuf> {
-    let gateway = ["--package", "flowlog", "--no-default-features", "--features", "capture"];
-    run(cargo().args(["build", "--locked", "--bin", "flowlog"]).args(gateway))?;
+    run(cargo().args(["build", "--locked", "--bin", "flowlog"]).args(GATEWAY))?;
     Ok(std::env::current_exe()?.with_file_name("flowlog"))
 }
 

@@ -3,16 +3,16 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::shell;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 pub struct Run {
     pub measurements: Vec<Measurement>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 pub struct Measurement {
     pub name: String,
     pub unit: String,
@@ -22,13 +22,14 @@ pub struct Measurement {
 }
 
 /// What is compared with something else in the same run, and how many times that it may be.
-const YARDSTICKS: [(&str, &str, Bound); 10] = [
+const YARDSTICKS: [(&str, &str, Bound); 11] = [
     ("hot_v4_l2", "floor_hot_v4_l2", Bound::AtMost(1.15)),
     ("hot_v4_l3", "floor_hot_v4_l3", Bound::AtMost(1.15)),
     ("hot_v6_l2", "hot_v4_l2", Bound::AtMost(1.6)),
     ("hot_v6_l3", "hot_v4_l3", Bound::AtMost(1.6)),
     ("new_v4", "floor_new_v4", Bound::AtMost(1.15)),
     ("random_v4", "floor_random_v4", Bound::AtMost(1.2)),
+    ("first_demo", "first_demo_all_features", Bound::AtMost(0.6)),
     ("wireguard_up", "bare_wireguard_up", Bound::AtLeast(0.99)),
     ("wireguard_down", "bare_wireguard_down", Bound::AtLeast(0.99)),
     ("cable_up", "bare_cable_up", Bound::None),
@@ -105,6 +106,18 @@ impl Run {
 }
 
 impl Measurement {
+    /// Of which nothing was measured yet.
+    pub fn empty(name: &str, unit: &str) -> Self {
+        Self { name: name.to_owned(), unit: unit.to_owned(), median: f64::NAN, runs: vec![] }
+    }
+
+    /// Takes the median of all that was measured.
+    pub fn take_median(&mut self) {
+        let mut ascending = self.runs.clone();
+        ascending.sort_by(f64::total_cmp);
+        self.median = ascending.get(ascending.len() / 2).copied().unwrap_or(f64::NAN);
+    }
+
     /// In ascending order, the ratios of what was measured one after the other, so that a change of
     /// the machine's speed between two pairs changes none of them.
     fn ratios_to(&self, other: &Self) -> Vec<f64> {
