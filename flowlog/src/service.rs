@@ -112,10 +112,9 @@ static COUNTERS: &[&[&Counter]] = &[
     &drain_loop::events::COUNTERS,
     &spool::incidents::COUNTERS,
     &windows::events::COUNTERS,
-    &source::events::COUNTERS,
-    &source::subscribers::COUNTERS,
     &sessions::COUNTERS,
     &publish::COUNTERS,
+    &expiry::events::COUNTERS,
     &keep::events::COUNTERS,
 ];
 
@@ -311,5 +310,19 @@ fn conclude(
             tracing::error!("{}", with_causes(&other));
             Err(error)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::COUNTERS;
+
+    #[test]
+    fn each_counter_is_reported_once_and_by_a_name_of_its_own() {
+        let counters: Vec<_> = COUNTERS.iter().copied().flatten().collect();
+        let names: BTreeSet<_> = counters.iter().map(|counter| counter.reading().0).collect();
+        assert_eq!(names.len(), counters.len());
     }
 }

@@ -1,5 +1,6 @@
 //! The task that deletes what has expired, again and again.
 
+pub(super) mod events;
 mod unpublished;
 
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
@@ -19,6 +20,7 @@ use crate::{
     store::{self, Store},
     telemetry::with_causes,
 };
+use events::Event;
 
 /// Deletes what has expired.
 pub(super) struct Expiry {
@@ -74,7 +76,7 @@ impl Expiry {
             };
             let outcome = self.expire(&known).await;
             if let Err(error) = &outcome {
-                tracing::error!("retention: {}", with_causes(error));
+                Event::Failed { error }.emit();
             }
             let outcome = outcome.and_then(|failed| failed.map_or(Ok(()), Err));
             snapshot::looked_for_expired(
@@ -133,32 +135,24 @@ impl Expiry {
         }
         let every = self.retention.interval;
         match verdict {
-            Verdict::Allow => tracing::info!("retention trusts the clock again"),
-            Verdict::Warn(doubt) => {
-                tracing::warn!("retention uses a doubtful clock: {doubt}; {}", doubt.remedy());
-            }
-            Verdict::Refuse(doubt) => tracing::warn!(
-                "retention deletes nothing: {doubt}; {}; flowlog tries again every {every:?}",
-                doubt.remedy()
-            ),
+            Verdict::Allow => Event::ClockTrusted.emit(),
+            Verdict::Warn(doubt) => Event::ClockDoubtful { doubt }.emit(),
+            Verdict::Refuse(doubt) => Event::ClockRefused { doubt, every }.emit(),
         }
     }
 
     fn report_odd(&mut self, plan: &RetentionPlan) {
         for object in &plan.foreign {
-            tracing::debug!(%object, "retention keeps what is not a file of flowlog");
+            Event::Foreign { object: object.as_ref() }.emit();
         }
         for oddity in &plan.undeletable {
             if self.reported.insert(oddity.path.clone()) {
-                tracing::warn!("retention cannot delete {oddity}");
+                Event::Undeletable { oddity: &oddity.to_string() }.emit();
             }
         }
-        let misdated = plan.misdated.len();
-        if misdated > 0 && self.reported.insert(format!("{misdated} misdated")) {
-            tracing::warn!(
-                "{misdated} files in the store have a wrong time in their names, from a wrong clock; \
-                 `flowlog retention plan` names them"
-            );
+        let files = plan.misdated.len();
+        if files > 0 && self.reported.insert(format!("{files} misdated")) {
+            Event::Misdated { files }.emit();
         }
     }
 
@@ -168,19 +162,13 @@ impl Expiry {
         match deleted {
             Ok(done) => {
                 if done.files > 0 {
-                    tracing::info!(
-                        files = done.files,
-                        "deleted expired files that the spool had set aside"
-                    );
+                    Event::AsideDeleted { files: done.files }.emit();
                 }
                 if let Some((path, error)) = done.failed.first() {
-                    tracing::error!(
-                        "retention: cannot delete {} in the spool: {error}",
-                        path.display()
-                    );
+                    Event::AsideNotDeleted { path, error }.emit();
                 }
             }
-            Err(error) => tracing::error!("retention: cannot look into the spool: {error}"),
+            Err(error) => Event::AsideUnread { error: &error }.emit(),
         }
     }
 }
@@ -188,20 +176,15 @@ impl Expiry {
 /// Deletes what a plan names. Returns the first error.
 async fn delete(store: &Store, plan: &RetentionPlan) -> Option<store::Error> {
     let mut done = retain::run(store, plan, |expired| {
-        tracing::info!(partition = expired.partition.folder(), "expired");
+        Event::Expired { partition: &expired.partition.folder() }.emit();
     })
     .await;
     if done.staged > 0 {
-        tracing::info!(files = done.staged, "deleted expired files that were never finished");
+        Event::UnfinishedDeleted { files: done.staged }.emit();
     }
     if let Some((path, error)) = done.failed.first() {
         let (failed, untried) = (done.failed.len(), done.untried);
-        tracing::error!(
-            failed,
-            untried,
-            "retention: could not delete some expired files; the first is {path}: {}",
-            with_causes(error)
-        );
+        Event::NotDeleted { failed, untried, path: path.as_ref(), error }.emit();
         return Some(done.failed.remove(0).1);
     }
     None

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::windows::Shared;
+use super::{super::windows::Shared, events::Event};
 use crate::{
     keep::retain::{Rule, guard},
     record::{
@@ -11,7 +11,6 @@ use crate::{
     },
     spool::HourFile,
     table::{FLOWS, HOUR},
-    telemetry::with_causes,
 };
 
 /// The newest record in the spool that says something of the time before `now`, where the store cannot
@@ -37,12 +36,8 @@ pub(super) fn delete(shared: &Shared, rule: &Rule<'_>) {
         }
         let (windows, rows) = size(&file);
         match shared.lock().remove(&file) {
-            Ok(()) => tracing::warn!(
-                windows,
-                rows,
-                "the hour {hour} expired before the store took it: flowlog deletes it from the spool, and does not publish it"
-            ),
-            Err(error) => tracing::error!("retention: {}", with_causes(&error)),
+            Ok(()) => Event::ExpiredUnpublished { hour, windows, rows }.emit(),
+            Err(error) => Event::HourNotDeleted { error: &error }.emit(),
         }
     }
 }
