@@ -14,7 +14,7 @@ import shlex
 import sys
 
 from py4j.protocol import Py4JJavaError
-from pyspark.errors import PySparkException
+from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.functions import col, expr, struct, to_json
 from pyspark.sql.types import DecimalType
@@ -96,6 +96,8 @@ QUESTIONS = {
 }
 DEFAULTS = {"outage_hours": "1"}
 TABLES = ["flows", "ledger"]
+# Those of sessions, which a store has or not.
+DAILY_TABLES = ["sessions", "coverage"]
 # Columns of `flows` that no file has, as in DuckDB.
 PROTOCOL_NAME = """
     CASE protocol WHEN 1 THEN 'icmp' WHEN 2 THEN 'igmp' WHEN 4 THEN 'ipip' WHEN 6 THEN 'tcp' WHEN 17 THEN 'udp'
@@ -176,7 +178,7 @@ def canonical(address: str) -> str:
 
 
 def open_store(store: str) -> SparkSession:
-    """A session that has the tables `flows` and `ledger`."""
+    """A session that has the tables `flows` and `ledger`, and `sessions` and `coverage` where the store has them."""
     spark = SparkSession.builder.appName("flowlog").getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
     # The store knows UTC only.
@@ -185,12 +187,18 @@ def open_store(store: str) -> SparkSession:
     spark.conf.set("spark.sql.ansi.enabled", "true")
     # Or else a store whose gateways are all named like numbers has numbers as their names.
     spark.conf.set("spark.sql.sources.partitionColumnTypeInference.enabled", "false")
-    for table in TABLES:
+    for table in TABLES + DAILY_TABLES:
         # The ledger has files of two versions: the second has columns that the first lacks.
         reader = spark.read.option("mergeSchema", str(table == "ledger").lower())
-        files = reader.parquet(f"{location(store)}/{table}")
+        try:
+            files = reader.parquet(f"{location(store)}/{table}")
+        except AnalysisException as error:
+            if table in DAILY_TABLES and error.getCondition() == "PATH_NOT_FOUND":
+                continue
+            raise
         files = files.withColumn("date", col("date").cast("date"))
-        files = files.withColumn("hour", col("hour").cast("tinyint"))
+        if table in TABLES:
+            files = files.withColumn("hour", col("hour").cast("tinyint"))
         # A counter can be subtracted from another one; one that does not fit is an error.
         counters = [f.name for f in files.schema.fields if isinstance(f.dataType, DecimalType)]
         files = files.withColumns({name: col(name).cast("bigint") for name in counters})
@@ -202,8 +210,9 @@ def open_store(store: str) -> SparkSession:
 
 def refresh(spark: SparkSession) -> None:
     """Lists the files anew: of one that has grown since, Spark would read a part and not say so."""
-    for table in TABLES:
-        spark.catalog.refreshTable(table)
+    for table in TABLES + DAILY_TABLES:
+        if spark.catalog.tableExists(table):
+            spark.catalog.refreshTable(table)
 
 
 def location(store: str) -> str:

@@ -16,7 +16,7 @@ use flowlog::{
     table::{FLOWS, FlowsWriter, ObjectName},
 };
 use flowlog_common::flow::Direction;
-use flowlog_tests::{Bpffs, Daemon, duckdb, flowlog, quiet_tun, root, wait_for};
+use flowlog_tests::{Bpffs, Daemon, duckdb, files_under, flowlog, quiet_tun, root, wait_for};
 use serde_json::Value;
 
 const INTERFACE: &str = "flgw0";
@@ -115,6 +115,7 @@ fn spark_answers_what_duckdb_answers() {
         WHERE remote_ip = 'fd66::1' AND remote_port = 8080";
     let visit = Utc::from_ms(duckdb(&store, visit)[0]["ms"].as_i64().unwrap());
     write_the_greatest_counters(&store, visit);
+    add_sessions(&store);
 
     let instant = format!("{visit}");
     let at_instant = [
@@ -126,6 +127,8 @@ fn spark_answers_what_duckdb_answers() {
     let all_flows = format!("SELECT * FROM flows ORDER BY {FLOW}");
     let flows = "(SELECT * EXCLUDE (window_start) FROM flows)".to_owned();
     let all_windows = format!("SELECT * FROM ledger ORDER BY {WINDOW}");
+    let all_sessions = format!("SELECT * FROM sessions ORDER BY {SESSION}");
+    let all_looks = format!("SELECT * FROM coverage ORDER BY {LOOK}");
     // Each question to Spark, to DuckDB, what is a time in the answer, and a sufficient order.
     let questions = [
         ["top_talkers 2", "top_talkers(2)", "", "bytes DESC"],
@@ -137,6 +140,8 @@ fn spark_answers_what_duckdb_answers() {
         ["losses", "losses()", "window_start", "ALL"],
         [&all_flows, &flows, "flow_start, flow_end", FLOW],
         [&all_windows, "ledger", "window_start, window_end, observed_start, observed_end", WINDOW],
+        [&all_sessions, "sessions", "session_start, held_start, held_end", SESSION],
+        [&all_looks, "coverage", "window_start, window_end, observed_start, observed_end", LOOK],
     ];
     let answers = ask_spark(&store, &questions.map(|[question, ..]| question));
     for ([_, question, times, order], answer) in questions.iter().zip(answers) {
@@ -156,6 +161,18 @@ const WHO: &str =
     "first_seen, last_seen, gateway, interface, member_ip, protocol, remote_port NULLS LAST";
 const FLOW: &str = "gateway, flow_start, member_ip, protocol, icmp_type NULLS LAST, member_port";
 const WINDOW: &str = "gateway, window_start, direction";
+const SESSION: &str = "gateway, session_id, segment, inner_prefix, held_start, held_end";
+const LOOK: &str = "gateway, source, instance, window_start, observed_start";
+
+/// Puts the sessions of the golden files into a store.
+fn add_sessions(store: &Path) {
+    let golden = root().join("tests/golden/sessions-1/store");
+    for file in files_under(&golden) {
+        let copy = store.join(file.strip_prefix(&golden).unwrap());
+        std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        std::fs::copy(file, copy).unwrap();
+    }
+}
 
 /// Another gateway, with TCP, UDP and ICMP of both families; there are more flows than it has room for,
 /// so that some are known by their member alone.
