@@ -10,6 +10,7 @@ use clap::Args;
 use flowlog::{
     ask::{
         duckdb::rows::{self, Row},
+        open::Consultation,
         verify::{Depth, verify},
     },
     config::{Config, File},
@@ -50,7 +51,8 @@ async fn demonstrate(
     }
     let summary = record(directory, signals).await?;
     let store = Store::open(&directory.display().to_string())?;
-    let rows = rows::read(&store).await?;
+    let consultation = Consultation::begin(&store)?;
+    let rows = tokio::task::spawn_blocking(move || rows::read(&consultation)).await??;
     let report = verify(&store, Depth::Sums, |_, _| ()).await?;
     let is_balanced = report.is_balanced() && report.unreadable.is_empty();
     if says {

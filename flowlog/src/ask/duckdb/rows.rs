@@ -7,24 +7,9 @@ use arrow::{
 use serde::Serialize;
 
 use crate::{
-    store::{self, Store},
-    table::{
-        FLOWS, ObjectName, Reader,
-        reader::{self, Rows},
-    },
+    ask::open::{Consultation, Error},
+    table::{FLOWS, reader::Rows},
 };
-
-/// Why rows cannot be read back.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// The store.
-    #[error(transparent)]
-    Store(#[from] store::Error),
-    /// A file.
-    #[error(transparent)]
-    File(#[from] reader::Error),
-}
 
 /// A flow row, as far as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -58,13 +43,12 @@ impl Row {
     }
 }
 
-/// Reads the flow rows of a small store.
-pub async fn read(store: &Store) -> Result<Vec<Row>, Error> {
+/// Reads the flow rows of a small store; a thread that may wait calls it.
+pub fn read(consultation: &Consultation) -> Result<Vec<Row>, Error> {
     let mut rows = vec![];
-    for object in store.list_folder(FLOWS.name).await?.reported() {
-        let object = object.location;
-        if ObjectName::parse(&object).is_some() {
-            let reader = Reader::open(&FLOWS, &object, store.read(&object).await?)?;
+    for gateway in consultation.gateways(&[&FLOWS])? {
+        for object in consultation.all_objects(&FLOWS, &gateway)?.known {
+            let reader = consultation.open(&FLOWS, &object)?;
             reader.for_each(|of_file| add(of_file, &mut rows))?;
         }
     }
