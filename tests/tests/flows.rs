@@ -210,6 +210,17 @@ fn no_rows_is_told_from_not_counted() {
         let csv = ask(store.path(), &[&question[..], &["--format", "csv"]].concat());
         assert!(csv.stderr.contains("the store has no ledger from"), "{}", csv.stderr);
     }
+
+    // Another directory, in which nobody has recorded anything.
+    let empty = tempfile::tempdir().unwrap();
+    let (code, answer) = json(empty.path(), &MORNING);
+    let gap = &answer["gaps"][0];
+    assert_eq!(
+        (code, &gap["gateway"], &gap["gap_reason"]),
+        (NONE, &Value::Null, &json!("no_ledger"))
+    );
+    let text = ask(empty.path(), &MORNING).stdout;
+    assert!(text.contains("the right store") && !text.contains("covers"), "{text}");
 }
 
 #[test]

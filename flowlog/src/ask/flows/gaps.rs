@@ -19,8 +19,8 @@ use crate::{
 /// A time in which there may have been flows that the store does not have.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Gap {
-    /// The gateway.
-    pub gateway: String,
+    /// The gateway; `None`: the store has none at all.
+    pub gateway: Option<String>,
     /// The interface; `None`: all of them.
     pub interface: Option<String>,
     /// Its beginning.
@@ -39,6 +39,12 @@ pub const NO_LEDGER: &str = "no_ledger";
 impl std::fmt::Display for Gap {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { gateway, interface, gap_start, gap_end, gap_reason } = self;
+        let Some(gateway) = gateway else {
+            return write!(
+                f,
+                "the store has no gateway, and no ledger from {gap_start} to {gap_end}; is it the right store?"
+            );
+        };
         write!(f, "gateway {gateway}")?;
         if let Some(interface) = interface {
             write!(f, ", interface {interface}")?;
@@ -57,6 +63,10 @@ pub(super) struct Account {
 }
 
 impl Account {
+    const fn none() -> Self {
+        Self { gaps: vec![], observed: vec![] }
+    }
+
     pub(super) fn read(object: &Path, file: &Bytes) -> Result<Self, open::Error> {
         let ledger = read::Ledger::read(object, file).map_err(|error| match error {
             ReadError::Store(error) => open::Error::Store(error),
@@ -85,8 +95,8 @@ const SEAM_NS: i64 = 1_000_000_000;
 
 impl Coverage {
     pub(super) fn new(gateways: &[Arc<str>], lasts: Option<Lasts>) -> Self {
-        let none = || Account { gaps: vec![], observed: vec![] };
-        let gateways = gateways.iter().map(|gateway| (Arc::clone(gateway), none())).collect();
+        let gateways = gateways.iter().map(|gateway| (Arc::clone(gateway), Account::none()));
+        let gateways = gateways.collect();
         Self { lasts, gateways }
     }
 
@@ -108,13 +118,20 @@ impl Coverage {
             };
             let known = account.gaps.iter().filter(|(_, times, _)| is_asked(*times));
             gaps.extend(known.map(|(interface, (start, end), reason)| Gap {
-                gateway: gateway.to_string(),
+                gateway: Some(gateway.to_string()),
                 interface: Some(interface.clone()),
                 gap_start: *start,
                 gap_end: *end,
                 gap_reason: reason,
             }));
-            gaps.extend(self.lasts.into_iter().flat_map(|lasts| holes(gateway, account, lasts)));
+            let holes =
+                self.lasts.into_iter().flat_map(|lasts| holes(Some(gateway), account, lasts));
+            gaps.extend(holes);
+        }
+        if self.gateways.is_empty() {
+            gaps.extend(
+                self.lasts.into_iter().flat_map(|lasts| holes(None, &Account::none(), lasts)),
+            );
         }
         gaps.sort_unstable_by(|a, b| {
             (&a.gateway, a.gap_start, &a.interface, a.gap_end, a.gap_reason).cmp(&(
@@ -131,7 +148,7 @@ impl Coverage {
 }
 
 /// Parts of a time that are neither counted nor in a gap.
-fn holes(gateway: &str, account: &Account, lasts: Lasts) -> Vec<Gap> {
+fn holes(gateway: Option<&str>, account: &Account, lasts: Lasts) -> Vec<Gap> {
     let of_gaps = account.gaps.iter().map(|(_, times, _)| *times);
     let mut known: Vec<(Utc, Utc)> = account.observed.iter().copied().chain(of_gaps).collect();
     known.sort_unstable();
@@ -143,7 +160,7 @@ fn holes(gateway: &str, account: &Account, lasts: Lasts) -> Vec<Gap> {
         let start = start.min(end);
         if start.ns().saturating_sub(covered.ns()) >= SEAM_NS {
             holes.push(Gap {
-                gateway: gateway.to_owned(),
+                gateway: gateway.map(str::to_owned),
                 interface: None,
                 gap_start: covered,
                 gap_end: start,
@@ -190,5 +207,16 @@ mod tests {
         assert_eq!(gaps(ledger(), None), [(20_000, 30_000, down)]);
         let empty = account(&[], &[]);
         assert_eq!(gaps(empty, Some((0, 9_000))), [(0, 9_000, none)]);
+    }
+
+    #[test]
+    fn a_store_without_a_gateway_has_no_ledger_of_any_time() {
+        let lasts = Lasts { first_ms: 0, last_ms: 9_000 };
+        let gaps = Coverage::new(&[], Some(lasts)).gaps();
+        let [Gap { gateway: None, interface: None, gap_reason: NO_LEDGER, .. }] = &gaps[..] else {
+            panic!("{gaps:?}");
+        };
+        assert!(gaps[0].to_string().contains("the right store"), "{}", gaps[0]);
+        assert_eq!(Coverage::new(&[], None).gaps(), []);
     }
 }
