@@ -37,8 +37,16 @@ impl Reporter {
 
     /// Sends a report about an instant.
     pub(super) async fn send(&mut self, at: Utc, content: Content) -> Result<(), Closed> {
-        let report =
-            Report { instance: self.instance.clone(), realm: self.realm.clone(), at, content };
+        self.send_answer((at, at), content).await
+    }
+
+    async fn send_answer(
+        &mut self,
+        (at, answered): (Utc, Utc),
+        content: Content,
+    ) -> Result<(), Closed> {
+        let (instance, realm) = (self.instance.clone(), self.realm.clone());
+        let report = Report { instance, realm, at, answered, content };
         self.reports.send(report).await.map_err(|_| Closed)
     }
 
@@ -48,16 +56,26 @@ impl Reporter {
         at: Utc,
         outcome: Result<Content, Error>,
     ) -> Result<(), Closed> {
-        match outcome {
+        self.answer((at, at), outcome).await
+    }
+
+    /// Sends the answer to a question, with the instants of both, or that there was none.
+    pub(super) async fn answer(
+        &mut self,
+        (at, answered): (Utc, Utc),
+        outcome: Result<Content, Error>,
+    ) -> Result<(), Closed> {
+        let content = match outcome {
             Ok(content) => {
                 self.recovered();
-                self.send(at, content).await
+                content
             }
             Err(error) => {
                 self.failed(&error, false);
-                self.send(at, Content::Failed { is_answered: error.is_answered() }).await
+                Content::Failed { is_answered: error.is_answered() }
             }
-        }
+        };
+        self.send_answer((at, answered), content).await
     }
 
     /// Some part of the source failed, while others have told enough; or none did.

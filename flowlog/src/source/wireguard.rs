@@ -9,7 +9,7 @@ mod user_space;
 
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map::Entry as Slot},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -202,10 +202,12 @@ async fn ask(interface: Interface, poll: Duration, key: PeerKey, mut reporter: R
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        // Before the question: a handshake that comes meanwhile is news.
-        let at = clock::now();
+        // Between the question and the end of the answer nobody knows which came first: the look, or what it shows. A
+        // clock that is set meanwhile does not count.
+        let (at, asked) = (clock::now(), Instant::now());
         let listed = interface.entries(&mut kernel, &key, at).await;
-        if reporter.outcome(at, listed.map(Content::Listing)).await.is_err() {
+        let answered = at.plus(asked.elapsed());
+        if reporter.answer((at, answered), listed.map(Content::Listing)).await.is_err() {
             return;
         }
     }

@@ -14,8 +14,11 @@ pub struct Report {
     pub instance: Instance,
     /// The space of its addresses.
     pub realm: String,
-    /// The instant of which it tells: that of the answer, or the one that the source wrote into it.
+    /// The instant of which it tells: that of the question, or the one that the source wrote into it.
     pub at: Utc,
+    /// The end of the answer to a question, else the same instant. The source looked at itself between the two: what goes on
+    /// is certain up to the first, and what is new from the second on.
+    pub answered: Utc,
     /// Its content.
     pub content: Content,
 }

@@ -99,7 +99,8 @@ impl Intake {
         let offset = Offset::now();
         let before = std::mem::replace(&mut self.offset, offset);
         let step_ms = (offset.ns() - before.ns()) / 1_000_000;
-        let error = clock::quality().max_error.as_millis();
+        // Rounded up: an answer relies on it.
+        let error = clock::quality().max_error.as_micros().div_ceil(1_000);
         ClockState {
             error_ms: u32::try_from(error).unwrap_or(u32::MAX),
             step_ms: if step_ms.abs() >= STEP_MS { step_ms } else { 0 },

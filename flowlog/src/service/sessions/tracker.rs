@@ -78,7 +78,7 @@ impl Tracker {
 
     /// Takes a report.
     pub(super) fn take(&mut self, report: Report, poll: Duration, clock: ClockState) -> Vec<Event> {
-        let Report { instance, realm, at, content } = report;
+        let Report { instance, realm, at, answered, content } = report;
         let mut events = self.begin_day(at);
         let tracked =
             self.instances.entry(instance.clone()).or_insert_with(|| Tracked::new(realm.clone()));
@@ -91,6 +91,7 @@ impl Tracker {
             instance: &instance,
             next_row: &mut self.next_row,
             now: at,
+            answered: answered.max(at),
             events: &mut events,
         };
         let is_looked_at = match content {
@@ -131,6 +132,7 @@ impl Tracker {
                     instance,
                     next_row: &mut self.next_row,
                     now,
+                    answered: now,
                     events: &mut events,
                 };
                 tracked.fall_silent(&mut span, since);

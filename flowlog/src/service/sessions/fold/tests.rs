@@ -163,7 +163,8 @@ fn a_session_that_may_have_begun_at_midnight_is_in_the_file_of_its_day() {
     let since = peer(1, 0, &["10.0.0.1/32"]);
     // A clock has nanoseconds, and slack whole milliseconds.
     let at = Utc::from_ns(second(500).ns() + 123_456);
-    let report = crate::record::session::Report { at, ..report(0, Content::Listing(vec![since])) };
+    let listing = report(0, Content::Listing(vec![since]));
+    let report = crate::record::session::Report { at, answered: at, ..listing };
     for (number, event) in (1..).zip(world.tracker.take(report, POLL, ClockState::default())) {
         world.fold.take(("s1", number, at), event);
     }

@@ -15,8 +15,10 @@ pub(super) struct Span<'a> {
     pub(super) subscribers: &'a Arc<Subscribers>,
     pub(super) instance: &'a Instance,
     pub(super) next_row: &'a mut u64,
-    /// The instant of the report.
+    /// The instant of the report: what goes on is certain up to here.
     pub(super) now: Utc,
+    /// The end of the answer, no earlier: what is new is certain from here on.
+    pub(super) answered: Utc,
     pub(super) events: &'a mut Vec<Event>,
 }
 

@@ -25,13 +25,14 @@ impl Tracked {
             if self.sessions.contains_key(&entry.key) || self.is_over(&entry, span.now) {
                 continue;
             }
-            let at = began(&entry, before, span.now);
-            self.open(span, &entry, at);
+            let at = began(&entry, before, span.answered);
+            self.open(span, &entry, at, at);
         }
     }
 
     pub(super) fn compare(&mut self, span: &mut Span<'_>, listing: Vec<Entry>, before: Utc) {
         let (now, source) = (span.now, span.instance.source);
+        let changed = Between::within(before, span.answered);
         let listed: BTreeSet<EntryKey> = listing.iter().map(|entry| entry.key).collect();
         let holders: BTreeSet<Prefix> =
             listing.iter().flat_map(|entry| entry.prefixes.iter().copied()).collect();
@@ -46,7 +47,7 @@ impl Tracked {
             let Some(session) = self.sessions.remove(&key) else { continue };
             let at = match session.until.filter(|until| *until <= now) {
                 Some(until) => Between::exactly(until),
-                None => Between::within(before, now),
+                None => changed,
             };
             session.close_where(span, at, |prefix, _| {
                 let reason = match source {
@@ -62,10 +63,13 @@ impl Tracked {
                 continue;
             }
             if let Some(session) = self.sessions.remove(&entry.key) {
-                let session = self.changed(span, session, &entry, Between::within(before, now));
+                let session = self.changed(span, session, &entry, changed);
                 self.sessions.insert(entry.key, session);
             } else {
-                self.open(span, &entry, began(&entry, Some(before), now));
+                let begins = began(&entry, Some(before), span.answered);
+                // A handshake does not tell when its peer got an address.
+                let held = if source == Source::Wireguard { changed } else { begins };
+                self.open(span, &entry, begins, held);
             }
         }
     }
@@ -75,8 +79,9 @@ impl Tracked {
         self.ended.get(&entry.key).is_some_and(|ended| *ended >= now)
     }
 
-    /// Opens a session that was not there, or that goes on after nobody looked.
-    pub(super) fn open(&mut self, span: &mut Span<'_>, entry: &Entry, at: Between) {
+    /// Opens a session that was not there, or that goes on after nobody looked, and that holds its addresses since another
+    /// instant.
+    pub(super) fn open(&mut self, span: &mut Span<'_>, entry: &Entry, at: Between, held: Between) {
         let is_long = at.certain_before.distance(at.certain_after) > RESUMED;
         // A source whose sessions have names of their own knows that it is the same one.
         let is_known = !is_long || entry.key.discriminator != 0;
@@ -97,7 +102,7 @@ impl Tracked {
         session.bytes = entry.bytes;
         session.until = entry.until;
         for prefix in &entry.prefixes {
-            self.open_row(span, entry.key, &mut session, *prefix, at);
+            self.open_row(span, entry.key, &mut session, *prefix, held);
         }
         self.sessions.insert(entry.key, session);
     }
@@ -144,7 +149,7 @@ impl Tracked {
         entry: &Entry,
         at: Between,
     ) -> Session {
-        let begins = began(entry, Some(at.certain_before), span.now);
+        let begins = began(entry, Some(at.certain_before), span.answered);
         let reason = match session.state {
             State::Tunnel => EndReason::HandshakeExpired,
             State::Assigned => EndReason::Replaced,

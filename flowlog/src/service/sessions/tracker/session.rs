@@ -113,16 +113,16 @@ impl Session {
 
 /// When a session of a listing began: by its own account where that lies behind the look before, else somewhere
 /// between the two.
-pub(super) fn began(entry: &Entry, before: Option<Utc>, now: Utc) -> Between {
-    let since = entry.since.filter(|since| since.certain <= now);
+pub(super) fn began(entry: &Entry, before: Option<Utc>, answered: Utc) -> Between {
+    let since = entry.since.filter(|since| since.certain <= answered);
     match (before, since) {
         (Some(before), Some(since)) if since.certain > before => {
             let earliest = since.earliest.unwrap_or(before).max(before);
             Between::within(earliest, since.certain)
         }
-        (Some(before), _) => Between::within(before, now),
-        // Nobody looked before: it is certain from now on, and possible from its own beginning.
-        (None, Some(since)) => Between::within(since.earliest.unwrap_or(since.certain), now),
-        (None, None) => Between::exactly(now),
+        (Some(before), _) => Between::within(before, answered),
+        // Nobody looked before: it is certain from the answer on, and possible from its own beginning.
+        (None, Some(since)) => Between::within(since.earliest.unwrap_or(since.certain), answered),
+        (None, None) => Between::exactly(answered),
     }
 }

@@ -35,7 +35,8 @@ pub(in super::super) fn peer(number: u8, since: i64, prefixes: &[&str]) -> Entry
 }
 
 pub(in super::super) fn report(at: i64, content: Content) -> Report {
-    Report { instance: wg0(), realm: "default".to_owned(), at: second(at), content }
+    let (realm, at) = ("default".to_owned(), second(at));
+    Report { instance: wg0(), realm, at, answered: at, content }
 }
 
 fn tracker() -> Tracker {
@@ -121,6 +122,42 @@ fn an_address_that_goes_to_another_peer_is_possible_for_both_between_the_looks()
     let events =
         take(&mut tracker, 5, &[peer(1, 0, &[]), peer(2, 0, &["10.0.0.1/32", "10.0.0.2/32"])]);
     assert_eq!(shown(&events), ["-1 0+5000 removed", "+3 10.0.0.1/32 tunnel 5-5000 #0"]);
+}
+
+#[test]
+fn what_changed_while_a_source_answered_is_certain_from_the_answer_on() {
+    let mut tracker = tracker();
+    let answer = |tracker: &mut Tracker, entries: &[Entry]| {
+        let report = report(5, Content::Listing(entries.to_vec()));
+        let report = Report { answered: second(8), ..report };
+        shown(&tracker.take(report, POLL, ClockState::default()))
+    };
+    let assigned = Entry { state: State::Assigned, since: None, ..peer(3, 0, &["10.0.0.3/32"]) };
+    let ada = peer(1, 0, &["10.0.0.1/32"]);
+    take(&mut tracker, 0, &[ada.clone(), assigned]);
+    let given = [peer(2, 0, &["10.0.0.1/32"]), peer(3, 7, &["10.0.0.3/32"])];
+    assert_eq!(
+        answer(&mut tracker, &given),
+        [
+            "-1 0+8000 replaced",
+            "+3 10.0.0.1/32 tunnel 8-8000 #0",
+            "-2 0+7000 replaced",
+            "+4 10.0.0.3/32 tunnel 7-7000 #0"
+        ]
+    );
+    // Nobody looked before.
+    let mut tracker = Tracker::new("gw2".to_owned());
+    assert_eq!(answer(&mut tracker, &[ada]), ["+1 10.0.0.1/32 tunnel 8-8000 #0"]);
+}
+
+#[test]
+fn a_handshake_is_not_the_beginning_of_an_address_that_nobody_had() {
+    let mut tracker = tracker();
+    take(&mut tracker, 0, &[]);
+    let events = take(&mut tracker, 5, &[peer(1, 2, &["10.0.0.1/32"])]);
+    assert_eq!(shown(&events), ["+1 10.0.0.1/32 tunnel 5-5000 #0"]);
+    let [.., Event::Opened(open), _] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(open.row.session_start, second(2));
 }
 
 #[test]

@@ -137,7 +137,7 @@ impl Tracked {
             span.events.push(gap(span.instance, &self.realm, before, now, reason));
         }
         if is_late {
-            self.suspend(span, before, now);
+            self.suspend(span, before, span.answered);
         }
         match listing {
             Some(listing) => self.compare(span, listing, before),
@@ -162,7 +162,8 @@ impl Tracked {
         } else {
             let certain = entry.since.map_or(span.now, |since| since.certain);
             let earliest = entry.since.and_then(|since| since.earliest).unwrap_or(certain);
-            self.open(span, entry, Between::within(earliest, certain.max(earliest)));
+            let at = Between::within(earliest, certain.max(earliest));
+            self.open(span, entry, at, at);
         }
     }
 
@@ -260,7 +261,13 @@ impl Tracked {
             let prefixes: Vec<Prefix> = session.rows.keys().copied().collect();
             session.rows.clear();
             for prefix in prefixes {
-                self.open_row(span, key, &mut session, prefix, Between::within(before, span.now));
+                self.open_row(
+                    span,
+                    key,
+                    &mut session,
+                    prefix,
+                    Between::within(before, span.answered),
+                );
             }
             self.sessions.insert(key, session);
         }
