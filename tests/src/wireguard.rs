@@ -46,7 +46,8 @@ impl WireGuard {
             (&tunnel.vpn.member, &theirs, MEMBER, GATEWAY, "192.168.77.1:51820", "51821"),
         ];
         for (index, (netns, name, own, others, endpoint, port)) in sides.into_iter().enumerate() {
-            tunnel.processes.extend(add_wireguard(netns, name));
+            tunnel.processes.extend(add_wireguard(netns, name, None));
+            wait_for_wireguard(name);
             let allowed = format!("{}/32,{}/128", others[0], others[1]);
             let status = netns
                 .command("wg")
@@ -119,43 +120,75 @@ impl WireGuard {
 
 impl Drop for WireGuard {
     fn drop(&mut self) {
-        for process in &mut self.processes {
-            // It removes its control socket when it is told to end.
-            let id = nix::unistd::Pid::from_raw(i32::try_from(process.id()).unwrap());
-            nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM).unwrap_or_default();
-            process.wait().map(|_| ()).unwrap_or_default();
-        }
+        end(&mut self.processes);
+    }
+}
+
+/// Ends processes of WireGuard: they remove their control sockets when they are told to end.
+pub(crate) fn end(processes: &mut [Child]) {
+    for process in &mut *processes {
+        let id = nix::unistd::Pid::from_raw(i32::try_from(process.id()).unwrap());
+        nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM).unwrap_or_default();
+    }
+    for process in processes {
+        process.wait().map(|_| ()).unwrap_or_default();
     }
 }
 
 /// Adds a WireGuard interface: the kernel's own where `FLOWLOG_TEST_WIREGUARD=kernel` asks for it,
-/// else that of a process in user space, for which the kernel needs no module.
-fn add_wireguard(netns: &Netns, name: &str) -> Option<Child> {
+/// else that of a process in user space, for which the kernel needs no module, and which comes up later. A
+/// process of another user than root has no more rights than it needs.
+pub(crate) fn add_wireguard(netns: &Netns, name: &str, user: Option<u32>) -> Option<Child> {
     if wants_the_kernels() {
         netns.ip(&["link", "add", name, "type", "wireguard"]).unwrap();
         // The capture is not behind the segmentation: without offloads it sees what is on the wire.
         offload(netns, name, &[("tso", false), ("gso", false), ("gro", false)]);
         return None;
     }
-    let process = netns
-        .command("wireguard-go")
-        .unwrap()
+    let mut command = match user {
+        None => netns.command("wireguard-go").unwrap(),
+        Some(user) => {
+            let rights = "+net_admin,+dac_override";
+            let mut command = netns.command("setpriv").unwrap();
+            command.args(["--reuid", &user.to_string(), "--clear-groups"]);
+            command.args(["--inh-caps", rights, "--ambient-caps", rights, "wireguard-go"]);
+            command
+        }
+    };
+    let process = command
         .args(["-f", name])
         .env("LOG_LEVEL", "error")
         .env("WG_PROCESS_FOREGROUND", "1")
         .spawn()
         .expect("wireguard-go; run `cargo xtask setup`");
-    let socket = format!("/var/run/wireguard/{name}.sock");
-    wait_for("wireguard-go", || Path::new(&socket).exists());
     Some(process)
 }
 
-fn wants_the_kernels() -> bool {
+/// Waits until an interface that was added is there to be set.
+pub(crate) fn wait_for_wireguard(name: &str) {
+    let socket = socket(name);
+    wait_for("wireguard-go", || wants_the_kernels() || socket.exists());
+}
+
+/// The control socket of an interface in user space.
+pub(crate) fn socket(name: &str) -> PathBuf {
+    format!("/var/run/wireguard/{name}.sock").into()
+}
+
+/// Whether the kernel's own WireGuard is to be tested.
+pub fn wants_the_kernels() -> bool {
     std::env::var_os("FLOWLOG_TEST_WIREGUARD").is_some_and(|which| which == "kernel")
 }
 
+/// Runs `wg` within a namespace, and returns what it shows.
+pub fn wg(netns: &Netns, arguments: &[&str]) -> String {
+    let output = netns.command("wg").unwrap().args(arguments).output().unwrap();
+    assert!(output.status.success(), "wg {arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
 /// A new private key in a file, and the public key that belongs to it.
-fn key(directory: &Path, name: &str) -> (PathBuf, String) {
+pub(crate) fn key(directory: &Path, name: &str) -> (PathBuf, String) {
     let file = directory.join(format!("{name}.key"));
     let script = format!("umask 077; wg genkey | tee {} | wg pubkey", file.display());
     let output = Command::new("sh").args(["-c", &script]).output().unwrap();

@@ -2,8 +2,10 @@
 
 use std::{path::Path, process::Command, time::Duration};
 
-use flowlog::demo::MEMBER;
-use flowlog_tests::{Daemon, Ended, WireGuard, files_under, flowlog};
+use flowlog::{demo::MEMBER, record::clock::quality};
+use flowlog_tests::{
+    Daemon, Ended, KernelClock, SessionGateway, WireGuard, files_under, flowlog, wg,
+};
 use serde_json::Value;
 
 /// So long the daemon looks before the next step.
@@ -19,34 +21,20 @@ impl Gateway {
         let directory = tempfile::tempdir().unwrap();
         let tunnel = WireGuard::new(directory.path());
         let gateway = Self { directory, tunnel };
-        let shown = gateway.wg(&["show", gateway.tunnel.interface(), "peers"]);
-        let path = |name: &str| gateway.path(name);
-        std::fs::write(path("peer.key"), [7; 32]).unwrap();
-        let subscribers = format!("peer,subscriber,from,to\nwireguard:{shown},m-0007,,\n");
-        std::fs::write(path("subscribers.csv"), subscribers).unwrap();
-        let interface = gateway.tunnel.interface();
-        let config = format!(
-            "profile = \"flows\"\ninterfaces = [\"{interface}\"]\ngateway = \"gw1\"\n\
-             store = \"{}\"\nspool = \"{}\"\npins = \"/sys/fs/bpf/{interface}\"\n\
-             window = \"2s\"\ndrain_interval = \"1s\"\n\
-             [[source]]\nkind = \"wireguard\"\ninterface = \"{interface}\"\npoll = \"1s\"\n\
-             [subscribers]\npeer_key_file = \"{}\"\nfile = \"{}\"\n",
-            path("store"),
-            path("spool"),
-            path("peer.key"),
-            path("subscribers.csv")
-        );
-        std::fs::write(path("flowlog.toml"), config).unwrap();
+        let tunnel = &gateway.tunnel;
+        let shown = wg(&tunnel.vpn.gateway, &["show", tunnel.interface(), "peers"]);
+        SessionGateway {
+            directory: gateway.directory.path(),
+            name: "gw1",
+            interface: tunnel.interface(),
+            realm: "default",
+        }
+        .configure(std::iter::once((shown, "m-0007".to_owned())));
         gateway
     }
 
     fn path(&self, name: &str) -> String {
         self.directory.path().join(name).to_str().unwrap().to_owned()
-    }
-
-    fn wg(&self, arguments: &[&str]) -> String {
-        let output = self.tunnel.vpn.gateway.command("wg").unwrap().args(arguments).output();
-        String::from_utf8(output.unwrap().stdout).unwrap().trim().to_owned()
     }
 
     fn knock(&self) {
@@ -57,7 +45,7 @@ impl Gateway {
 
     fn run(&self) -> Daemon {
         let mut daemon =
-            Daemon::start(&self.tunnel.vpn.gateway, &["--config", &self.path("flowlog.toml")]);
+            Daemon::start(&self.tunnel.vpn.gateway, &["--config", &self.path("gw1.toml")]);
         daemon.wait_for("attached");
         daemon
     }
@@ -77,7 +65,7 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        let config = self.path("flowlog.toml");
+        let config = self.path("gw1.toml");
         let Ended { .. } = flowlog(&["uninstall", "--config", &config]);
     }
 }
@@ -174,4 +162,21 @@ fn sessions_go_after_a_period_of_their_own() {
     let sessions = retain(&["--table", "sessions", "--keep", "1d"]);
     assert_eq!(sessions.code, 0, "{sessions:?}");
     assert!(tables(Path::new(&store)).is_empty(), "{:?}", tables(Path::new(&store)));
+}
+
+#[test]
+fn a_test_that_needs_a_good_clock_leaves_it_as_it_was_also_after_a_panic() {
+    let before = quality();
+    let (first, second) = (KernelClock::good(), KernelClock::good());
+    drop(first);
+    let good = quality();
+    assert!(good.synchronised && good.max_error < Duration::from_millis(3), "{good:?}");
+    let panicked = std::thread::spawn(move || {
+        let _second = second;
+        panic!("on purpose");
+    });
+    assert!(panicked.join().is_err());
+    let after = quality();
+    assert_eq!(after.synchronised, before.synchronised);
+    assert!(after.max_error >= before.max_error, "{after:?} {before:?}");
 }

@@ -13,15 +13,3 @@ fn times(full: usize, part: usize) -> usize {
     let is_full = std::env::var_os("FLOWLOG_SOAK").is_some_and(|length| length == "full");
     if is_full { full } else { part }
 }
-
-/// Xorshift: the same in each run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 16).unwrap() % end
-    }
-}

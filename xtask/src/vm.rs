@@ -21,13 +21,18 @@ use kernel::Kernel;
 const SERIES: [&str; 2] = ["6.1", "6.12"];
 
 /// The tests that depend on the kernel.
-const TESTS: [Tests; 8] = [
+const TESTS: [Tests; 9] = [
     Tests::all_of("kernel"),
     Tests::all_of("policy"),
     Tests::all_of("attachment"),
     Tests::all_of("wireguard"),
     // The kernel's own WireGuard as a source of sessions.
     Tests { name: "sources", only: &["wireguard::"] },
+    // Twenty members of it, and the answers about them.
+    Tests {
+        name: "members",
+        only: &["whoever_is_identified_among_many_members_is_the_one_and_nearly_everyone_is"],
+    },
     // What outlives the daemon; all of it takes seven minutes where the processor is emulated.
     Tests {
         name: "restart",

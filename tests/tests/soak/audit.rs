@@ -20,10 +20,10 @@ use flowlog::{
     record::clock::Utc,
 };
 use flowlog_tests::{
-    Bpffs, Daemon, files_under, flowlog, flowlog_binary, quiet_tun, synthetic, wait_for,
+    Bpffs, Daemon, Random, files_under, flowlog, flowlog_binary, quiet_tun, synthetic, wait_for,
 };
 
-use super::{Random, times};
+use super::times;
 
 const INTERFACE: &str = "flsoak0";
 const GATEWAYS: [&str; 4] = ["soak-a", "soak-b", "soak-c", "soak-d"];

@@ -13,9 +13,9 @@ use std::{
 };
 
 use flowlog::record::clock::Utc;
-use flowlog_tests::{files_under, flowlog, python, synthetic};
+use flowlog_tests::{Random, files_under, flowlog, python, synthetic};
 
-use super::{Random, times};
+use super::times;
 
 /// 2025-01-01T00:00:00Z.
 const FIRST_MS: i64 = 1_735_689_600_000;

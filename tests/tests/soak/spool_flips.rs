@@ -10,11 +10,11 @@ use std::{
 };
 
 use flowlog::demo::{Netns, Tun};
-use flowlog_tests::{Bpffs, Daemon, SmallDisk, duckdb, files_under, quiet_tun};
+use flowlog_tests::{Bpffs, Daemon, Random, SmallDisk, duckdb, files_under, quiet_tun};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::{Flip, Random, copy_directory, times};
+use super::{Flip, copy_directory, times};
 
 const INTERFACE: &str = "flflip0";
 const WINDOWS: u64 = 6;

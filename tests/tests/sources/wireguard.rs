@@ -1,6 +1,7 @@
 //! WireGuard, in user space here, and the kernel's where `FLOWLOG_TEST_WIREGUARD=kernel` asks for it.
 
 use std::{
+    io::Write as _,
     os::unix::net::UnixListener,
     path::{Path, PathBuf},
     process::Command,
@@ -9,9 +10,9 @@ use std::{
 use flowlog::{
     config::SourceOrigin,
     demo::{GATEWAY, Netns},
-    record::session::{Content, Source, State},
+    record::session::{Content, Report, Source, State},
 };
-use flowlog_tests::WireGuard;
+use flowlog_tests::{WireGuard, wg};
 
 use super::{
     memory,
@@ -22,10 +23,11 @@ fn origin(pattern: &str) -> SourceOrigin {
     SourceOrigin::Wireguard { interfaces: pattern.parse().unwrap() }
 }
 
-fn wg(netns: &Netns, arguments: &[&str]) -> String {
-    let output = netns.command("wg").unwrap().args(arguments).output().unwrap();
-    assert!(output.status.success(), "wg {arguments:?}: {output:?}");
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+/// A socket of an interface that has none yet.
+fn socket(interface: &str) -> PathBuf {
+    let socket = PathBuf::from(format!("/var/run/wireguard/{interface}.sock"));
+    std::fs::remove_file(&socket).unwrap_or_default();
+    socket
 }
 
 /// Sends a packet through the tunnel, and waits until it was sent.
@@ -71,6 +73,31 @@ fn a_peer_shows_its_addresses_its_handshake_and_where_it_comes_from() {
     reports.listing("no peer", <[_]>::is_empty);
     gateway.ip(&["link", "delete", interface]).unwrap();
     reports.wait("the end", |report| report.content == Content::Gone);
+}
+
+#[test]
+fn the_time_of_a_slow_answer_is_known() {
+    let directory = tempfile::tempdir().unwrap();
+    let tunnel = WireGuard::new(directory.path());
+    if tunnel.is_of_the_kernel() {
+        return;
+    }
+    let (gateway, name) = (&tunnel.vpn.gateway, format!("{}s", tunnel.interface()));
+    let _tun = gateway.tun(&name).unwrap();
+    let socket = socket(&name);
+    let slow = UnixListener::bind(&socket).unwrap();
+    let pause = std::time::Duration::from_millis(300);
+    std::thread::spawn(move || {
+        while let Ok((mut asked, _)) = slow.accept() {
+            std::thread::sleep(pause);
+            asked.write_all(b"errno=0\n\n").unwrap_or_default();
+        }
+    });
+    let reports = Reports::of(gateway, origin(&name));
+    let is_listing = |report: &Report| matches!(report.content, Content::Listing(_));
+    let report = reports.wait("an answer", is_listing);
+    std::fs::remove_file(&socket).unwrap();
+    assert!(report.answered >= report.at.plus(pause), "{report:?}");
 }
 
 #[test]
@@ -133,8 +160,7 @@ fn an_interface_whose_socket_is_mute_fails_and_delays_no_other() {
     // An interface beside it, with a socket at which nobody answers.
     let name = format!("{prefix}m");
     let _tun = gateway.tun(&name).unwrap();
-    let socket = PathBuf::from(format!("/var/run/wireguard/{name}.sock"));
-    std::fs::remove_file(&socket).unwrap_or_default();
+    let socket = socket(&name);
     let mute = UnixListener::bind(&socket).unwrap();
     let reports = Reports::of(gateway, origin(&format!("{prefix}*")));
     let mut listings = 0;
