@@ -87,7 +87,7 @@ pub struct SessionRow {
     pub outer: Option<Outer>,
     /// When it was held.
     pub held: Held,
-    /// When the whole session began.
+    /// When the session began to hold the prefix, for the same subscriber.
     pub session_start: Utc,
     /// By how many milliseconds it may have begun earlier.
     pub session_start_slack_ms: u32,

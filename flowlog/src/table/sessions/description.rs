@@ -75,11 +75,15 @@ static COLUMNS: [Column; 24] = [
         Kind::UInt32,
         "milliseconds by which it may have been held longer, within the day",
     ),
-    column("session_start", Kind::Timestamp, "beginning of the whole session"),
+    column(
+        "session_start",
+        Kind::Timestamp,
+        "since when its session holds the prefix, for the same subscriber, in this row or earlier ones",
+    ),
     column(
         "session_start_slack_ms",
         Kind::UInt32,
-        "milliseconds by which the session may have begun earlier",
+        "milliseconds by which that may have begun earlier",
     ),
     column(
         "continues",

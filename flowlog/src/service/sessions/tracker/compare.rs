@@ -1,11 +1,11 @@
 //! What a look changes: sessions that began, changed, or are gone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     super::event::{Event, OpenRow},
     change::{Between, Ending, Span},
-    session::{Open, Session, began},
+    session::{Beginning, Open, Session, began},
     tracked::{RESUMED, Tracked},
 };
 use crate::record::{
@@ -87,12 +87,13 @@ impl Tracked {
         let is_known = !is_long || entry.key.discriminator != 0;
         let before = self.suspended.remove(&entry.key);
         let before = before.filter(|before| is_known && before.state == entry.state);
+        let mut rows = BTreeMap::new();
         let mut session = match before {
             Some(mut before) => {
                 if before.outer != entry.outer {
                     before.segment += 1;
                 }
-                before.rows.clear();
+                rows = std::mem::take(&mut before.rows);
                 before
             }
             None => Session::begin(span, entry, at),
@@ -102,7 +103,8 @@ impl Tracked {
         session.bytes = entry.bytes;
         session.until = entry.until;
         for prefix in &entry.prefixes {
-            self.open_row(span, entry.key, &mut session, *prefix, held);
+            let since = rows.get(prefix).map_or(held.into(), |open: &Open| open.since);
+            self.open_row(span, entry.key, &mut session, (*prefix, since), held);
         }
         self.sessions.insert(entry.key, session);
     }
@@ -119,21 +121,22 @@ impl Tracked {
             return self.in_another_state(span, &session, entry, at);
         }
         if session.outer != entry.outer && entry.outer.is_some() {
-            let prefixes: Vec<Prefix> = session.rows.keys().copied().collect();
             session.close(span, at, Ending::over(EndReason::Roamed));
-            session.rows.clear();
+            let rows = std::mem::take(&mut session.rows);
             session.outer = entry.outer;
             session.segment += 1;
             session.bytes = entry.bytes.or(session.bytes);
-            for prefix in prefixes.into_iter().filter(|prefix| entry.prefixes.contains(prefix)) {
-                self.open_row(span, entry.key, &mut session, prefix, at);
+            for (prefix, open) in rows {
+                if entry.prefixes.contains(&prefix) {
+                    self.open_row(span, entry.key, &mut session, (prefix, open.since), at);
+                }
             }
         }
         let is_gone = |prefix: &Prefix, _: &Open| !entry.prefixes.contains(prefix);
         session.remove_where(span, at, EndReason::Removed, is_gone);
         for prefix in &entry.prefixes {
             if !session.rows.contains_key(prefix) {
-                self.open_row(span, entry.key, &mut session, *prefix, at);
+                self.open_row(span, entry.key, &mut session, (*prefix, at.into()), at);
             }
         }
         session.bytes = entry.bytes.or(session.bytes);
@@ -159,7 +162,7 @@ impl Tracked {
         for prefix in &entry.prefixes {
             let is_new = !session.rows.contains_key(prefix);
             let at = if is_new { at } else { begins };
-            self.open_row(span, entry.key, &mut next, *prefix, at);
+            self.open_row(span, entry.key, &mut next, (*prefix, at.into()), at);
         }
         next
     }
@@ -173,8 +176,12 @@ impl Tracked {
             let now = Between::exactly(at);
             session.close_where(span, now, |_, open| differs(open).then_some(Ending::GOES_ON));
             let changed = session.rows.iter().filter(|(_, open)| differs(open));
-            for prefix in changed.map(|(prefix, _)| *prefix).collect::<Vec<_>>() {
-                self.open_row(span, key, &mut session, prefix, now);
+            // Who was not known is known now; who was another one, was it until now.
+            let since =
+                |open: &Open| if open.subscriber.is_none() { open.since } else { now.into() };
+            let changed: Vec<_> = changed.map(|(prefix, open)| (*prefix, since(open))).collect();
+            for held in changed {
+                self.open_row(span, key, &mut session, held, now);
             }
             self.sessions.insert(key, session);
         }
@@ -198,13 +205,14 @@ impl Tracked {
         span: &mut Span<'_>,
         key: EntryKey,
         session: &mut Session,
-        prefix: Prefix,
+        (prefix, since): (Prefix, Beginning),
         at: Between,
     ) {
         let open = Open {
             number: span.number(),
             start: at.certain_after,
             start_slack_ms: slack(at.certain_before, at.certain_after),
+            since,
             subscriber: span.subscribers.at(key.peer, at.certain_after).cloned(),
             base: session.bytes,
         };
@@ -221,7 +229,7 @@ impl Tracked {
         prefix: Prefix,
         open: &Open,
     ) -> OpenRow {
-        let Open { number, start, start_slack_ms, subscriber, base: _ } = open;
+        let Open { number, start, start_slack_ms, since, subscriber, base: _ } = open;
         let row = SessionRow {
             session: session.id,
             segment: session.segment,
@@ -238,8 +246,8 @@ impl Tracked {
                 start_slack_ms: *start_slack_ms,
                 end_slack_ms: 0,
             },
-            session_start: session.start,
-            session_start_slack_ms: session.start_slack_ms,
+            session_start: since.at,
+            session_start_slack_ms: since.slack_ms,
             continues: true,
             end_reason: None,
             bytes: None,

@@ -16,8 +16,6 @@ use crate::record::{
 #[derive(Clone, Debug)]
 pub(super) struct Session {
     pub(super) id: SessionId,
-    pub(super) start: Utc,
-    pub(super) start_slack_ms: u32,
     pub(super) segment: u32,
     pub(super) state: State,
     pub(super) outer: Option<Outer>,
@@ -34,9 +32,24 @@ pub(super) struct Open {
     pub(super) number: u64,
     pub(super) start: Utc,
     pub(super) start_slack_ms: u32,
+    pub(super) since: Beginning,
     pub(super) subscriber: Option<Subscriber>,
     /// The session's bytes when it opened.
     pub(super) base: Option<[u64; 2]>,
+}
+
+/// Since when a session holds a prefix for a subscriber, in whichever rows. The last of them proves it when the others have
+/// expired, hence it is not that of the session where the prefix came later.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Beginning {
+    pub(super) at: Utc,
+    pub(super) slack_ms: u32,
+}
+
+impl From<Between> for Beginning {
+    fn from(Between { certain_before, certain_after }: Between) -> Self {
+        Self { at: certain_after, slack_ms: slack(certain_before, certain_after) }
+    }
 }
 
 impl Session {
@@ -44,8 +57,6 @@ impl Session {
     pub(super) fn begin(span: &Span<'_>, entry: &Entry, at: Between) -> Self {
         Self {
             id: SessionId::of(span.gateway, span.instance, entry.key.peer, at.certain_after),
-            start: at.certain_after,
-            start_slack_ms: slack(at.certain_before, at.certain_after),
             segment: 0,
             state: entry.state,
             outer: entry.outer,

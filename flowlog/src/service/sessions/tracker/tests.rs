@@ -156,8 +156,68 @@ fn a_handshake_is_not_the_beginning_of_an_address_that_nobody_had() {
     take(&mut tracker, 0, &[]);
     let events = take(&mut tracker, 5, &[peer(1, 2, &["10.0.0.1/32"])]);
     assert_eq!(shown(&events), ["+1 10.0.0.1/32 tunnel 5-5000 #0"]);
-    let [.., Event::Opened(open), _] = &events[..] else { panic!("{events:?}") };
-    assert_eq!(open.row.session_start, second(2));
+}
+
+/// When the session of each row that opened began to hold its prefix.
+fn beginnings(events: &[Event]) -> Vec<i64> {
+    let beginning = |event: &Event| match event {
+        Event::Opened(open) => Some((open.row.session_start.ms() - second(0).ms()) / 1_000),
+        _ => None,
+    };
+    events.iter().filter_map(beginning).collect()
+}
+
+#[test]
+fn a_session_proves_no_address_of_the_time_before_it_had_it() {
+    let mut tracker = tracker();
+    let (own, anothers) = ("10.0.0.1/32", "10.0.0.2/32");
+    let away = |entry: Entry| Entry {
+        outer: Some(Outer { address: Address::from([203, 0, 113, 9]), port: Some(2) }),
+        ..entry
+    };
+    assert_eq!(beginnings(&take(&mut tracker, 0, &[peer(1, 0, &[own])])), [0]);
+    assert_eq!(beginnings(&take(&mut tracker, 5, &[peer(1, 0, &[own, anothers])])), [5]);
+    // In another segment too, after a silence, and in the rows of the next day.
+    let both = away(peer(1, 0, &[own, anothers]));
+    assert_eq!(beginnings(&take(&mut tracker, 10, std::slice::from_ref(&both))), [0, 5]);
+    tracker.pass_time(second(30));
+    assert_eq!(beginnings(&take(&mut tracker, 60, std::slice::from_ref(&both))), [0, 5]);
+    let day = take(&mut tracker, 86_400, std::slice::from_ref(&both));
+    assert_eq!(beginnings(&day)[..2], [0, 5]);
+    // A restart makes no difference.
+    let rows: Vec<OpenRow> = day
+        .iter()
+        .filter_map(|event| match event {
+            Event::Opened(row) => Some(row.clone()),
+            _ => None,
+        })
+        .collect();
+    let looked = Looked {
+        instance: wg0(),
+        realm: "default".to_owned(),
+        at: second(86_400),
+        clock_error_ms: 0,
+        clock_step_ms: 0,
+        errors: 0,
+    };
+    let mut after = Tracker::new("gw1".to_owned());
+    let of_day = rows[..2].to_vec();
+    after.restore(Some(second(86_400)), vec![looked], of_day);
+    let home = Entry { outer: peer(1, 0, &[own]).outer, ..both };
+    assert_eq!(beginnings(&take(&mut after, 86_405, &[home])), [0, 5]);
+}
+
+#[test]
+fn a_session_proves_no_subscriber_of_the_time_before_it_was_anothers() {
+    let mut tracker = tracker();
+    let ada = peer(1, 0, &["10.0.0.1/32"]);
+    let mut mapped = |at: i64, subscriber: &str| {
+        let file = format!("peer,subscriber,from,to\n{},{subscriber},,\n", ada.key.peer.hex());
+        tracker.set_subscribers(Arc::new(Subscribers::parse(&file, None).unwrap()));
+        beginnings(&take(&mut tracker, at, std::slice::from_ref(&ada)))
+    };
+    assert_eq!(mapped(0, "m-1"), [0]);
+    assert_eq!(mapped(5, "m-2"), [5]);
 }
 
 #[test]

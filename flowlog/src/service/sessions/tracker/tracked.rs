@@ -7,11 +7,10 @@ use super::{
     ClockState, LEAST_TOLERANCE, STEP,
     change::{Between, Ending, Span},
     gap,
-    session::{Open, Session},
+    session::{Beginning, Open, Session},
 };
 use crate::record::{
     clock::Utc,
-    redacted::Prefix,
     session::{CoverageReason, EndReason, Entry, EntryKey, Held, Instance},
 };
 
@@ -75,8 +74,6 @@ impl Tracked {
         let OpenRow { number, key, row } = open;
         let session = self.sessions.entry(key).or_insert_with(|| Session {
             id: row.session,
-            start: row.session_start,
-            start_slack_ms: row.session_start_slack_ms,
             segment: row.segment,
             state: row.state,
             outer: row.outer,
@@ -86,7 +83,9 @@ impl Tracked {
             rows: BTreeMap::new(),
         });
         let Held { start, start_slack_ms, .. } = row.held;
-        let open = Open { number, start, start_slack_ms, subscriber: row.subscriber, base: None };
+        let since = Beginning { at: row.session_start, slack_ms: row.session_start_slack_ms };
+        let subscriber = row.subscriber;
+        let open = Open { number, start, start_slack_ms, since, subscriber, base: None };
         session.rows.insert(row.prefix, open);
     }
 
@@ -258,16 +257,9 @@ impl Tracked {
     /// The sessions that were suspended go on.
     fn resume(&mut self, span: &mut Span<'_>, before: Utc) {
         for (key, mut session) in std::mem::take(&mut self.suspended) {
-            let prefixes: Vec<Prefix> = session.rows.keys().copied().collect();
-            session.rows.clear();
-            for prefix in prefixes {
-                self.open_row(
-                    span,
-                    key,
-                    &mut session,
-                    prefix,
-                    Between::within(before, span.answered),
-                );
+            let at = Between::within(before, span.answered);
+            for (prefix, open) in std::mem::take(&mut session.rows) {
+                self.open_row(span, key, &mut session, (prefix, open.since), at);
             }
             self.sessions.insert(key, session);
         }
