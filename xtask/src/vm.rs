@@ -45,7 +45,7 @@ const TESTS: [Tests; 9] = [
     },
     // Maps of an earlier version, made and read by this kernel.
     Tests { name: "golden", only: &["pins::"] },
-    // All of it would take the quarter of an hour that a machine has.
+    // All of it would take most of the time that a machine has.
     Tests {
         name: "neighbours",
         only: &[

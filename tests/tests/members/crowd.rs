@@ -45,7 +45,7 @@ struct Size {
 
 const LARGE: Size = Size { members: 200, turns: 55, questions: 2_000 };
 /// Where a machine with the kernel's WireGuard is emulated.
-const SMALL: Size = Size { members: 20, turns: 25, questions: 60 };
+const SMALL: Size = Size { members: 20, turns: 20, questions: 60 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {

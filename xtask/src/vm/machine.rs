@@ -17,7 +17,7 @@ use super::kernel::Kernel;
 pub const MARKER: &str = "flowlog-tests-failed:";
 
 /// A machine that has not ended by then hangs.
-const TIME_LIMIT: Duration = Duration::from_mins(15);
+const TIME_LIMIT: Duration = Duration::from_mins(25);
 const MEMORY: &str = "2G";
 
 /// Boots a kernel, prints what it says, and fails unless its tests passed.
