@@ -19,7 +19,7 @@ pub(super) use server::Memory;
 pub(super) use watch::{CallWatch, Watch};
 
 use super::Error;
-use crate::record::clock::Utc;
+use crate::record::clock::{self, Utc};
 
 /// How many clients a status file has.
 pub(super) async fn probe_status(path: PathBuf, at: Utc, limit: Duration) -> Result<usize, Error> {
@@ -29,7 +29,8 @@ pub(super) async fn probe_status(path: PathBuf, at: Utc, limit: Duration) -> Res
 
 /// How many clients a management socket tells of.
 pub(super) async fn probe_management(socket: &Path, limit: Duration) -> Result<usize, Error> {
-    Ok(management::ask(socket, limit).await?.clients.len())
+    let (_, status) = management::ask(socket, clock::now(), limit).await?;
+    Ok(status.clients.len())
 }
 
 /// How many clients a status has in it, for the fuzzer: it comes in pieces of so many bytes.

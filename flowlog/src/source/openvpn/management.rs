@@ -4,16 +4,31 @@
 use std::{path::Path, time::Duration};
 
 use super::status::{self, Status};
-use crate::source::{Error, socket};
+use crate::{
+    record::clock::{self, Utc},
+    source::{Error, socket},
+};
 
 const QUESTION: &[u8] = b"status 3\n";
 /// An answer of 200,000 clients is not longer.
 const MOST_BYTES: usize = 64 << 20;
-/// Asks a server for its status.
-pub(super) async fn ask(socket: &Path, limit: Duration) -> Result<Status, Error> {
+
+/// Asks a server for its status, at an instant; returns the one of which it tells, too.
+pub(super) async fn ask(
+    socket: &Path,
+    asked: Utc,
+    limit: Duration,
+) -> Result<(Utc, Status), Error> {
     let mut answer = Answer::default();
     socket::ask(socket, QUESTION, limit, |chunk| answer.take(chunk)).await?;
-    answer.finish()
+    let status = answer.finish()?;
+    Ok((made_at(&status, asked, clock::now()), status))
+}
+
+/// The instant of an answer. Whoever holds the socket makes the question wait, and the list is of the time after that. By
+/// its own account, in whole seconds, it is at most a second old: nobody in it is there later than it confirms.
+fn made_at(status: &Status, asked: Utc, answered: Utc) -> Utc {
+    asked.max(Utc::from_ms(status.time.saturating_mul(1_000)).min(answered))
 }
 
 /// An answer, as it comes.
@@ -95,6 +110,19 @@ mod tests {
         assert!(matches!(refused, Some(Error::TooLong { .. })));
     }
 
+    #[test]
+    fn a_list_that_waited_for_others_is_of_the_time_after_them() {
+        let at = Utc::from_ms;
+        let status = |time| Status { time, clients: vec![] };
+        // At once, by seconds that are not over.
+        assert_eq!(made_at(&status(7), at(7_400), at(7_410)), at(7_400));
+        assert_eq!(made_at(&status(9), at(7_400), at(9_800)), at(9_000));
+        // A clock of another machine.
+        assert_eq!(made_at(&status(100), at(7_400), at(7_410)), at(7_410));
+        assert_eq!(made_at(&status(i64::MAX), at(7_400), at(7_410)), at(7_410));
+        assert_eq!(made_at(&status(0), at(7_400), at(7_410)), at(7_400));
+    }
+
     fn serve(
         socket: &Path,
         answer: impl FnOnce(&mut dyn Write) + Send + 'static,
@@ -120,15 +148,20 @@ mod tests {
                 out.write_all(text).unwrap();
                 thread::sleep(Duration::from_secs(1));
             });
-            runtime.block_on(ask(&socket, Duration::from_millis(300)))
+            runtime.block_on(ask(&socket, Utc::from_ms(0), Duration::from_millis(300)))
         });
         let [stops, refuses, password, garbage, right] = outcomes;
         assert!(matches!(stops, Err(Error::Silent { .. })), "{stops:?}");
         assert!(matches!(refuses, Err(Error::Refused { .. })), "{refuses:?}");
         assert!(matches!(password, Err(Error::Password)), "{password:?}");
         assert!(matches!(garbage, Err(Error::Malformed { line: 1 })), "{garbage:?}");
-        assert_eq!(right.unwrap().time, 7);
-        let missing = runtime.block_on(ask(&directory.path().join("no"), Duration::from_secs(1)));
+        let (at, status) = right.unwrap();
+        assert_eq!((at, status.time), (Utc::from_ms(7_000), 7));
+        let missing = runtime.block_on(ask(
+            &directory.path().join("no"),
+            Utc::from_ms(0),
+            Duration::from_secs(1),
+        ));
         assert!(matches!(missing, Err(Error::Connect { .. })));
     }
 }

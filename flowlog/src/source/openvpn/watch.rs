@@ -72,8 +72,8 @@ impl Watch {
         let mut gathered = Gathered::default();
         // The lists first: what a hook reports of the time before them is among the notes then.
         if let Some(socket) = &self.management {
-            let answer = management::ask(socket, LIMIT).await;
-            gathered.list(answer.map(|status| Some((at, status))), &self.key);
+            let answer = management::ask(socket, at, LIMIT).await;
+            gathered.list(answer.map(Some), &self.key);
         }
         if let Some(status) = &mut self.status {
             gathered.list(status.look(at, LIMIT).await, &self.key);
