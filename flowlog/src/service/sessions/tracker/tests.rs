@@ -326,6 +326,35 @@ fn an_address_that_is_given_to_another_session_is_taken_from_the_first() {
 }
 
 #[test]
+fn an_instance_that_goes_after_a_silence_leaves_a_gap() {
+    let ada = peer(1, 0, &["10.0.0.1/32"]);
+    let mut late = tracker();
+    take(&mut late, 0, std::slice::from_ref(&ada));
+    let gone = late.take(report(60, Content::Gone), POLL, ClockState::default());
+    assert_eq!(shown(&gone), ["gap 0-60 source_silent", "-1 0+60000 source_restarted"]);
+    assert_eq!(shown(&take(&mut late, 65, &[])), [""; 0]);
+
+    let mut soon = tracker();
+    take(&mut soon, 0, std::slice::from_ref(&ada));
+    let gone = soon.take(report(5, Content::Gone), POLL, ClockState::default());
+    assert_eq!(shown(&gone), ["-1 0+5000 source_restarted"]);
+
+    // Another daemon has heard it last.
+    let mut next = tracker();
+    let looked = Looked {
+        instance: wg0(),
+        realm: "default".to_owned(),
+        at: second(0),
+        clock_error_ms: 0,
+        clock_step_ms: 0,
+        errors: 0,
+    };
+    next.restore(Some(second(0)), vec![looked], vec![]);
+    let gone = next.take(report(5, Content::Gone), POLL, ClockState::default());
+    assert_eq!(shown(&gone), ["gap 0-5 down"]);
+}
+
+#[test]
 fn a_row_is_of_one_subscriber() {
     let mut tracker = tracker();
     let ada = peer(1, 0, &["10.0.0.1/32"]);

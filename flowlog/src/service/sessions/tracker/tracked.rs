@@ -125,17 +125,8 @@ impl Tracked {
             self.seen(now);
             return true;
         }
-        let is_late = before.distance(now) > self.tolerance;
-        if is_late || self.state == Sight::Restored {
-            let reason = match self.state {
-                _ if self.clock.step_ms != 0 => CoverageReason::ClockStep,
-                Sight::Restored => CoverageReason::Down,
-                Sight::Wrong => CoverageReason::SourceError,
-                Sight::Seen | Sight::Silent => CoverageReason::SourceSilent,
-            };
-            span.events.push(gap(span.instance, &self.realm, before, now, reason));
-        }
-        if is_late {
+        self.report_gap(span);
+        if self.is_late(now) {
             self.suspend(span, before, span.answered);
         }
         match listing {
@@ -181,8 +172,10 @@ impl Tracked {
         session.close(span, Between::exactly(span.now), Ending::over(reason));
     }
 
-    /// The instance is gone: its rows end where it was looked at last.
+    /// The instance is gone: its rows end where it was looked at last. What comes next under its name is another one, so
+    /// that nobody else tells of the time since then.
     pub(super) fn leave(&mut self, span: &mut Span<'_>) {
+        self.report_gap(span);
         let before = self.looked_at.unwrap_or(span.now);
         let at = Between::within(before, span.now.max(before));
         for session in std::mem::take(&mut self.sessions).into_values() {
@@ -192,10 +185,8 @@ impl Tracked {
 
     /// Since when it is silent, where that is too long and new.
     pub(super) fn silent_since(&self, now: Utc) -> Option<Utc> {
-        let looked_at = self.looked_at?;
-        let is_long = now > looked_at && looked_at.distance(now) > self.tolerance;
         let is_new = !self.sessions.is_empty();
-        (is_long && is_new).then_some(looked_at)
+        self.looked_at.filter(|_| is_new && self.is_late(now))
     }
 
     /// Ends all rows: nobody has looked for too long.
@@ -228,6 +219,26 @@ impl Tracked {
                 .iter()
                 .map(move |(prefix, open)| self.row(instance, *key, session, *prefix, open))
         })
+    }
+
+    /// Whether nobody has looked for too long.
+    fn is_late(&self, now: Utc) -> bool {
+        self.looked_at.is_some_and(|at| now > at && at.distance(now) > self.tolerance)
+    }
+
+    /// The time since the last look is a gap, where that is too long or where no daemon ran.
+    fn report_gap(&self, span: &mut Span<'_>) {
+        let Some(before) = self.looked_at.filter(|before| *before < span.now) else { return };
+        if !self.is_late(span.now) && self.state != Sight::Restored {
+            return;
+        }
+        let reason = match self.state {
+            _ if self.clock.step_ms != 0 => CoverageReason::ClockStep,
+            Sight::Restored => CoverageReason::Down,
+            Sight::Wrong => CoverageReason::SourceError,
+            Sight::Seen | Sight::Silent => CoverageReason::SourceSilent,
+        };
+        span.events.push(gap(span.instance, &self.realm, before, span.now, reason));
     }
 
     /// Whether nobody has looked at it for so long that it is not the same any more.
