@@ -15,6 +15,8 @@ mod error;
 #[cfg(feature = "capture")]
 pub mod events;
 #[cfg(feature = "capture")]
+mod health;
+#[cfg(feature = "capture")]
 pub mod hook;
 #[cfg(feature = "capture")]
 pub mod lease;
@@ -37,5 +39,7 @@ pub mod wireguard;
 use digest::first_64_bits;
 #[cfg(feature = "capture")]
 pub use error::Error;
+#[cfg(feature = "capture")]
+pub use health::{Failure, Health};
 #[cfg(feature = "capture")]
 pub use watch::{WAITING_REPORTS, watch};

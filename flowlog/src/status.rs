@@ -1,8 +1,8 @@
 //! How the daemon is: one snapshot, which every stage writes its counters to and whoever asks reads.
 //!
 //! ```text
-//! capture · drain · spool · publish · retention ──update──▶ Snapshot ──now──▶ the socket, the service manager,
-//!                                                                            the summary at the end
+//! capture · drain · spool · publish · retention · sources ──update──▶ Snapshot ──now──▶ the socket, the service manager,
+//!                                                                                      the summary at the end
 //! ```
 //!
 //! A stage writes once per drain, window or look, never per flow. Whoever asks gets a copy that is made
@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 pub use snapshot::{
     Clock, Drain, Gap, Interface, InterfaceState, Message, Phase, Retention, SCHEMA, Snapshot,
-    Spool, Store,
+    Source, Spool, Store,
 };
 pub use socket::{DIRECTORY, socket_of};
 

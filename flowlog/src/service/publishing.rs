@@ -70,9 +70,10 @@ impl Publishing {
             // Before anything of it can be published.
             expiry.expire_unpublished();
         }
-        let publisher = Publisher::start(target, early, shared.clone(), status);
+        let publisher = Publisher::start(target, early, shared.clone(), status.clone());
         let has_sessions = !sessions.sources.is_empty() || spool.has_events(SESSIONS.name);
-        let sessions = has_sessions.then(|| Sessions::start(sessions, spool, publisher.store()));
+        let sessions =
+            has_sessions.then(|| Sessions::start(sessions, spool, publisher.store(), status));
         let retention = expiry.map(|expiry| tokio::spawn(expiry.keep_expiring(publisher.store())));
         Self { shared, gather, publisher, retention, sessions }
     }

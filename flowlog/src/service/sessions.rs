@@ -14,6 +14,7 @@ mod incidents;
 mod intake;
 mod publish;
 mod recorder;
+mod sources;
 mod tracker;
 
 use std::{sync::Arc, time::Duration};
@@ -27,7 +28,9 @@ use tokio::{
 use super::Error;
 use crate::{
     config::{Config, SourceConfig, SubscriberSettings},
+    record::clock,
     spool::Spool,
+    status::Status,
     store::Store,
 };
 use incidents::Incident;
@@ -36,6 +39,7 @@ use publish::{DayPublisher, PAUSES};
 use recorder::{Days, Recorder};
 
 pub(super) use incidents::COUNTERS;
+pub(super) use sources::Watched;
 
 /// Pause before something is tried again that failed.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -77,12 +81,14 @@ impl Sessions {
         settings: SessionSettings,
         spool: Arc<Spool>,
         store: watch::Receiver<Option<Store>>,
+        status: Status,
     ) -> Self {
         let (stop, stopped) = watch::channel(false);
         let (release, released) = mpsc::channel(1);
         let (days_in, days) = oneshot::channel();
         let interval = settings.interval;
-        let recording = tokio::spawn(record(settings, spool, days_in, released, stopped.clone()));
+        let recording =
+            tokio::spawn(record(settings, (spool, status), days_in, released, stopped.clone()));
         let publishing = tokio::spawn(publish_days(days, store, interval, release, stopped));
         Self { recording, publishing, stop }
     }
@@ -115,7 +121,7 @@ async fn until_stopped(stopped: &mut watch::Receiver<bool>) {
 /// Takes reports until the end.
 async fn record(
     settings: SessionSettings,
-    spool: Arc<Spool>,
+    (spool, status): (Arc<Spool>, Status),
     days: oneshot::Sender<Days>,
     mut releases: mpsc::Receiver<Release>,
     mut stopped: watch::Receiver<bool>,
@@ -139,7 +145,16 @@ async fn record(
         let is_stopped = *stopped.borrow();
         tokio::select! {
             batch = intake.next(recorder.is_behind()), if !is_stopped => {
-                let Some(back) = blocking(recorder, move |recorder| batch.record(recorder)).await else { return };
+                // Once a second.
+                let watched = batch.is_tick().then(|| intake.watched());
+                let status = status.clone();
+                let Some(back) = blocking(recorder, move |recorder| {
+                    batch.record(recorder);
+                    if let Some(watched) = watched {
+                        let seen = watched.seen(recorder, clock::now());
+                        status.update(|snapshot| snapshot.sources = seen);
+                    }
+                }).await else { return };
                 recorder = back;
             }
             release = releases.recv() => {

@@ -1,6 +1,6 @@
 //! What the stages of the daemon write to the snapshot of its status.
 
-use super::standing::Standing;
+use super::{sessions::Watched, standing::Standing};
 use crate::{
     capture::Attached,
     config::Config,
@@ -22,7 +22,7 @@ pub(super) fn configured(status: &Status, config: &Config) {
         verdict: Verdict::Allow.name().to_owned(),
         ..status::Retention::default()
     });
-    let Config { gateway, store, times, spool, .. } = config;
+    let Config { gateway, store, times, spool, sources, .. } = config;
     let directory = spool.spool.as_ref().map(|spool| spool.display().to_string());
     status.update(|snapshot| {
         *snapshot = Snapshot {
@@ -33,6 +33,7 @@ pub(super) fn configured(status: &Status, config: &Config) {
             profile: config.policy.profile.name().to_owned(),
             window_seconds: times.window.as_secs_f64(),
             retention,
+            sources: Watched::new(sources).unseen(),
             ..Snapshot::default()
         };
         snapshot.drain.interval_seconds = times.drain_interval.as_secs_f64();

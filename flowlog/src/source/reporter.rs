@@ -2,7 +2,7 @@
 
 use tokio::sync::mpsc;
 
-use super::{Error, events::Event};
+use super::{Error, Health, events::Event};
 use crate::{
     record::{
         clock::{self, Utc},
@@ -19,6 +19,7 @@ pub(super) struct Reporter {
     reports: mpsc::Sender<Report>,
     /// Why it failed last, until it does not any more.
     failure: Option<String>,
+    health: Health,
 }
 
 /// Nobody takes reports any more.
@@ -26,8 +27,13 @@ pub(super) struct Reporter {
 pub(super) struct Closed;
 
 impl Reporter {
-    pub(super) fn new(instance: Instance, realm: &str, reports: mpsc::Sender<Report>) -> Self {
-        Self { instance, realm: realm.to_owned(), reports, failure: None }
+    pub(super) fn new(
+        instance: Instance,
+        realm: &str,
+        reports: mpsc::Sender<Report>,
+        health: Health,
+    ) -> Self {
+        Self { instance, realm: realm.to_owned(), reports, failure: None, health }
     }
 
     /// The instance is looked at from now on.
@@ -90,11 +96,13 @@ impl Reporter {
         let failure = with_causes(error);
         let is_first = self.failure.as_ref() != Some(&failure);
         self.failure = Some(failure);
+        self.health.failed(&self.instance, error);
         Event::Failed { instance: &self.instance, error, is_first, is_part }.emit();
     }
 
     fn recovered(&mut self) {
         if self.failure.take().is_some() {
+            self.health.recovered(&self.instance);
             Event::Recovered { instance: &self.instance }.emit();
         }
     }
@@ -107,6 +115,7 @@ impl Reporter {
     /// The instance is gone.
     pub(super) async fn gone(mut self) -> Result<(), Closed> {
         Event::Gone { instance: &self.instance }.emit();
+        self.health.recovered(&self.instance);
         self.send(clock::now(), Content::Gone).await
     }
 }

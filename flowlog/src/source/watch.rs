@@ -3,6 +3,7 @@
 use tokio::sync::mpsc;
 
 use super::{
+    Health,
     hook::{Directory, Kind, Notes},
     lease,
     openvpn::{self, CallWatch, Memory, StatusFile},
@@ -19,17 +20,24 @@ pub const WAITING_REPORTS: usize = 16;
 
 /// Asks a source until nobody takes its reports any more. Must be called within a tokio runtime, whose network
 /// namespace is the one to be looked at; it never blocks its thread.
-pub async fn watch(config: SourceConfig, key: PeerKey, reports: mpsc::Sender<Report>) {
+///
+/// `health` has why the source cannot be looked at.
+pub async fn watch(
+    config: SourceConfig,
+    key: PeerKey,
+    reports: mpsc::Sender<Report>,
+    health: Health,
+) {
     let (source, name) = (config.source(), config.instance().unwrap_or_default());
     let SourceConfig { realm, poll, hook_directory, origin } = config;
     let instance = Instance { source, name };
     match origin {
         SourceOrigin::Wireguard { interfaces } => {
-            let watch = wireguard::Watch { interfaces, realm, poll, key };
+            let watch = wireguard::Watch { interfaces, realm, poll, key, health };
             watch.run(reports).await;
         }
         SourceOrigin::Lease { file } => {
-            let reporter = Reporter::new(instance, &realm, reports);
+            let reporter = Reporter::new(instance, &realm, reports, health);
             if let Some(file) = file {
                 lease::run_file(file, poll, key, reporter).await;
             } else {
@@ -48,7 +56,7 @@ pub async fn watch(config: SourceConfig, key: PeerKey, reports: mpsc::Sender<Rep
             });
             let watch =
                 openvpn::Watch { calls, status: status.map(StatusFile::new), management, key };
-            watch.run(poll, Reporter::new(instance, &realm, reports)).await;
+            watch.run(poll, Reporter::new(instance, &realm, reports, health)).await;
         }
     }
 }

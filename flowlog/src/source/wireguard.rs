@@ -21,7 +21,7 @@ use tokio::{
 pub use user_space::Parser;
 
 use super::{
-    Error,
+    Error, Health,
     blocking::Blocking,
     events::Event,
     reporter::{Closed, Reporter},
@@ -49,6 +49,8 @@ pub struct Watch {
     pub poll: Duration,
     /// What makes the pseudonyms of their peers.
     pub key: PeerKey,
+    /// Why they cannot be asked.
+    pub health: Health,
 }
 
 /// An interface that has peers to tell of.
@@ -87,7 +89,8 @@ impl Watch {
                 Ok(found) => found,
                 Err(error) => {
                     // Those that are known are still asked: each of them fails by itself where it has to.
-                    let instance = instance(&self.interfaces.to_string());
+                    let instance = self.all();
+                    self.health.failed(&instance, &error);
                     let is_first = !is_failing;
                     Event::Failed { instance: &instance, error: &error, is_first, is_part: false }
                         .emit();
@@ -95,7 +98,9 @@ impl Watch {
                     continue;
                 }
             };
-            is_failing = false;
+            if std::mem::take(&mut is_failing) {
+                self.health.recovered(&self.all());
+            }
             if self.follow(&mut watched, found, &reports).await.is_err() {
                 return;
             }
@@ -132,7 +137,12 @@ impl Watch {
 
     fn reporter(&self, interface: &Interface, reports: &mpsc::Sender<Report>) -> Reporter {
         let instance = instance(&name::text(&interface.name));
-        Reporter::new(instance, &self.realm, reports.clone())
+        Reporter::new(instance, &self.realm, reports.clone(), self.health.clone())
+    }
+
+    /// All interfaces of the pattern.
+    fn all(&self) -> Instance {
+        instance(&self.interfaces.to_string())
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a snapshot means: one line that answers, and what needs attention, each with a remedy.
 
+mod sources;
+
 use std::time::Duration;
 
 use serde::Serialize;
@@ -19,7 +21,7 @@ pub struct Judgement {
 /// Something that needs attention.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Attention {
-    /// Which part it is about: `interface`, `drain`, `spool`, `store`, `retention`, `clock` or `daemon`.
+    /// Which part it is about: `interface`, `source`, `drain`, `spool`, `store`, `retention`, `clock` or `daemon`.
     pub part: &'static str,
     /// What is wrong, in a sentence.
     pub message: String,
@@ -56,6 +58,7 @@ pub fn judge(snapshot: &Snapshot) -> Judgement {
         )),
     }
     interfaces(snapshot, &mut attention);
+    attention.extend(snapshot.sources.iter().filter_map(|one| sources::judge(one, snapshot)));
     attention.extend(drain(snapshot));
     attention.extend(spool(&snapshot.spool));
     attention.extend(store(snapshot));

@@ -40,6 +40,8 @@ pub struct Snapshot {
     pub unmatched_patterns: Vec<String>,
     /// Why the interfaces could not be looked at, the last time.
     pub interfaces_error: Option<Message>,
+    /// Who tells of sessions: each source that is configured, of a pattern of interfaces each interface.
+    pub sources: Vec<Source>,
     /// From the kernel's maps to the spool.
     pub drain: Drain,
     /// What was drained, and is not in the store.
@@ -127,6 +129,33 @@ pub struct Gap {
     pub end: Option<Utc>,
     /// Its reason, as in the ledger.
     pub reason: String,
+}
+
+/// A source of sessions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Source {
+    /// Its kind, as the tables have it.
+    pub kind: String,
+    /// Its name in the tables; a pattern where there is no such interface.
+    pub instance: String,
+    /// The space of its addresses.
+    pub realm: String,
+    /// Its parts: interfaces, hooks, files, sockets.
+    pub looks_at: Vec<String>,
+    /// Whether its last answer is new enough for the coverage to go on.
+    pub is_heard: bool,
+    /// The last answer, also to an earlier daemon.
+    #[serde(with = "instant")]
+    pub answered_at: Option<Utc>,
+    /// Why it, or a part of it, does not answer.
+    pub error: Option<Message>,
+    /// What to do about that.
+    pub remedy: Option<String>,
+    /// Sessions that are open.
+    pub open_sessions: u64,
+    /// Rows whose end came after their day was stored for good.
+    pub late_rows_total: u64,
 }
 
 /// From the kernel's maps to the spool.

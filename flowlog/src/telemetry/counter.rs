@@ -21,6 +21,11 @@ impl Counter {
         self.count.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// It happened so many times more.
+    pub fn add_all(&self, times: u64) {
+        self.count.fetch_add(times, Ordering::Relaxed);
+    }
+
     /// Its name, and how often it happened.
     #[must_use]
     pub fn reading(&self) -> (&'static str, u64) {

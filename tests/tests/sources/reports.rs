@@ -39,7 +39,7 @@ impl Reports {
                 tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let (reports, mut taken) = tokio::sync::mpsc::channel(source::WAITING_REPORTS);
-                let watch = source::watch(config, key(), reports);
+                let watch = source::watch(config, key(), reports, source::Health::default());
                 tokio::pin!(watch);
                 loop {
                     tokio::select! {

@@ -26,6 +26,10 @@ pub fn describe(snapshot: &Snapshot, judgement: &Judgement) -> String {
         lines.push(String::new());
         lines.extend(interfaces(snapshot));
     }
+    if !snapshot.sources.is_empty() {
+        lines.push(String::new());
+        lines.extend(sources(snapshot));
+    }
     lines.push(String::new());
     lines.extend(parts(snapshot).into_iter().map(|(name, text)| format!("{name:<10} {text}")));
     lines.join("\n") + "\n"
@@ -49,6 +53,32 @@ fn interfaces(snapshot: &Snapshot) -> Vec<String> {
             interface.down_packets_total,
             size::bytes(interface.down_bytes_total),
         ));
+    }
+    lines
+}
+
+fn sources(snapshot: &Snapshot) -> Vec<String> {
+    let mut lines = vec![format!(
+        "{:<10} {:<15} {:<11} {:<8} {:>8} {:>9}  {:<11}  looks at",
+        "source", "name", "realm", "heard", "sessions", "late rows", "last answer"
+    )];
+    for source in &snapshot.sources {
+        let last = source
+            .answered_at
+            .map_or_else(|| "none yet".to_owned(), |last| at(last, now(snapshot)));
+        lines.push(format!(
+            "{:<10} {:<15} {:<11} {:<8} {:>8} {:>9}  {last:<11}  {}",
+            source.kind,
+            source.instance,
+            source.realm,
+            if source.is_heard { "yes" } else { "no" },
+            source.open_sessions,
+            source.late_rows_total,
+            source.looks_at.join(", "),
+        ));
+        if let Some(error) = &source.error {
+            lines.push(format!("{:<10} {}", "", error.text));
+        }
     }
     lines
 }

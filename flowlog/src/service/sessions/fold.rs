@@ -29,8 +29,8 @@ pub(super) struct Fold {
     days: BTreeMap<Utc, Day>,
     /// The day to which events are numbered.
     current: Option<Utc>,
-    /// Rows of days that are in the store for good.
-    pub(super) late: u64,
+    /// Rows that ended in days that are in the store for good, of each instance.
+    late: BTreeMap<Instance, u64>,
 }
 
 /// An instance, as it was looked at last.
@@ -166,6 +166,11 @@ impl Fold {
         self.days.remove(&day);
     }
 
+    /// The rows since this was asked before that ended too late for their days.
+    pub(super) fn take_late(&mut self) -> BTreeMap<Instance, u64> {
+        std::mem::take(&mut self.late)
+    }
+
     /// The rows that are open, and the instances as they were looked at last.
     pub(super) fn standing(&self) -> (Option<Utc>, Vec<Looked>, Vec<OpenRow>) {
         let looked = self.instances.iter().map(|(instance, seen)| Looked {
@@ -279,7 +284,7 @@ impl Fold {
             ..row
         };
         if self.first().is_some_and(|first| closed.held.possible_end() <= first) {
-            self.late += 1;
+            *self.late.entry(closed.instance.clone()).or_default() += 1;
         }
         // Of days that are in the store for good it has rows already.
         for slice in closed.slices() {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{publish, recorder};
 use crate::{
+    record::session::Instance,
     source::subscribers,
     telemetry::{Counter, with_causes},
 };
@@ -12,11 +13,12 @@ static NOT_OPENED: Counter = Counter::new("sessions_open_failures_total");
 static NOT_RECORDED: Counter = Counter::new("sessions_spool_failures_total");
 static NOT_PUBLISHED: Counter = Counter::new("sessions_store_failures_total");
 static UNTIMELY: Counter = Counter::new("sessions_untimely_reports_total");
+static LATE_ROWS: Counter = Counter::new("sessions_late_rows_total");
 static NO_PEER_KEY: Counter = Counter::new("sessions_peer_key_failures_total");
 
 /// How often each of them happened.
-pub(in crate::service) static COUNTERS: [&Counter; 5] =
-    [&NOT_OPENED, &NOT_RECORDED, &NOT_PUBLISHED, &UNTIMELY, &NO_PEER_KEY];
+pub(in crate::service) static COUNTERS: [&Counter; 6] =
+    [&NOT_OPENED, &NOT_RECORDED, &NOT_PUBLISHED, &UNTIMELY, &LATE_ROWS, &NO_PEER_KEY];
 
 /// Something that somebody should know of.
 #[derive(Debug)]
@@ -33,6 +35,8 @@ pub(super) enum Incident<'a> {
     NotFinished,
     /// A report is of a time far from now.
     Untimely,
+    /// Rows ended in days that are in the store for good.
+    TooLate { instance: &'a Instance, rows: u64 },
     /// The peer key cannot be used.
     NoPeerKey { error: &'a subscribers::Error },
 }
@@ -75,6 +79,14 @@ impl Incident<'_> {
                 UNTIMELY.add();
                 tracing::warn!(
                     "a source of sessions reports a time that is minutes from now: check its clock; the report is not taken"
+                );
+            }
+            Self::TooLate { instance: Instance { source, name }, rows } => {
+                LATE_ROWS.add_all(rows);
+                tracing::warn!(
+                    source = source.name(),
+                    name,
+                    "{rows} ends of sessions came after their day was stored for good, which has the sessions up to their last confirmation: check the clock of the source"
                 );
             }
             Self::NoPeerKey { error } => {

@@ -9,7 +9,9 @@ use tokio::{
     time::Interval,
 };
 
-use super::{PAUSE, incidents::Incident, recorder::Recorder, tracker::ClockState};
+use super::{
+    PAUSE, incidents::Incident, recorder::Recorder, sources::Watched, tracker::ClockState,
+};
 use crate::{
     config::{SourceConfig, SubscriberSettings},
     record::{
@@ -18,10 +20,11 @@ use crate::{
         subscriber::Subscribers,
     },
     source::{
-        WAITING_REPORTS,
+        Failure, Health, WAITING_REPORTS,
         subscribers::{self, Files},
         watch,
     },
+    telemetry::with_causes,
 };
 
 /// Reports that are written down at once.
@@ -37,7 +40,11 @@ type Reports = Pin<Box<dyn Stream<Item = (Duration, Report)> + Send>>;
 
 /// The reports of all sources.
 pub(super) struct Intake {
-    sources: Vec<SourceConfig>,
+    sources: Arc<[SourceConfig]>,
+    /// Why they cannot be looked at.
+    health: Health,
+    /// Why none of them is asked.
+    failure: Option<Failure>,
     /// `None` where there are none, or while they are read.
     files: Option<Files>,
     reports: SelectAll<Reports>,
@@ -62,7 +69,9 @@ impl Intake {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         Self {
-            sources,
+            sources: sources.into(),
+            health: Health::default(),
+            failure: None,
             files: settings.map(Files::new),
             reports: SelectAll::new(),
             tasks: vec![],
@@ -95,6 +104,15 @@ impl Intake {
         }
     }
 
+    /// The sources, and how it is about each of them.
+    pub(super) fn watched(&self) -> Watched {
+        Watched {
+            configured: Arc::clone(&self.sources),
+            failures: self.health.failures(),
+            failure: self.failure.clone(),
+        }
+    }
+
     fn clock(&mut self) -> ClockState {
         let offset = Offset::now();
         let before = std::mem::replace(&mut self.offset, offset);
@@ -116,9 +134,15 @@ impl Intake {
                 Ok(Ok(key)) => {
                     self.ask(&key);
                     self.key = Some(key);
+                    self.failure = None;
                 }
                 Ok(Err(error)) => {
                     Incident::NoPeerKey { error: &error }.emit();
+                    self.failure = Some(Failure {
+                        at: clock::now(),
+                        text: with_causes(&error),
+                        remedy: error.remedy().to_owned(),
+                    });
                     self.ticks.reset_after(PAUSE * 2);
                 }
                 Err(_) => {}
@@ -135,14 +159,15 @@ impl Intake {
 
     /// Starts a task for each source.
     fn ask(&mut self, key: &PeerKey) {
-        for source in &self.sources {
+        for source in self.sources.iter() {
             let (sender, mut receiver) = mpsc::channel(WAITING_REPORTS);
             let poll = source.poll;
             let reports = stream::poll_fn(move |context| {
                 receiver.poll_recv(context).map(|report| report.map(|report| (poll, report)))
             });
             self.reports.push(Box::pin(reports));
-            let task = tokio::spawn(watch(source.clone(), key.clone(), sender));
+            let task =
+                tokio::spawn(watch(source.clone(), key.clone(), sender, self.health.clone()));
             self.tasks.push(task.abort_handle());
         }
     }
@@ -155,6 +180,11 @@ impl Drop for Intake {
 }
 
 impl Batch {
+    /// Whether only time has passed.
+    pub(super) fn is_tick(&self) -> bool {
+        self.reports.is_empty()
+    }
+
     /// Makes events of the reports, and writes them down.
     pub(super) fn record(self, recorder: &mut Recorder) {
         let Self { reports, now, clock, subscribers } = self;

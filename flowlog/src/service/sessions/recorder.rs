@@ -8,12 +8,13 @@ use std::{
 use super::{
     event::{Event, Unread},
     fold::{DayFiles, Fold},
+    incidents::Incident,
     tracker::Tracker,
 };
 use crate::{
     record::{
         clock::Utc,
-        session::{CoverageGap, CoverageReason},
+        session::{CoverageGap, CoverageReason, Instance},
     },
     spool::{
         self, Spool,
@@ -93,6 +94,8 @@ pub(super) struct Recorder {
     pub(super) tracker: Tracker,
     /// Events that could not be written down yet; meanwhile no report is taken.
     pending: Vec<(Utc, Event)>,
+    /// Rows that ended too late for their days, of each instance.
+    late: BTreeMap<Instance, u64>,
 }
 
 /// What cannot be done with the events.
@@ -122,11 +125,13 @@ impl Recorder {
             Ok(())
         })?;
         let mut tracker = Tracker::new(gateway.to_owned());
-        if let Some(fold) = days.lock().get(gateway) {
+        if let Some(fold) = days.lock().get_mut(gateway) {
+            // An earlier daemon has reported them.
+            fold.take_late();
             let (day, looked, rows) = fold.standing();
             tracker.restore(day, looked, rows);
         }
-        let mut recorder = Self { log, days, tracker, pending: vec![] };
+        let mut recorder = Self { log, days, tracker, pending: vec![], late: BTreeMap::new() };
         recorder.report_lost()?;
         Ok(recorder)
     }
@@ -165,7 +170,16 @@ impl Recorder {
         for (number, (time, event)) in numbers.zip(self.pending.drain(..)) {
             fold.take((&segment, number, time), event);
         }
+        for (instance, rows) in fold.take_late() {
+            Incident::TooLate { instance: &instance, rows }.emit();
+            *self.late.entry(instance).or_default() += rows;
+        }
         Ok(())
+    }
+
+    /// Rows that ended too late for their days, of each instance.
+    pub(super) fn late(&self) -> &BTreeMap<Instance, u64> {
+        &self.late
     }
 
     /// Events of days that are in the store leave the spool.

@@ -19,6 +19,7 @@ use crate::record::{
     subscriber::Subscribers,
 };
 use change::Span;
+pub(super) use tracked::Standing;
 use tracked::Tracked;
 
 /// Shortest time without a look after which nothing is taken for granted.
@@ -74,6 +75,12 @@ impl Tracker {
     /// The subscribers from now on.
     pub(super) fn set_subscribers(&mut self, subscribers: Arc<Subscribers>) {
         self.subscribers = subscribers;
+    }
+
+    /// How each instance is at an instant.
+    pub(super) fn standings(&self, now: Utc) -> BTreeMap<&Instance, Standing> {
+        let standing = |(instance, tracked): (_, &Tracked)| (instance, tracked.standing(now));
+        self.instances.iter().map(standing).collect()
     }
 
     /// Takes a report.

@@ -1,5 +1,5 @@
 use super::{
-    super::{Clock, Drain, Gap, Message, SCHEMA},
+    super::{Clock, Drain, Gap, Message, SCHEMA, Source},
     *,
 };
 
@@ -122,6 +122,71 @@ fn a_gap_is_news_for_a_quarter_of_an_hour() {
         gap("2026-03-01T03:00:00Z", "2026-03-01T03:01:00Z"),
     );
     assert_eq!(attention(gap("2026-03-01T02:00:00Z", "2026-03-01T02:57:39Z")), []);
+}
+
+fn server() -> Source {
+    Source {
+        kind: "openvpn".to_owned(),
+        instance: "server".to_owned(),
+        is_heard: true,
+        answered_at: Some(utc("2026-03-01T03:12:38Z")),
+        ..Source::default()
+    }
+}
+
+#[test]
+fn a_source_that_is_silent_for_long_is_noticed_with_its_last_error() {
+    let silent_since = |text: &str| {
+        let silent = Source {
+            is_heard: false,
+            answered_at: Some(utc(text)),
+            error: Some(Message::new("no whole answer within 3s")),
+            remedy: Some("look whether the server hangs".to_owned()),
+            ..server()
+        };
+        move |snapshot: &mut Snapshot| snapshot.sources.push(silent)
+    };
+    assert_eq!(attention(|snapshot| snapshot.sources.push(server())), []);
+    assert_eq!(attention(silent_since("2026-03-01T03:11:40Z")), []);
+    assert_one(
+        "source",
+        "openvpn server has not answered since 03:09:40Z, 3 min ago: no whole answer within 3s; the coverage has a gap",
+        silent_since("2026-03-01T03:09:40Z"),
+    );
+    // A daemon that has just begun may still hear it.
+    assert_eq!(
+        attention(|snapshot| {
+            silent_since("2026-03-01T02:00:00Z")(snapshot);
+            snapshot.started = Some(utc("2026-03-01T03:12:00Z"));
+        }),
+        []
+    );
+    // Beside parts that fail, others give answers.
+    assert_eq!(
+        attention(|snapshot| {
+            let error = Some(Message::new("cannot connect to the socket"));
+            snapshot.sources.push(Source { error, ..server() });
+        }),
+        []
+    );
+}
+
+#[test]
+fn an_interface_of_wireguard_that_is_named_is_missed_and_one_of_a_pattern_is_not() {
+    let absent = |instance: &str| {
+        let source = Source {
+            kind: "wireguard".to_owned(),
+            instance: instance.to_owned(),
+            ..Source::default()
+        };
+        move |snapshot: &mut Snapshot| snapshot.sources.push(source)
+    };
+    assert_one("source", "there is no WireGuard interface wg7", absent("wg7"));
+    assert_eq!(attention(absent("wg*")), []);
+    assert_one("source", "wireguard wg* has never answered: no room", |snapshot| {
+        absent("wg*")(snapshot);
+        snapshot.sources[0].error = Some(Message::new("no room"));
+    });
 }
 
 #[test]

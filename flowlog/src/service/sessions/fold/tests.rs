@@ -8,7 +8,7 @@ use super::{
     },
     *,
 };
-use crate::record::session::{Content, CoverageReason, Entry};
+use crate::record::session::{Content, CoverageReason, EndReason, Entry};
 
 const POLL: Duration = Duration::from_secs(5);
 
@@ -82,7 +82,23 @@ fn an_open_row_ends_at_the_last_look_and_a_day_at_midnight() {
     world.restart(last);
     assert_eq!(shown(&world.files(1)), [(86_400, 86_402, false)]);
     assert!(world.fold.files(day).is_none());
-    assert_eq!(world.fold.late, 0);
+    assert!(world.fold.take_late().is_empty());
+}
+
+#[test]
+fn an_end_that_comes_after_its_day_was_stored_for_good_is_counted() {
+    let mut world = World::new();
+    let ada = peer(1, 0, &["10.0.0.1/32"]);
+    world.look(86_398, std::slice::from_ref(&ada));
+    world.look(86_402, std::slice::from_ref(&ada));
+    world.fold.forget(second(0));
+    let ended = Content::Ended { key: ada.key, reason: EndReason::Disconnected, bytes: None };
+    let events = world.tracker.take(report(86_399, ended), POLL, ClockState::default());
+    for (number, event) in (world.written.len() as u64 + 1..).zip(events) {
+        world.fold.take(("s1", number, second(86_403)), event);
+    }
+    assert_eq!(world.fold.take_late(), BTreeMap::from([(wg0(), 1)]));
+    assert!(world.fold.take_late().is_empty(), "it was reported");
 }
 
 #[test]

@@ -355,6 +355,24 @@ fn an_instance_that_goes_after_a_silence_leaves_a_gap() {
 }
 
 #[test]
+fn an_instance_is_heard_while_its_answers_are_new_enough() {
+    let mut tracker = tracker();
+    let ada = peer(1, 0, &["10.0.0.1/32"]);
+    let of = |tracker: &Tracker, at: i64| tracker.standings(second(at)).get(&wg0()).copied();
+    assert_eq!(of(&tracker, 0), None);
+    take(&mut tracker, 0, std::slice::from_ref(&ada));
+    let heard = of(&tracker, 15).unwrap();
+    assert_eq!(
+        (heard.answered_at, heard.is_heard, heard.open_sessions),
+        (Some(second(0)), true, 1)
+    );
+    assert!(!of(&tracker, 16).unwrap().is_heard);
+    let failed = Content::Failed { is_answered: true };
+    tracker.take(report(16, failed), POLL, ClockState::default());
+    assert!(!of(&tracker, 16).unwrap().is_heard);
+}
+
+#[test]
 fn a_row_is_of_one_subscriber() {
     let mut tracker = tracker();
     let ada = peer(1, 0, &["10.0.0.1/32"]);

@@ -38,6 +38,16 @@ pub(super) struct Tracked {
     state: Sight,
 }
 
+/// How an instance is, for the status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::service::sessions) struct Standing {
+    /// The last look, also one of an earlier daemon.
+    pub(in crate::service::sessions) answered_at: Option<Utc>,
+    /// Whether that was lately, and by this daemon.
+    pub(in crate::service::sessions) is_heard: bool,
+    pub(in crate::service::sessions) open_sessions: usize,
+}
+
 /// Whether an instance is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sight {
@@ -219,6 +229,16 @@ impl Tracked {
                 .iter()
                 .map(move |(prefix, open)| self.row(instance, *key, session, *prefix, open))
         })
+    }
+
+    /// How it is at an instant.
+    pub(super) fn standing(&self, now: Utc) -> Standing {
+        let is_ours = self.looked_at.is_some() && self.state != Sight::Restored;
+        Standing {
+            answered_at: self.looked_at,
+            is_heard: is_ours && !self.is_late(now),
+            open_sessions: self.sessions.len(),
+        }
     }
 
     /// Whether nobody has looked for too long.
