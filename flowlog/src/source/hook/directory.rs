@@ -28,8 +28,9 @@ const MOST_BYTES: u64 = 64 << 10;
 const MOST_NOTES: usize = 1_000;
 /// A note must not be further in the future.
 const FUTURE: Duration = Duration::from_mins(5);
-/// A hook that has written half of a note for so long will not end it.
-const ABANDONED: Duration = Duration::from_mins(1);
+/// A hook that has written half of a note for so long will not end it: it has 20 ms, and dies then as soon as it runs
+/// again. Until that is sure, nobody is known to be there; a few seconds of it are no gap yet.
+const ABANDONED: Duration = Duration::from_secs(5);
 /// From reading its clock, a hook has its file in the directory after this time, even on a busy machine.
 const TO_BEGIN: Duration = Duration::from_millis(100);
 /// For its owner, and for its group to write into; nobody removes what another one left.
@@ -44,7 +45,7 @@ pub struct Directory {
     takes_unnamed: bool,
 }
 
-/// Why a file is not read. It stays where it is.
+/// Why a file is not read. It stays where it is, unless it is only begun.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refused {
@@ -69,6 +70,9 @@ pub enum Refused {
         /// Its length.
         bytes: u64,
     },
+    /// Its hook did not end it in time.
+    #[error("its hook was ended while it wrote the note, which is lost")]
+    Unfinished,
     /// Its time has not come.
     #[error("its time is more than {FUTURE:?} ahead")]
     Future,
@@ -147,6 +151,7 @@ impl Directory {
                     until = until.min(begun.stamp.dated(now));
                 } else {
                     durable::remove_file(&directory, name.as_c_str())?;
+                    found.push(Found { name, note: Err(Refused::Unfinished) });
                 }
                 continue;
             }
