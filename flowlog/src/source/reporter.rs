@@ -1,5 +1,7 @@
 //! The reports of one instance.
 
+use std::time::Duration;
+
 use tokio::sync::mpsc;
 
 use super::{Error, Health, events::Event};
@@ -20,6 +22,8 @@ pub(super) struct Reporter {
     /// Why it failed last, until it does not any more.
     failure: Option<String>,
     health: Health,
+    /// How far apart the answers may be, where nobody asks for them.
+    pub(super) apart: Option<Duration>,
 }
 
 /// Nobody takes reports any more.
@@ -33,7 +37,7 @@ impl Reporter {
         reports: mpsc::Sender<Report>,
         health: Health,
     ) -> Self {
-        Self { instance, realm: realm.to_owned(), reports, failure: None, health }
+        Self { instance, realm: realm.to_owned(), reports, failure: None, health, apart: None }
     }
 
     /// The instance is looked at from now on.
@@ -51,8 +55,8 @@ impl Reporter {
         (at, answered): (Utc, Utc),
         content: Content,
     ) -> Result<(), Closed> {
-        let (instance, realm) = (self.instance.clone(), self.realm.clone());
-        let report = Report { instance, realm, at, answered, content };
+        let (instance, realm, apart) = (self.instance.clone(), self.realm.clone(), self.apart);
+        let report = Report { instance, realm, at, answered, content, apart };
         self.reports.send(report).await.map_err(|_| Closed)
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Sources make them, and the tracker of sessions makes rows of them. A report is about one instance.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{super::clock::Utc, EndReason, Instance, Outer, Peer, State};
 use crate::record::redacted::Prefix;
@@ -21,6 +21,8 @@ pub struct Report {
     pub answered: Utc,
     /// Its content.
     pub content: Content,
+    /// How far apart its answers may be, where it gives them by itself and not whenever it is asked.
+    pub apart: Option<Duration>,
 }
 
 /// The content of a report.

@@ -85,12 +85,13 @@ impl Tracker {
 
     /// Takes a report.
     pub(super) fn take(&mut self, report: Report, poll: Duration, clock: ClockState) -> Vec<Event> {
-        let Report { instance, realm, at, answered, content } = report;
+        let Report { instance, realm, at, answered, content, apart } = report;
         let mut events = self.begin_day(at);
         let tracked =
             self.instances.entry(instance.clone()).or_insert_with(|| Tracked::new(realm.clone()));
         tracked.realm.clone_from(&realm);
-        tracked.tolerance = LEAST_TOLERANCE.max(poll.saturating_mul(TOLERATED_POLLS));
+        let by_polls = LEAST_TOLERANCE.max(poll.saturating_mul(TOLERATED_POLLS));
+        tracked.tolerance = by_polls.max(apart.unwrap_or_default());
         tracked.clock = clock;
         let mut span = Span {
             gateway: &self.gateway,

@@ -18,8 +18,8 @@ use crate::{
 
 /// How often a server writes its status, unless it is told otherwise.
 const USUAL: Duration = Duration::from_mins(1);
-/// A busy server may be late by so much.
-const LATE: Duration = Duration::from_secs(5);
+/// A server may be late by so much: without clients it wakes up every ten seconds.
+const LATE: Duration = Duration::from_secs(12);
 /// The file is written within a second of its time, which has whole seconds.
 const WITHIN: Duration = Duration::from_secs(2);
 
@@ -79,10 +79,16 @@ impl StatusFile {
         Ok((before != Some(status.time)).then_some((at.min(now), status)))
     }
 
+    /// How far apart two lists of a server that lives are at most.
+    pub(super) fn most_apart(&self) -> Duration {
+        let apart = self.last.and_then(|(_, apart)| apart);
+        2 * apart.map_or(USUAL, |apart| apart.min(USUAL)) + LATE
+    }
+
     /// A server that does not write any more is dead, or hangs.
     fn is_fresh(&self, now: Utc) -> Result<(), Error> {
-        let Some((time, apart)) = self.last else { return Ok(()) };
-        let limit = 2 * apart.map_or(USUAL, |apart| apart.min(USUAL)) + LATE;
+        let Some((time, _)) = self.last else { return Ok(()) };
+        let limit = self.most_apart();
         let is_old = now > Utc::from_ms(time.saturating_mul(1_000)).plus(limit);
         if is_old { Err(Error::Stale { limit }) } else { Ok(()) }
     }
@@ -118,16 +124,17 @@ mod tests {
         fs::write(&path, text(NOW + 10)).unwrap();
         assert_eq!(file.look(at(NOW + 11), limit).await.unwrap().unwrap().0, at(NOW + 10));
         // It came after ten seconds, so that it is late after twenty.
-        assert_eq!(file.look(at(NOW + 35), limit).await.unwrap(), None);
-        assert!(matches!(file.look(at(NOW + 36), limit).await, Err(Error::Stale { .. })));
+        assert_eq!(file.look(at(NOW + 42), limit).await.unwrap(), None);
+        assert!(matches!(file.look(at(NOW + 43), limit).await, Err(Error::Stale { .. })));
+        assert_eq!(file.most_apart(), Duration::from_secs(32));
         // Half of it.
         fs::write(&path, "TITLE,OpenVPN\nTIME").unwrap();
         assert!(matches!(
-            file.look(at(NOW + 40), limit).await,
+            file.look(at(NOW + 44), limit).await,
             Err(Error::Malformed { .. } | Error::Truncated)
         ));
-        fs::write(&path, text(NOW + 40)).unwrap();
-        assert!(file.look(at(NOW + 41), limit).await.unwrap().is_some());
+        fs::write(&path, text(NOW + 44)).unwrap();
+        assert!(file.look(at(NOW + 45), limit).await.unwrap().is_some());
     }
 
     #[tokio::test]

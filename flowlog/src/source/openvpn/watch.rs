@@ -61,6 +61,8 @@ impl Watch {
         loop {
             ticks.tick().await;
             let at = clock::now();
+            // Before the look: a list that comes after a silence does not excuse it.
+            reporter.apart = self.status.as_ref().map(StatusFile::most_apart);
             let gathered = self.look(at, &reporter).await;
             if send(gathered, at, &mut reporter).await.is_err() {
                 return;

@@ -36,7 +36,7 @@ pub(in super::super) fn peer(number: u8, since: i64, prefixes: &[&str]) -> Entry
 
 pub(in super::super) fn report(at: i64, content: Content) -> Report {
     let (realm, at) = ("default".to_owned(), second(at));
-    Report { instance: wg0(), realm, at, answered: at, content }
+    Report { instance: wg0(), realm, at, answered: at, content, apart: None }
 }
 
 fn tracker() -> Tracker {
@@ -352,6 +352,23 @@ fn an_instance_that_goes_after_a_silence_leaves_a_gap() {
     next.restore(Some(second(0)), vec![looked], vec![]);
     let gone = next.take(report(5, Content::Gone), POLL, ClockState::default());
     assert_eq!(shown(&gone), ["gap 0-5 down"]);
+}
+
+#[test]
+fn lists_that_a_server_writes_by_itself_may_be_a_minute_apart() {
+    let mut tracker = tracker();
+    let ada = peer(1, 0, &["10.0.0.1/32"]);
+    let apart = Some(Duration::from_secs(132));
+    let mut list = |at: i64, entries: &[Entry]| {
+        let report = Report { apart, ..report(at, Content::Listing(entries.to_vec())) };
+        let mut events = tracker.take(report, POLL, ClockState::default());
+        events.extend(tracker.pass_time(second(at + 59)));
+        shown(&events)
+    };
+    assert_eq!(list(0, std::slice::from_ref(&ada)), ["+1 10.0.0.1/32 tunnel 0-0 #0"]);
+    assert_eq!(list(60, std::slice::from_ref(&ada)), [""; 0]);
+    assert_eq!(list(120, &[]), ["-1 60+60000 removed"]);
+    assert_eq!(list(253, &[]), ["gap 120-253 source_silent"]);
 }
 
 #[test]
