@@ -37,7 +37,7 @@ pub use kernel::{Loaded, store_epoch};
 pub use kernel_clock::KernelClock;
 pub use members::{Members, Seen};
 pub use offload::{allow_super_packets_of, offload};
-pub use openvpn::{OpenVpn, OpenVpnClient};
+pub use openvpn::{LoggedSession, OpenVpn, OpenVpnClient, logged_sessions};
 pub use oracle::{
     FLOWS_AS_THE_ORACLE_SEES_THEM, Summary, assert_equal_to_oracle,
     assert_tcp_and_udp_equal_to_oracle, captures, normalise, own_cases,

@@ -1,5 +1,7 @@
 //! A real OpenVPN between two namespaces.
 
+mod log;
+
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
@@ -9,6 +11,7 @@ use std::{
 use flowlog::demo::Netns;
 
 use super::rig::{cable, wait_for};
+pub use log::{LoggedSession, logged_sessions};
 
 /// A server and its clients, over a cable.
 pub struct OpenVpn {
@@ -76,7 +79,7 @@ impl OpenVpn {
             self.certify(name, "clientAuth");
         }
         let configuration = format!(
-            "client\ndev tun\nproto udp\nremote 192.168.78.1 1194\nca ca.crt\ncert {name}.crt\nkey {name}.key\nremote-cert-tls server\nexplicit-exit-notify 1\nverb 3\n"
+            "client\nnobind\ndev tun\nproto udp\nremote 192.168.78.1 1194\nca ca.crt\ncert {name}.crt\nkey {name}.key\nremote-cert-tls server\nexplicit-exit-notify 1\nverb 3\n"
         );
         let file = format!("{name}.conf");
         fs::write(self.path(&file), configuration).unwrap();
@@ -91,6 +94,29 @@ impl OpenVpn {
                 .is_ok_and(|text| text.contains("Initialization Sequence Completed"))
         };
         wait_for("the client of OpenVPN", is_up);
+    }
+
+    /// What the server has written since it was started.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.path("server.log")).unwrap()
+    }
+
+    /// Gives all clients another address on their way to the server, as a NAT does that is started again.
+    pub fn translate(&self) {
+        self.member.ip(&["address", "add", "192.168.78.3/24", "dev", "under1"]).unwrap();
+        let rules = "table ip roaming {
+            chain out {
+                type filter hook postrouting priority 0
+                udp dport 1194 ip saddr 192.168.78.2 ip saddr set 192.168.78.3
+            }
+            chain in {
+                type filter hook prerouting priority -300
+                udp sport 1194 ip daddr 192.168.78.3 ip daddr set 192.168.78.2
+            }
+        }";
+        let mut nft = self.member.command("nft").unwrap();
+        let status = nft.arg(rules).status().expect("nft; run `cargo xtask setup`");
+        assert!(status.success());
     }
 
     fn openvpn(&self, netns: &Netns, configuration: &str, log: &Path) -> Child {

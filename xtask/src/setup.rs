@@ -14,7 +14,7 @@ pub struct Arguments {
 }
 
 /// Programs that the tests use, and the packages that they come in.
-pub const TEST_PROGRAMS: [(&str, &str); 11] = [
+pub const TEST_PROGRAMS: [(&str, &str); 12] = [
     ("cc", "gcc"),
     ("ip", "iproute2"),
     ("tc", "iproute2"),
@@ -24,6 +24,7 @@ pub const TEST_PROGRAMS: [(&str, &str); 11] = [
     ("wg", "wireguard-tools"),
     ("wireguard-go", "wireguard-go"),
     ("openvpn", "openvpn"),
+    ("nft", "nftables"),
     ("openssl", "openssl"),
     ("python3", "python3"),
 ];
