@@ -95,6 +95,15 @@ fn a_member_is_found_by_address_and_the_absence_of_the_daemon_is_one_gap() {
     let daemon = gateway.run();
     gateway.knock();
     std::thread::sleep(WHILE);
+    let (_, status) = daemon.status();
+    let source = &status["sources"][0];
+    assert_eq!(source["instance"], gateway.tunnel.interface(), "{source}");
+    assert_eq!((&source["is_heard"], &source["open_sessions"]), (&true.into(), &1.into()));
+    let text = flowlog(&["status", "--socket", &daemon.socket()]).stdout;
+    let is_shown = |line: &str| line.starts_with("wireguard") && line.contains(" yes ");
+    assert!(text.lines().any(is_shown), "{text}");
+    let is_leaked = |answer: &str| answer.contains("m-0007") || answer.contains("10.8.0.");
+    assert!(!is_leaked(&text) && !is_leaked(&status.to_string()), "{text}{status}");
     daemon.signal(nix::sys::signal::Signal::SIGKILL);
     daemon.end();
     std::thread::sleep(Duration::from_secs(2));
