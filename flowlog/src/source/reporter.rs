@@ -50,7 +50,8 @@ impl Reporter {
         self.send_answer((at, at), content).await
     }
 
-    async fn send_answer(
+    /// Sends a report of a time that lies between two instants.
+    pub(super) async fn send_answer(
         &mut self,
         (at, answered): (Utc, Utc),
         content: Content,

@@ -13,20 +13,20 @@ const QUESTION: &[u8] = b"status 3\n";
 /// An answer of 200,000 clients is not longer.
 const MOST_BYTES: usize = 64 << 20;
 
-/// Asks a server for its status, at an instant; returns the one of which it tells, too.
+/// Asks a server for its status, at an instant; returns too between which instants the server looked.
 pub(super) async fn ask(
     socket: &Path,
     asked: Utc,
     limit: Duration,
-) -> Result<(Utc, Status), Error> {
+) -> Result<((Utc, Utc), Status), Error> {
     let mut answer = Answer::default();
     socket::ask(socket, QUESTION, limit, |chunk| answer.take(chunk)).await?;
-    let status = answer.finish()?;
-    Ok((made_at(&status, asked, clock::now()), status))
+    let (status, answered) = (answer.finish()?, clock::now());
+    Ok(((made_at(&status, asked, answered), answered), status))
 }
 
-/// The instant of an answer. Whoever holds the socket makes the question wait, and the list is of the time after that. By
-/// its own account, in whole seconds, it is at most a second old: nobody in it is there later than it confirms.
+/// Up to when an answer confirms. Whoever holds the socket makes the question wait, and the list is of the time after that;
+/// by its own account, in whole seconds, it is no older.
 fn made_at(status: &Status, asked: Utc, answered: Utc) -> Utc {
     asked.max(Utc::from_ms(status.time.saturating_mul(1_000)).min(answered))
 }
@@ -155,7 +155,7 @@ mod tests {
         assert!(matches!(refuses, Err(Error::Refused { .. })), "{refuses:?}");
         assert!(matches!(password, Err(Error::Password)), "{password:?}");
         assert!(matches!(garbage, Err(Error::Malformed { line: 1 })), "{garbage:?}");
-        let (at, status) = right.unwrap();
+        let ((at, _), status) = right.unwrap();
         assert_eq!((at, status.time), (Utc::from_ms(7_000), 7));
         let missing = runtime.block_on(ask(
             &directory.path().join("no"),

@@ -46,7 +46,8 @@ pub(in crate::source) struct CallWatch {
 /// What a look at all parts gave.
 #[derive(Default)]
 struct Gathered {
-    reports: Vec<(Utc, Content)>,
+    /// Each with the instants between which it was made.
+    reports: Vec<((Utc, Utc), Content)>,
     /// Whether some part has confirmed what is known.
     is_confirmed: bool,
     failures: Vec<Error>,
@@ -78,7 +79,9 @@ impl Watch {
             gathered.list(answer.map(Some), &self.key);
         }
         if let Some(status) = &mut self.status {
-            gathered.list(status.look(at, LIMIT).await, &self.key);
+            let looked = status.look(at, LIMIT).await;
+            let listed = looked.map(|new| new.map(|(at, status)| ((at, at), status)));
+            gathered.list(listed, &self.key);
         }
         let is_listed = self.management.is_some() || self.status.is_some();
         if let Some(calls) = &mut self.calls {
@@ -92,12 +95,12 @@ impl Watch {
 }
 
 impl Gathered {
-    fn list(&mut self, listed: Result<Option<(Utc, Status)>, Error>, key: &PeerKey) {
+    fn list(&mut self, listed: Result<Option<((Utc, Utc), Status)>, Error>, key: &PeerKey) {
         match listed {
-            Ok(Some((at, status))) => {
-                let entry = |client: &super::client::Client| client.listed(key, at);
+            Ok(Some(((at, answered), status))) => {
+                let entry = |client: &super::client::Client| client.listed(key, answered);
                 let entries: Vec<Entry> = status.clients.iter().map(entry).collect();
-                self.reports.push((at, Content::Listing(entries)));
+                self.reports.push(((at, answered), Content::Listing(entries)));
                 self.is_confirmed = true;
             }
             // A file that was not written again since: neither news nor a failure.
@@ -109,9 +112,9 @@ impl Gathered {
 
 async fn send(gathered: Gathered, at: Utc, reporter: &mut Reporter) -> Result<(), Closed> {
     let Gathered { mut reports, is_confirmed, failures } = gathered;
-    reports.sort_by_key(|(at, _)| *at);
-    for (at, content) in reports {
-        reporter.send(at, content).await?;
+    reports.sort_by_key(|((at, _), _)| *at);
+    for (times, content) in reports {
+        reporter.send_answer(times, content).await?;
     }
     let mut failures = failures.into_iter();
     if is_confirmed {
@@ -152,14 +155,16 @@ impl CallWatch {
                     self.calls.forget();
                     // The clients of the process before are gone with it. A list shows that better.
                     if !is_listed {
-                        gathered.reports.push((at, Content::Gone));
+                        gathered.reports.push(((at, at), Content::Gone));
                     }
                     self.process = process;
                     process.map_or(Ok(()), |process| self.memory.write(process))?;
                 }
                 match self.calls.take(&note.fields, at, key) {
                     Ok(contents) => {
-                        gathered.reports.extend(contents.into_iter().map(|content| (at, content)));
+                        gathered
+                            .reports
+                            .extend(contents.into_iter().map(|content| ((at, at), content)));
                     }
                     Err(error) => self.notes.refuse(&error.into()),
                 }
@@ -169,7 +174,7 @@ impl CallWatch {
                 if !process.lives() {
                     return Err(Error::ServerGone);
                 }
-                gathered.reports.push((new.until, Content::Unchanged));
+                gathered.reports.push(((new.until, new.until), Content::Unchanged));
                 return Ok(());
             }
         }
