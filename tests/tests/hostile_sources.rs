@@ -39,17 +39,17 @@ impl Rig {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (gateway, tun) = quiet_tun("flquiet");
-        let mut rig =
-            Self { directory, gateway, _tuns: vec![tun], interfaces: vec![], liars: vec![] };
-        fs::write(rig.path("peer.key"), [7; 32]).unwrap();
+        let (mut tuns, mut interfaces, mut liars) = (vec![tun], vec![], vec![]);
+        fs::create_dir_all("/var/run/wireguard").unwrap();
         for (letter, lie) in [("a", Lie::Stops), ("b", Lie::Floods), ("c", Lie::Ends)] {
             let name = format!("flh{}{letter}", std::process::id());
-            rig._tuns.push(rig.gateway.tun(&name).unwrap());
-            fs::create_dir_all("/var/run/wireguard").unwrap();
+            tuns.push(gateway.tun(&name).unwrap());
             let socket = PathBuf::from(format!("/var/run/wireguard/{name}.sock"));
-            rig.liars.push(Liar::new(socket, lie, uapi));
-            rig.interfaces.push(name);
+            liars.push(Liar::new(socket, lie, uapi));
+            interfaces.push(name);
         }
+        let mut rig = Self { directory, gateway, _tuns: tuns, interfaces, liars };
+        fs::write(rig.path("peer.key"), [7; 32]).unwrap();
         for (name, lie) in [("stops", Lie::Stops), ("floods", Lie::Floods), ("ends", Lie::Ends)] {
             let socket = rig.path(&format!("{name}.sock"));
             rig.liars.push(Liar::new(socket, lie, || status('\t')));
@@ -193,10 +193,7 @@ fn wait_until_heard(
     wait_for(if is_heard { "all to be heard" } else { "none to be heard" }, || {
         thread::sleep(Duration::from_millis(500));
         last = sources(daemon);
-        let are = instances
-            .iter()
-            .all(|name| last.get(name).is_some_and(|one| one["is_heard"] == is_heard));
-        are
+        instances.iter().all(|name| last.get(name).is_some_and(|one| one["is_heard"] == is_heard))
     });
     last
 }

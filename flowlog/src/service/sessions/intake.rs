@@ -141,7 +141,7 @@ impl Intake {
                     self.failure = Some(Failure {
                         at: clock::now(),
                         text: with_causes(&error),
-                        remedy: error.remedy().to_owned(),
+                        remedy: error.remedy(),
                     });
                     self.ticks.reset_after(PAUSE * 2);
                 }
@@ -203,6 +203,9 @@ impl Batch {
         events.extend(recorder.tracker.pass_time(now));
         if let Err(error) = recorder.record(now, events) {
             Incident::NotRecorded { error: &error }.emit();
+        }
+        for (instance, rows) in recorder.take_late() {
+            Incident::TooLate { instance: &instance, rows }.emit();
         }
     }
 }

@@ -8,7 +8,6 @@ use std::{
 use super::{
     event::{Event, Unread},
     fold::{DayFiles, Fold},
-    incidents::Incident,
     tracker::Tracker,
 };
 use crate::{
@@ -170,11 +169,17 @@ impl Recorder {
         for (number, (time, event)) in numbers.zip(self.pending.drain(..)) {
             fold.take((&segment, number, time), event);
         }
-        for (instance, rows) in fold.take_late() {
-            Incident::TooLate { instance: &instance, rows }.emit();
-            *self.late.entry(instance).or_default() += rows;
-        }
         Ok(())
+    }
+
+    /// The rows since this was asked before that ended too late for their days, of each instance.
+    pub(super) fn take_late(&mut self) -> BTreeMap<Instance, u64> {
+        let mut folds = self.days.lock();
+        let new = folds.get_mut(self.log.gateway()).map(Fold::take_late).unwrap_or_default();
+        for (instance, rows) in &new {
+            *self.late.entry(instance.clone()).or_default() += rows;
+        }
+        new
     }
 
     /// Rows that ended too late for their days, of each instance.

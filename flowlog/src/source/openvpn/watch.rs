@@ -43,6 +43,9 @@ pub(in crate::source) struct CallWatch {
     calls: Calls,
 }
 
+/// A list, and the instants between which it was made.
+type Listed = ((Utc, Utc), Status);
+
 /// What a look at all parts gave.
 #[derive(Default)]
 struct Gathered {
@@ -95,7 +98,7 @@ impl Watch {
 }
 
 impl Gathered {
-    fn list(&mut self, listed: Result<Option<((Utc, Utc), Status)>, Error>, key: &PeerKey) {
+    fn list(&mut self, listed: Result<Option<Listed>, Error>, key: &PeerKey) {
         match listed {
             Ok(Some(((at, answered), status))) => {
                 let entry = |client: &super::client::Client| client.listed(key, answered);
