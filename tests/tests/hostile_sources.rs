@@ -243,10 +243,12 @@ fn run(rig: &Rig) -> String {
     wait_for("the directory of the hooks", || rig.path("hook").exists());
     rig.leave_notes();
     let (missed, others) = rig.instances();
-    // Twice, so that it is known how often the file is written.
-    thread::sleep(Duration::from_millis(2_500));
-    rig.put_good();
     wait_until_heard(&daemon, &[&missed[..], &others.map(str::to_owned)].concat(), true);
+    // Again and again, so that it is known how often the files are written.
+    for _ in 0..3 {
+        thread::sleep(Duration::from_millis(2_500));
+        rig.put_good();
+    }
 
     rig.lie(true);
     rig.put_bad();
