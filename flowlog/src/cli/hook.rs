@@ -1,8 +1,8 @@
 //! `flowlog hook`: what a server or a control plane calls when a session begins or ends.
 //!
 //! Whoever calls it waits for it, and takes its failure for a refusal of the session: so it ends with success whatever
-//! happens, and after 15 ms wherever it is then. It has arguments of its own, reads no configuration, and starts
-//! nothing.
+//! happens, and after 15 ms wherever it is then; a copy of the process finishes the note. It has arguments of its own,
+//! reads no configuration, and starts nothing else.
 
 use std::{
     ffi::OsString,
