@@ -123,6 +123,33 @@ fn who_had_an_address_at_an_instant() {
 }
 
 #[test]
+fn the_longest_prefix_has_the_address() {
+    let store = tempfile::tempdir().unwrap();
+    let all_day = || held("22T09:00:00", "22T18:00:00", [0, 0]);
+    let rows_of = [
+        tunnel(1, "10.0.0.0/24", all_day()),
+        tunnel(2, "10.0.0.7/32", held("22T10:00:00", "22T12:00:00", [0, 5_000])),
+        // Whoever has all IPv6 has no address of IPv4.
+        tunnel(3, "::/0", all_day()),
+    ];
+    write_days(store.path(), "gw-1", &rows_of, &[]);
+    let ask = |ip: &str, time: &str| {
+        let question =
+            format!("SELECT subscriber, certainty FROM who_had('{ip}', '2026-11-22 {time}+00')");
+        rows(&store, &question)
+    };
+    assert_eq!(ask("10.0.0.7", "11:00:00"), json!([["m-2", "certain"]]));
+    assert_eq!(ask("10.0.0.8", "11:00:00"), json!([["m-1", "certain"]]));
+    assert_eq!(ask("10.0.0.7", "13:00:00"), json!([["m-1", "certain"]]));
+    assert_eq!(ask("10.0.0.7", "12:00:02"), json!([["m-1", "possible"], ["m-2", "possible"]]));
+    assert_eq!(ask("2001:db8::1", "11:00:00"), json!([["m-3", "certain"]]));
+    // Each of them has a part of a prefix that is asked for.
+    let of_both = json!([["m-1", "certain"], ["m-2", "certain"]]);
+    assert_eq!(ask("10.0.0.0/25", "11:00:00"), of_both);
+    assert_eq!(ask("10.0.0.7/32", "11:00:00"), json!([["m-2", "certain"]]));
+}
+
+#[test]
 fn a_session_proves_its_beginning_when_the_days_of_it_have_expired() {
     let store = tempfile::tempdir().unwrap();
     let mut old = tunnel(1, "10.0.0.7/32", held("01T09:00:00", "22T12:00:00", [2_000, 0]));
@@ -173,6 +200,46 @@ fn the_flows_of_a_subscriber() {
     assert_eq!(ask("m-2"), json!([flow("11:59:50", "possible"), flow("13:00:00", "certain")]));
     assert_eq!(ask("m-3"), json!([["gw-1", "00:10:00", "2001:db8:7::53", "certain"]]));
     assert_eq!(ask("m-9"), json!([]));
+}
+
+#[test]
+fn flows_of_a_longer_prefix_are_those_of_its_own_subscriber() {
+    let at = |time: &str| utc(&format!("2026-11-22T{time}Z"));
+    let mut flows = Written::new();
+    let talk =
+        |member: &str, start: &str, end: &str| tcp(member, "192.0.2.1", 443, at(start), at(end));
+    let spoken = [
+        talk("10.0.0.7", "09:30:00", "09:30:30"),
+        talk("10.0.0.7", "11:00:00", "11:00:30"),
+        talk("10.0.0.7", "11:59:50", "12:00:02"),
+        talk("10.0.0.8", "11:30:00", "11:30:30"),
+    ];
+    flows.flows("gw-1", spoken);
+    let store = flows.write();
+    let all_day = || held("22T09:00:00", "22T18:00:00", [0, 0]);
+    let rows_of = [
+        tunnel(1, "10.0.0.0/24", all_day()),
+        tunnel(2, "10.0.0.7/32", held("22T10:00:00", "22T12:00:00", [0, 0])),
+        tunnel(3, "::/0", all_day()),
+    ];
+    write_days(store.path(), "gw-1", &rows_of, &[]);
+    let ask = |subscriber: &str| {
+        let question = format!(
+            "SELECT member_ip, strftime(flow_start, '%H:%M:%S'), certainty
+             FROM flows_of_subscriber('{subscriber}', DATE '2026-11-22')"
+        );
+        rows(&store, &question)
+    };
+    let of_wide = json!([
+        ["10.0.0.7", "09:30:00", "certain"],
+        ["10.0.0.8", "11:30:00", "certain"],
+        ["10.0.0.7", "11:59:50", "possible"],
+    ]);
+    assert_eq!(ask("m-1"), of_wide);
+    let of_narrow =
+        json!([["10.0.0.7", "11:00:00", "certain"], ["10.0.0.7", "11:59:50", "possible"]]);
+    assert_eq!(ask("m-2"), of_narrow);
+    assert_eq!(ask("m-3"), json!([]));
 }
 
 #[test]

@@ -58,9 +58,12 @@ CREATE OR REPLACE MACRO network_where(name, text) AS
         ELSE format('{0} >= ''{1}'' AND {0} < ''{1}g'' AND contains({0}, '':'') = {2} AND hex_of({0}) BETWEEN ''{3}'' AND ''{4}''', name,
             text_of_prefix(network['address'], network['first'], network['bits']), contains(network['address'], ':')::VARCHAR, network['first'], network['last']) END
         for network in [network_of(text)]][1];
--- Another one: that the prefix of a session has the address, or shares addresses with the prefix, of a text.
-CREATE OR REPLACE MACRO prefix_where(text) AS
-    [format('inner_first <= ''{}'' AND inner_last >= ''{}''', network['last'], network['first']) for network in [network_of(text)]][1];
+-- A query as SQL: the rows of sessions in some folders whose prefix has the address, or shares addresses with the prefix,
+-- of a text, and whether it has all of them.
+CREATE OR REPLACE MACRO sessions_with(text, folders) AS
+    [format('SELECT *, inner_first <= ''{0}'' AND inner_last >= ''{1}'' AS has_all FROM sessions_in(''{2}'')
+        WHERE inner_first <= ''{1}'' AND inner_last >= ''{0}'' AND contains(inner_prefix, '':'') = {3}',
+            network['first'], network['last'], folders, contains(network['address'], ':')::VARCHAR) for network in [network_of(text)]][1];
 -- The rows of some folders that meet such a condition.
 CREATE OR REPLACE MACRO flows_where(folders, condition, gateway := NULL) AS TABLE
     FROM query('FROM flows_in(''' || folders || '''' || coalesce(', gateway := ''' || gateway || '''', '') || ') WHERE ' || condition);

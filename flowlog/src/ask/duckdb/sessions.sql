@@ -16,9 +16,7 @@ CREATE OR REPLACE MACRO who_had(ip, instant, slack := '1 second') AS TABLE
         SELECT (gateway, realm, source, instance, session_id, peer, inner_prefix) AS holder,
             *, held_start < held_end AS is_certain, held_start - to_milliseconds(start_slack_ms) AS possible_start, held_end + to_milliseconds(end_slack_ms) AS possible_end,
             first_day_of(gateway)::TIMESTAMP AT TIME ZONE 'UTC' AS first_day
-        FROM query('FROM sessions_in('''
-            || folders_of_days(in_utc(instant) - slack::INTERVAL - INTERVAL 16 SECOND, in_utc(instant) + slack::INTERVAL + INTERVAL 16 SECOND)
-            || ''') WHERE ' || prefix_where(ip))
+        FROM query(sessions_with(ip, folders_of_days(in_utc(instant) - slack::INTERVAL - INTERVAL 16 SECOND, in_utc(instant) + slack::INTERVAL + INTERVAL 16 SECOND)))
         WHERE date BETWEEN (in_utc(instant) - slack::INTERVAL - INTERVAL 16 SECOND)::DATE AND (in_utc(instant) + slack::INTERVAL + INTERVAL 16 SECOND)::DATE
             OR date = first_day_of(gateway) AND date > (in_utc(instant) + slack::INTERVAL + INTERVAL 16 SECOND)::DATE),
     -- Slices of a row, cut at midnight, and certain times of one endpoint that adjoin are one claim.
@@ -34,7 +32,7 @@ CREATE OR REPLACE MACRO who_had(ip, instant, slack := '1 second') AS TABLE
     numbered AS (
         SELECT *, count(*) FILTER (WHERE NOT goes_on) OVER (PARTITION BY holder, state, segment, outer_ip, outer_port ORDER BY place) AS number FROM placed),
     rows_of_claims AS (
-        SELECT holder, state, segment, outer_ip, outer_port, any_value(named) AS subscriber, any_value(first_day) AS first_day,
+        SELECT holder, state, segment, outer_ip, outer_port, any_value(named) AS subscriber, any_value(first_day) AS first_day, any_value(has_all) AS has_all,
             any_value(session_start) AS session_start, any_value(session_start_slack_ms) AS session_start_slack_ms,
             coalesce(min(held_start) FILTER (WHERE is_certain), arg_max(held_start, place)) AS claim_start,
             coalesce(max(held_end) FILTER (WHERE is_certain), arg_max(held_end, place)) AS claim_end,
@@ -55,23 +53,31 @@ CREATE OR REPLACE MACRO who_had(ip, instant, slack := '1 second') AS TABLE
         SELECT *, max(clock_error_ms) OVER (PARTITION BY holder) AS worst_error_ms FROM claims
         WHERE begins < ends AND begins <= instant::TIMESTAMPTZ + slack::INTERVAL + to_milliseconds(clock_error_ms)
             AND ends > instant::TIMESTAMPTZ - slack::INTERVAL - to_milliseconds(clock_error_ms)),
-    -- The times in which the tunnel of a session was certainly up, whatever its endpoint.
+    -- The times in which the tunnel of a session was certainly up, whatever its endpoint; and in which it certainly held its
+    -- prefix, whether the tunnel was up or not.
     ups AS (
-        SELECT holder, claim_start, claim_end, coalesce(claim_start <= max(claim_end) OVER before
+        SELECT holder, is_of_tunnels, claim_start, claim_end, coalesce(claim_start <= max(claim_end) OVER before
                 OR arg_max(end_reason, claim_end) OVER before = 'roamed' AND arg_max(ends, claim_end) OVER before >= claim_start AND begins <= max(claim_end) OVER before, false) AS goes_on
-        FROM claims WHERE state = 'tunnel' AND claim_start < claim_end
-        WINDOW before AS (PARTITION BY holder ORDER BY claim_start, claim_end ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)),
+        FROM claims, (VALUES (true), (false)) AS kinds(is_of_tunnels) WHERE (state = 'tunnel' OR NOT is_of_tunnels) AND claim_start < claim_end
+        WINDOW before AS (PARTITION BY holder, is_of_tunnels ORDER BY claim_start, claim_end ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)),
     counted AS (
-        SELECT *, count(*) FILTER (WHERE NOT goes_on) OVER (PARTITION BY holder ORDER BY claim_start, claim_end ROWS UNBOUNDED PRECEDING) AS number FROM ups),
-    tunnels AS (SELECT holder, min(claim_start) AS tunnel_start, max(claim_end) AS tunnel_end FROM counted GROUP BY holder, number)
+        SELECT *, count(*) FILTER (WHERE NOT goes_on) OVER (PARTITION BY holder, is_of_tunnels ORDER BY claim_start, claim_end ROWS UNBOUNDED PRECEDING) AS number FROM ups),
+    spans AS (SELECT holder, is_of_tunnels, min(claim_start) AS span_start, max(claim_end) AS span_end FROM counted GROUP BY holder, is_of_tunnels, number),
+    around AS (
+        SELECT holder, is_of_tunnels FROM spans s WHERE EXISTS (FROM asked a WHERE a.holder = s.holder
+            AND span_start <= instant::TIMESTAMPTZ - slack::INTERVAL - to_milliseconds(worst_error_ms)
+            AND span_end > instant::TIMESTAMPTZ + slack::INTERVAL + to_milliseconds(worst_error_ms))),
+    -- Of prefixes within each other the longest one has the address, as in the gateway's own table.
+    prefixes AS (
+        SELECT DISTINCT (holder[1], holder[2], holder[3], holder[4]) AS place, split_part(holder[7], '/', 2)::INT AS bits, EXISTS (FROM around h WHERE h.holder = a.holder) AS is_held FROM asked a WHERE has_all)
     SELECT subscriber, holder[6] AS peer,
-        CASE WHEN state = 'tunnel' AND EXISTS (FROM tunnels t WHERE t.holder = a.holder
-                AND t.tunnel_start <= instant::TIMESTAMPTZ - slack::INTERVAL - to_milliseconds(worst_error_ms)
-                AND t.tunnel_end > instant::TIMESTAMPTZ + slack::INTERVAL + to_milliseconds(worst_error_ms)) THEN 'certain' ELSE 'possible' END AS certainty,
+        CASE WHEN state = 'tunnel' AND EXISTS (FROM around t WHERE t.holder = a.holder AND is_of_tunnels)
+                AND NOT EXISTS (FROM prefixes p WHERE p.place = (holder[1], holder[2], holder[3], holder[4]) AND bits > split_part(holder[7], '/', 2)::INT) THEN 'certain' ELSE 'possible' END AS certainty,
         state, CASE WHEN is_before THEN 'session_start' ELSE 'row' END AS basis, holder[1] AS gateway, holder[2] AS realm, holder[3] AS source, holder[4] AS instance,
         holder[5] AS session_id, segment, holder[7] AS inner_prefix, outer_ip, outer_port, claim_start AS held_start, claim_end AS held_end,
         greatest(date_diff('millisecond', begins, claim_start), 0) AS start_slack_ms, greatest(date_diff('millisecond', claim_end, ends), 0) AS end_slack_ms, continues
-    FROM asked a ORDER BY certainty, subscriber, peer, gateway, source, instance, session_id, segment, held_start;
+    FROM asked a WHERE NOT EXISTS (FROM prefixes p WHERE is_held AND p.place = (holder[1], holder[2], holder[3], holder[4]) AND bits > split_part(holder[7], '/', 2)::INT)
+    ORDER BY certainty, subscriber, peer, gateway, source, instance, session_id, segment, held_start;
 -- The sessions of a subscriber, or of a peer whom no subscriber was named for:
 --                               FROM sessions_of('m-0007', day := DATE '2026-11-22');
 CREATE OR REPLACE MACRO sessions_of(subscriber, day := NULL) AS TABLE
@@ -96,6 +102,14 @@ CREATE OR REPLACE MACRO flows_of_subscriber(subscriber, day) AS TABLE
     addresses AS (
         SELECT DISTINCT gateway, inner_prefix, inner_first, inner_last, held_start - to_milliseconds(start_slack_ms) AS possible_start,
             held_end + to_milliseconds(end_slack_ms) AS possible_end FROM own),
+    -- Longer prefixes of others within these: their addresses are not the subscriber's.
+    longer AS (
+        SELECT DISTINCT o.gateway, o.inner_prefix, s.inner_first, s.inner_last, s.held_start, s.held_end,
+            s.held_start - to_milliseconds(s.start_slack_ms) AS possible_start, s.held_end + to_milliseconds(s.end_slack_ms) AS possible_end
+        FROM sessions_in(folders_of_days(day::DATE - INTERVAL 1 DAY, day::DATE::TIMESTAMP)) s JOIN own o
+            ON s.gateway = o.gateway AND s.realm = o.realm AND s.source = o.source AND s.instance = o.instance AND contains(s.inner_prefix, ':') = contains(o.inner_prefix, ':')
+            AND s.inner_first >= o.inner_first AND s.inner_last <= o.inner_last AND (s.inner_first > o.inner_first OR s.inner_last < o.inner_last)
+        WHERE NOT coalesce(s.subscriber = subscriber OR s.peer = subscriber, false) AND s.date >= day::DATE - 1 AND s.date <= day::DATE),
     -- A single address is looked up; a wider prefix is compared with each IPv6 address, or each IPv4 one.
     found AS (
         SELECT DISTINCT f.*, a.inner_prefix FROM flows_in(folders_of(day::DATE)) f JOIN addresses a
@@ -103,8 +117,15 @@ CREATE OR REPLACE MACRO flows_of_subscriber(subscriber, day) AS TABLE
             WHERE a.inner_first = a.inner_last
         UNION ALL
         SELECT DISTINCT f.*, a.inner_prefix FROM flows_in(folders_of(day::DATE)) f JOIN addresses a
-            ON f.gateway = a.gateway AND hex_of(f.member_ip) BETWEEN a.inner_first AND a.inner_last AND f.flow_start < a.possible_end AND f.flow_end >= a.possible_start
-            WHERE a.inner_first <> a.inner_last)
-    SELECT f.* EXCLUDE (inner_prefix), CASE WHEN EXISTS (FROM tunnels t WHERE t.gateway = f.gateway AND t.inner_prefix = f.inner_prefix
+            ON f.gateway = a.gateway AND contains(f.member_ip, ':') = contains(a.inner_prefix, ':')
+            AND hex_of(f.member_ip) BETWEEN a.inner_first AND a.inner_last AND f.flow_start < a.possible_end AND f.flow_end >= a.possible_start
+            WHERE a.inner_first <> a.inner_last),
+    contested AS (
+        SELECT f.gateway, f.inner_prefix, f.member_ip, f.flow_start, f.flow_end, bool_or(l.held_start <= f.flow_start AND l.held_end > f.flow_end) AS is_of_another
+        FROM found f JOIN longer l ON l.gateway = f.gateway AND l.inner_prefix = f.inner_prefix
+            AND hex_of(f.member_ip) BETWEEN l.inner_first AND l.inner_last AND f.flow_start < l.possible_end AND f.flow_end >= l.possible_start
+        GROUP BY ALL)
+    SELECT f.* EXCLUDE (inner_prefix), CASE WHEN c.is_of_another IS NULL AND EXISTS (FROM tunnels t WHERE t.gateway = f.gateway AND t.inner_prefix = f.inner_prefix
             AND t.tunnel_start <= f.flow_start AND t.tunnel_end > f.flow_end) THEN 'certain' ELSE 'possible' END AS certainty
-    FROM found f ORDER BY flow_start, flow_end, gateway, interface, member_ip, protocol, remote_ip, remote_port, member_port;
+    FROM found f LEFT JOIN contested c USING (gateway, inner_prefix, member_ip, flow_start, flow_end)
+    WHERE NOT coalesce(c.is_of_another, false) ORDER BY flow_start, flow_end, gateway, interface, member_ip, protocol, remote_ip, remote_port, member_port;

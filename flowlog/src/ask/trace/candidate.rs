@@ -76,7 +76,8 @@ pub struct Candidate {
 type Holder = (SessionId, Peer, Prefix, Instance, String);
 
 impl Candidate {
-    /// Those of a gateway.
+    /// Those of a gateway. Of prefixes within each other the longest one has the address, as in the gateway's own
+    /// table: who held a wider one is no candidate where a longer one was certainly held, and else never certain.
     pub(super) fn of(question: &Question, recorded: &Recorded) -> Vec<Self> {
         let mut holders: BTreeMap<Holder, Vec<&SessionRow>> = BTreeMap::new();
         for row in recorded.sessions.iter().filter(|row| question.concerns(row)) {
@@ -84,7 +85,18 @@ impl Candidate {
             let holder = (*session, *peer, *prefix, instance.clone(), realm.clone());
             holders.entry(holder).or_default().push(row);
         }
-        let candidates = holders.values().flat_map(|rows| of_holder(question, recorded, rows));
+        let found: Vec<OfHolder> =
+            holders.values().map(|rows| OfHolder::of(question, recorded, rows)).collect();
+        let candidates = found.iter().flat_map(|of| {
+            let longer = || found.iter().filter(|other| other.is_longer(of));
+            let is_elsewhere = longer().any(|other| other.is_held);
+            let is_contested = longer().next().is_some();
+            let contested = move |candidate: &Self| match is_contested {
+                true => Self { certainty: Certainty::Possible, ..candidate.clone() },
+                false => candidate.clone(),
+            };
+            of.candidates.iter().filter(move |_| !is_elsewhere).map(contested)
+        });
         candidates.collect()
     }
 
@@ -114,24 +126,48 @@ impl Candidate {
     }
 }
 
-fn of_holder(question: &Question, recorded: &Recorded, rows: &[&SessionRow]) -> Vec<Candidate> {
-    let mut claims = Claim::joined(rows.iter().map(|row| Claim::of(row)).collect());
-    if let (Some(first), Some(oldest)) = (claims.first_mut(), recorded.oldest)
-        && question.around(first.clock_error_ms).from < oldest
-    {
-        first.back_to_session_start(oldest);
+/// The claims of a session to a prefix around the instant.
+struct OfHolder {
+    candidates: Vec<Candidate>,
+    /// Whether it certainly held the prefix in all of that time, with its tunnel up or not.
+    is_held: bool,
+}
+
+impl OfHolder {
+    fn of(question: &Question, recorded: &Recorded, rows: &[&SessionRow]) -> Self {
+        let mut claims = Claim::joined(rows.iter().map(|row| Claim::of(row)).collect());
+        if let (Some(first), Some(oldest)) = (claims.first_mut(), recorded.oldest)
+            && question.around(first.clock_error_ms).from < oldest
+        {
+            first.back_to_session_start(oldest);
+        }
+        let meets =
+            |claim: &&Claim<'_>| claim.possible.meets(question.around(claim.clock_error_ms));
+        let worst =
+            claims.iter().filter(meets).map(|claim| claim.clock_error_ms).max().unwrap_or(0);
+        let around = question.around(worst);
+        let is_up = Claim::tunnels(&claims).iter().any(|tunnel| tunnel.has(around));
+        let candidate = |claim: &Claim<'_>| {
+            let is_certain = is_up && claim.row.state == State::Tunnel;
+            let certainty = if is_certain { Certainty::Certain } else { Certainty::Possible };
+            let subscriber = subscriber(question.at, rows, claim);
+            Candidate { subscriber, ..Candidate::of_claim(&recorded.gateway, claim, certainty) }
+        };
+        Self {
+            candidates: claims.iter().filter(meets).map(candidate).collect(),
+            is_held: Claim::held(&claims).iter().any(|span| span.has(around)),
+        }
     }
-    let meets = |claim: &&Claim<'_>| claim.possible.meets(question.around(claim.clock_error_ms));
-    let worst = claims.iter().filter(meets).map(|claim| claim.clock_error_ms).max().unwrap_or(0);
-    let around = question.around(worst);
-    let is_held = Claim::tunnels(&claims).iter().any(|tunnel| tunnel.has(around));
-    let candidate = |claim: &Claim<'_>| {
-        let is_certain = is_held && claim.row.state == State::Tunnel;
-        let certainty = if is_certain { Certainty::Certain } else { Certainty::Possible };
-        let subscriber = subscriber(question.at, rows, claim);
-        Candidate { subscriber, ..Candidate::of_claim(&recorded.gateway, claim, certainty) }
-    };
-    claims.iter().filter(meets).map(candidate).collect()
+
+    /// Whether it is a candidate with a longer prefix of the same source: both prefixes have the address.
+    fn is_longer(&self, other: &Self) -> bool {
+        let (Some(this), Some(other)) = (self.candidates.first(), other.candidates.first()) else {
+            return false;
+        };
+        let length = |of: &Candidate| of.prefix.in_clear().prefix_len();
+        (&this.instance, &this.realm) == (&other.instance, &other.realm)
+            && length(this) > length(other)
+    }
 }
 
 /// The subscriber by the newest row of a claim that begins before the instant; else, by the oldest one that has any.

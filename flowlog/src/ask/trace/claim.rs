@@ -108,21 +108,32 @@ impl<'a> Claim<'a> {
 
     /// The times in which the tunnel of a session was certainly up, whatever its endpoint, of its claims to a prefix.
     pub fn tunnels(claims: &[Self]) -> Vec<Span> {
-        let mut tunnels: Vec<(Span, &Self)> = vec![];
-        let is_tunnel =
-            |claim: &&Self| claim.row.state == State::Tunnel && !claim.certain.is_empty();
-        for claim in claims.iter().filter(is_tunnel) {
-            match tunnels.last_mut() {
+        Self::spans(claims.iter().filter(|claim| claim.row.state == State::Tunnel))
+    }
+
+    /// The times in which a session certainly held a prefix, whether its tunnel was up or not.
+    pub fn held(claims: &[Self]) -> Vec<Span> {
+        Self::spans(claims.iter())
+    }
+
+    /// The certain times of claims of a holder, in order; where it went on from one to the next, they are one.
+    fn spans<'b>(claims: impl Iterator<Item = &'b Self>) -> Vec<Span>
+    where
+        'a: 'b,
+    {
+        let mut spans: Vec<(Span, &Self)> = vec![];
+        for claim in claims.filter(|claim| !claim.certain.is_empty()) {
+            match spans.last_mut() {
                 Some((span, last)) if last.leads_to(claim) => {
                     if claim.certain.end > span.end {
                         *last = claim;
                     }
                     *span = span.union(claim.certain);
                 }
-                _ => tunnels.push((claim.certain, claim)),
+                _ => spans.push((claim.certain, claim)),
             }
         }
-        tunnels.into_iter().map(|(span, _)| span).collect()
+        spans.into_iter().map(|(span, _)| span).collect()
     }
 
     /// Whether a later claim is a slice of the same row, or a certain time of the same endpoint that adjoins.

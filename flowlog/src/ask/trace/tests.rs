@@ -309,6 +309,53 @@ fn an_address_is_found_in_the_prefix_that_was_held() {
 }
 
 #[test]
+fn the_longest_prefix_has_the_address() {
+    let wide = |to: &str| row(1, "10.0.0.0/24", "10:00:00", to);
+    let narrow = held(2, "10:20:00", "10:40:00");
+    let recorded = [watched(vec![wide("11:00:00"), narrow.clone()])];
+    let answer = asked(&recorded, "10:30:00", 1_000);
+    assert_eq!(told(&answer), (Outcome::Identified, vec![], vec![certain("m-2")]));
+    // Another address of the wider prefix, and the same one before and after.
+    for at in ["10:10:00", "10:50:00"] {
+        assert_eq!(told(&asked(&recorded, at, 1_000)).2, [certain("m-1")], "{at}");
+    }
+    let other = Question { address: [10, 0, 0, 8].into(), ..question("10:30:00", 1_000) };
+    assert_eq!(told(&judge(&other, &recorded)).2, [certain("m-1")]);
+    // At the edge of the longer one it may have been either, and neither is certain.
+    let answer = asked(&recorded, "10:40:00", 1_000);
+    let both = vec![possible("m-1"), possible("m-2")];
+    let mut told_of_edge = told(&answer);
+    told_of_edge.2.sort();
+    assert_eq!(told_of_edge, (Outcome::Ambiguous, vec![Reason::Fringe], both));
+    // Reserved for a peer without a tunnel, the address is nobody else's.
+    let idle = SessionRow { state: State::Assigned, ..narrow.clone() };
+    let answer = asked(&[watched(vec![wide("11:00:00"), idle])], "10:30:00", 1_000);
+    let expected = (Outcome::Undetermined, vec![Reason::Idle], vec![possible("m-2")]);
+    assert_eq!(told(&answer), expected);
+    // Sources, address spaces and gateways have tables of their own.
+    let wg1 = Instance { name: "wg1".to_owned(), ..wg0() };
+    let elsewhere = [
+        vec![watched(vec![wide("11:00:00"), SessionRow { instance: wg1, ..narrow.clone() }])],
+        vec![watched(vec![
+            wide("11:00:00"),
+            SessionRow { realm: "b".to_owned(), ..narrow.clone() },
+        ])],
+        vec![
+            watched(vec![wide("11:00:00")]),
+            Recorded { gateway: "gw2".to_owned(), ..watched(vec![narrow]) },
+        ],
+    ];
+    for recorded in elsewhere {
+        let mut answer = told(&asked(&recorded, "10:30:00", 1_000));
+        answer.2.sort();
+        assert_eq!(
+            (answer.0, answer.2),
+            (Outcome::Ambiguous, vec![certain("m-1"), certain("m-2")])
+        );
+    }
+}
+
+#[test]
 fn a_session_of_fourteen_months_is_known_from_its_last_slice() {
     let first_day = "2024-10-01T08:00:00Z";
     let whole = SessionRow {
