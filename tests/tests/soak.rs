@@ -8,8 +8,4 @@ mod audit;
 #[path = "soak/flips.rs"]
 mod flips;
 
-/// How often to try: in full, or as a part of all tests.
-fn times(full: usize, part: usize) -> usize {
-    let is_full = std::env::var_os("FLOWLOG_SOAK").is_some_and(|length| length == "full");
-    if is_full { full } else { part }
-}
+use flowlog_tests::times;

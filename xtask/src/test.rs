@@ -74,7 +74,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     for (long, variable, value, tests) in [
         (Level::Flood, "FLOWLOG_FLOOD", "full", &["flood"][..]),
         (Level::Outage, "FLOWLOG_OUTAGE", "hour", &["exactly_once", "s3_that_cannot_be_reached"]),
-        (Level::Soak, "FLOWLOG_SOAK", "full", &["soak"]),
+        (Level::Soak, "FLOWLOG_SOAK", "full", &["soak", "--test", "histories"]),
     ] {
         if *level == long {
             setup::run(&setup::Arguments { kernel: false })?;
