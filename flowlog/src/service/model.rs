@@ -6,6 +6,6 @@
 mod events;
 mod halves;
 mod history;
-mod store;
+pub(super) mod store;
 mod tests;
 mod world;

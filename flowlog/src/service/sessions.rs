@@ -15,6 +15,8 @@ mod intake;
 mod publish;
 mod recorder;
 mod sources;
+#[cfg(test)]
+mod tests;
 mod tracker;
 
 use std::{sync::Arc, time::Duration};

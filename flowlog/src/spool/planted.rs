@@ -48,6 +48,10 @@ pub(crate) enum Bug {
     EventsForgotten,
     /// The copies of what a log knows are left as they are where they differ.
     EventsDisagree,
+    /// A day of sessions begins without what is open.
+    DaysBegunEmpty,
+    /// Sessions go on over a time in which nobody looked.
+    SessionsUnsuspended,
 }
 
 #[cfg(not(test))]

@@ -91,6 +91,11 @@ impl ModelStore {
         controls.trouble = Some((controls.requests + after + 1, trouble));
     }
 
+    /// How many requests there were.
+    pub(crate) fn requests(&self) -> u64 {
+        self.controls().requests
+    }
+
     pub(crate) fn be_sound(&self) {
         let mut controls = self.controls();
         (controls.trouble, controls.is_away) = (None, false);

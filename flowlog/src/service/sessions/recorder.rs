@@ -47,6 +47,13 @@ impl Days {
         changed.collect()
     }
 
+    /// When any instance was looked at last, by the events that are durable.
+    #[cfg(test)]
+    pub(super) fn looked_at(&self, gateway: &str) -> Option<Utc> {
+        let (_, instances, _) = self.lock().get(gateway)?.standing();
+        instances.iter().map(|looked| looked.at).max()
+    }
+
     /// The files of a day, which has not changed from now on.
     pub(super) fn files(&self, of: &DayOf) -> Option<DayFiles> {
         self.lock().get_mut(&of.gateway)?.files(of.day)

@@ -136,6 +136,11 @@ impl ModelDisk {
         Self { real: Some(Arc::new(real)), ..Self::default() }
     }
 
+    /// How many operations there were.
+    pub(crate) fn operations(&self) -> u64 {
+        self.lock().1.operations
+    }
+
     pub(crate) fn set_fault(&self, after: u64, fault: Fault) {
         let mut both = self.lock();
         both.1.fault = Some((both.1.operations + after + 1, fault));
