@@ -6,14 +6,14 @@ use flowlog::{
     record::{
         clock::Utc,
         flow::{Activity, FlowRecord},
-        session::{CoverageGap, CoverageReason, SessionRow, State},
+        session::{CoverageGap, CoverageReason, EndReason, SessionRow, State},
     },
     store::Created,
     table::{FLOWS, FlowsWriter, ObjectName, metadata::Description},
 };
 use flowlog_common::flow::Direction;
 use flowlog_tests::{
-    Ended, files_under, flowlog, flowlog_with,
+    Ended, duckdb, files_under, flowlog, flowlog_with,
     holders::{polls, session, utc, write_days},
     stores::{Backend, SlowBucket},
 };
@@ -393,6 +393,79 @@ fn the_records_reach_from_the_oldest_day_that_is_kept_to_the_last_window() {
     let nowhere = tempfile::tempdir().unwrap();
     let (code, answer) = answer(nowhere.path(), &at("11:00:00"), &[]);
     assert_eq!((code, &answer["outcome"]), (5, &json!("undetermined")));
+}
+
+#[test]
+fn a_session_of_fourteen_months_is_known_by_its_first_day_until_twelve_months_after_its_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path();
+    let (first, last) = (utc("2024-10-26T08:00:00Z"), utc("2025-12-26T12:00:00Z"));
+    let changed = utc("2025-03-01T10:00:00Z");
+    // Its endpoint changed once; a session of another member was there before it.
+    let before =
+        session("gw1", 1, PREFIX, utc("2024-10-25T08:00:00Z"), utc("2024-10-26T07:00:00Z"));
+    let whole = session("gw1", 2, PREFIX, first, last);
+    let mut segments = [whole.clone(), SessionRow { segment: 1, ..whole }];
+    (segments[0].held.end, segments[0].held.end_slack_ms) = (changed, 0);
+    segments[0].end_reason = Some(EndReason::Roamed);
+    segments[1].held.start = changed;
+    let rows = [&[before][..], &segments].concat();
+    let looks = polls(utc("2025-12-25T00:00:00Z"), utc("2025-12-28T00:00:00Z"));
+    write_days(store, "gw1", &rows, &looks);
+    let told = |instant: &str| {
+        let (code, answer) = answer(store, instant, &[]);
+        let candidate = answer["candidates"].get(0).cloned().unwrap_or_default();
+        let of = |name: &str| candidate[name].as_str().map(str::to_owned);
+        let reasons = answer["reasons"].to_string();
+        (code, reasons, of("subscriber"), of("basis"), of("outer_ip"))
+    };
+    let days = || files_under(&store.join("sessions")).len();
+    let retain = |at: &str| {
+        let location = store.to_str().unwrap();
+        let ended = flowlog(&[
+            "retention",
+            "run",
+            "--store",
+            location,
+            "--table",
+            "sessions",
+            "--keep",
+            "12mo",
+            "--at",
+            at,
+            "--accept-clock",
+        ]);
+        assert_eq!(ended.code, 0, "{ended:?}");
+    };
+    let text = |text: &str| Some(text.to_owned());
+    let first_day = "2024-10-26T09:00:00Z";
+    let of_row = (0, "[]".to_owned(), text("m-0002"), text("row"), text("198.51.0.2"));
+    assert_eq!(told(first_day), of_row);
+    let whole = days();
+    // While the session goes on, and eleven months after its end: the endpoint of the first day was left long ago.
+    let of_start =
+        (0, "[\"session_start\"]".to_owned(), text("m-0002"), text("session_start"), None);
+    for at in ["2025-12-01T00:00:00Z", "2026-11-26T12:00:00Z"] {
+        retain(at);
+        assert!(days() < whole, "{at}");
+        assert_eq!(told(first_day), of_start, "{at}");
+        // Whoever was there before it has been forgotten, and is not taken for nobody.
+        let (code, reasons, subscriber, ..) = told("2024-10-25T09:00:00Z");
+        assert_eq!((code, subscriber), (5, None), "{at}");
+        assert!(reasons.contains("purged"), "{at}: {reasons}");
+        let macros = format!(
+            "SELECT subscriber, certainty, basis, outer_ip FROM who_had('{ADDRESS}', '{first_day}')"
+        );
+        let found = json!([{ "subscriber": "m-0002", "certainty": "certain", "basis": "session_start", "outer_ip": null }]);
+        assert_eq!(json!(duckdb(store, &macros)), found, "{at}");
+    }
+    assert_eq!(days(), 31);
+    assert_eq!(told("2025-12-26T11:00:00Z").3, text("row"));
+    // Twelve months after its end it is forgotten.
+    retain("2026-12-28T00:00:00Z");
+    assert_eq!(days(), 0);
+    let (code, _, subscriber, ..) = told(first_day);
+    assert_eq!((code, subscriber), (5, None));
 }
 
 #[test]

@@ -466,6 +466,26 @@ fn a_gap_beside_a_candidate_leaves_it_undetermined() {
 }
 
 #[test]
+fn a_gap_over_several_windows_is_one() {
+    let mut rows = with_gap(polls("10:00:00", "11:00:00"), "10:33:00", "10:35:00");
+    rows.retain(|row| row.window.0 != utc("10:35:00"));
+    let of_window = CoverageRow { reports: 0, ..rows[0].clone() };
+    let gap = |from: &str, to: &str, reason| CoverageRow {
+        window: (utc("10:35:00"), utc("10:40:00")),
+        gap: Some(CoverageGap { start: utc(from), end: utc(to), reason }),
+        ..of_window.clone()
+    };
+    rows.push(gap("10:35:00", "10:37:00", CoverageReason::SourceSilent));
+    // Another one follows it in the middle of a window.
+    rows.push(gap("10:37:00", "10:40:00", CoverageReason::Down));
+    let recorded = [gateway("gw1", vec![], rows)];
+    let answer = asked(&recorded, "10:36:00", 180_000);
+    let gaps: Vec<_> = answer.gaps.iter().map(|gap| (gap.from, gap.to)).collect();
+    let expected = [("10:33:00", "10:37:00"), ("10:37:00", "10:40:00")];
+    assert_eq!(gaps, expected.map(|(from, to)| (utc(from), Some(utc(to)))));
+}
+
+#[test]
 fn coverage_in_fewer_rows_says_the_same() {
     let mut rows = with_gap(polls("09:00:00", "12:00:00"), "10:30:00", "10:31:00");
     rows.retain(|row| row.window.0 != utc("11:00:00"));

@@ -206,9 +206,22 @@ fn is_look(row: &CoverageRow) -> bool {
     row.reports > 0 || row.gap.is_none()
 }
 
+/// The gaps: one that was cut where a window ends is one.
 fn gaps(rows: &[&CoverageRow]) -> Vec<CoverageGap> {
-    let mut gaps: Vec<CoverageGap> = rows.iter().filter_map(|row| row.gap).collect();
-    gaps.sort_unstable();
-    gaps.dedup();
+    let cut = rows.iter().filter_map(|row| Some((row.gap?, row.window)));
+    let mut cut: Vec<(CoverageGap, (Utc, Utc))> = cut.collect();
+    cut.sort_unstable();
+    cut.dedup();
+    let mut gaps: Vec<CoverageGap> = vec![];
+    for (gap, (opened, _)) in cut {
+        match gaps.last_mut() {
+            Some(last)
+                if last.end == gap.start && gap.start == opened && last.reason == gap.reason =>
+            {
+                last.end = gap.end;
+            }
+            _ => gaps.push(gap),
+        }
+    }
     gaps
 }

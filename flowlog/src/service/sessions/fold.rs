@@ -4,16 +4,22 @@
 //! events from the [`Day`](Event::Day) that began it to the next one. Rows of open sessions end where their instance was
 //! looked at last. The day is over once every instance was looked at after it, or has no row left that is open.
 
+mod ended;
+mod gap;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use super::event::{ClosedRow, Event, Looked, OpenRow};
 use crate::{
     record::{
         clock::{DAY, Utc},
-        session::{CoverageGap, CoverageRow, Held, Instance, SessionRow, slack},
+        session::{CoverageGap, CoverageRow, EntryKey, Held, Instance, SessionRow, slack},
     },
     table::metadata::Events,
 };
+use ended::Ended;
+pub(super) use ended::REMEMBERED;
+use gap::rows_of_gap;
 
 /// Length of a window of coverage.
 const WINDOW: Duration = Duration::from_hours(1);
@@ -25,6 +31,7 @@ const AWAITED: Duration = Duration::from_mins(10);
 #[derive(Debug, Default)]
 pub(super) struct Fold {
     open: BTreeMap<u64, OpenRow>,
+    ended: Ended,
     instances: BTreeMap<Instance, Seen>,
     days: BTreeMap<Utc, Day>,
     /// The day to which events are numbered.
@@ -184,6 +191,11 @@ impl Fold {
         (self.current, looked.collect(), self.open.values().cloned().collect())
     }
 
+    /// The sessions that ended a short while ago.
+    pub(super) fn ended(&self) -> Vec<(Instance, EntryKey, Utc)> {
+        self.ended.but_for(self.open.values())
+    }
+
     fn count(&mut self, segment: &str, number: u64) {
         let Some(current) = self.current else { return };
         let day = self.days.entry(current).or_default();
@@ -273,7 +285,8 @@ impl Fold {
 
     fn close(&mut self, closed: ClosedRow) {
         let ClosedRow { number, end, end_slack_ms, reason, continues, bytes } = closed;
-        let Some(OpenRow { row, .. }) = self.open.remove(&number) else { return };
+        let Some(OpenRow { row, key, .. }) = self.open.remove(&number) else { return };
+        self.ended.close(&row.instance, key, &closed);
         let clock = self.instances.get(&row.instance).map_or(0, |seen| seen.clock_error_ms);
         let closed = SessionRow {
             held: Held { end, end_slack_ms, ..row.held },
@@ -320,33 +333,6 @@ impl Fold {
         };
         row.slices().into_iter().find(|slice| slice.day() == day)
     }
-}
-
-/// The rows of a gap, one in each window that it touches.
-fn rows_of_gap(
-    instance: &Instance,
-    realm: &str,
-    gap: CoverageGap,
-    (from, to): (Utc, Utc),
-) -> Vec<CoverageRow> {
-    let row = |window: Utc| {
-        let end = window.plus(WINDOW);
-        let part = CoverageGap { start: gap.start.max(window), end: gap.end.min(end), ..gap };
-        CoverageRow {
-            instance: instance.clone(),
-            realm: realm.to_owned(),
-            window: (window, end),
-            observed: (part.end, part.end),
-            reports: 0,
-            longest_pause_ms: 0,
-            errors: 0,
-            overruns: 0,
-            gap: Some(part),
-            clock_error_ms: 0,
-            clock_step_ms: 0,
-        }
-    };
-    gap.start.max(from).starts(WINDOW, gap.end.min(to)).map(row).collect()
 }
 
 #[cfg(test)]

@@ -136,6 +136,7 @@ impl Recorder {
             fold.take_late();
             let (day, looked, rows) = fold.standing();
             tracker.restore(day, looked, rows);
+            tracker.restore_ended(fold.ended());
         }
         let mut recorder = Self { log, days, tracker, pending: vec![], late: BTreeMap::new() };
         recorder.report_lost()?;

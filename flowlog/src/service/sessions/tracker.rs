@@ -16,7 +16,7 @@ use super::event::{Event, Looked, OpenRow};
 use crate::{
     record::{
         clock::{DAY, Utc},
-        session::{Content, CoverageGap, CoverageReason, Instance, Report},
+        session::{Content, CoverageGap, CoverageReason, EntryKey, Instance, Report},
         subscriber::Subscribers,
     },
     spool::planted::{Bug, planted},
@@ -72,6 +72,15 @@ impl Tracker {
             self.next_row = self.next_row.max(open.number + 1);
             let Some(tracked) = self.instances.get_mut(&open.row.instance) else { continue };
             tracked.restore(open);
+        }
+    }
+
+    /// What ended while another daemon was there.
+    pub(super) fn restore_ended(&mut self, ended: Vec<(Instance, EntryKey, Utc)>) {
+        for (instance, key, at) in ended {
+            if let Some(tracked) = self.instances.get_mut(&instance) {
+                tracked.ended.insert(key, at);
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use super::{
     },
     *,
 };
-use crate::record::session::{Content, CoverageReason, EndReason, Entry};
+use crate::record::session::{Content, CoverageReason, EndReason, Entry, Since};
 
 const POLL: Duration = Duration::from_secs(5);
 
@@ -25,8 +25,17 @@ impl World {
     }
 
     fn look(&mut self, at: i64, entries: &[Entry]) {
-        let report = report(at, Content::Listing(entries.to_vec()));
-        for event in self.tracker.take(report, POLL, ClockState::default()) {
+        self.take(at, Content::Listing(entries.to_vec()));
+    }
+
+    fn take(&mut self, at: i64, content: Content) {
+        let report = report(at, content);
+        let events = self.tracker.take(report, POLL, ClockState::default());
+        self.write(at, events);
+    }
+
+    fn write(&mut self, at: i64, events: Vec<Event>) {
+        for event in events {
             let number = self.written.len() as u64 + 1;
             let (kind, body) = event.write();
             assert_eq!(Event::read(kind, &body).unwrap(), event);
@@ -46,6 +55,7 @@ impl World {
         let (day, looked, rows) = self.fold.standing();
         self.tracker = Tracker::new("gw1".to_owned());
         self.tracker.restore(day, looked, rows);
+        self.tracker.restore_ended(self.fold.ended());
     }
 
     fn files(&mut self, day: i64) -> DayFiles {
@@ -187,4 +197,64 @@ fn a_session_that_may_have_begun_at_midnight_is_in_the_file_of_its_day() {
     let files = world.files(0);
     assert_eq!(files.sessions.len(), 1, "{files:?}");
     assert_eq!(files.sessions[0].held.start_slack_ms, 500_001);
+}
+
+/// An entry of a lease that began at a second, as a note of the hook has it.
+fn lease(since: i64) -> Entry {
+    let since = Since { earliest: Some(second(since)), certain: second(since) };
+    Entry { since: Some(since), outer: None, ..peer(1, 0, &["10.0.0.1/32"]) }
+}
+
+#[test]
+fn notes_that_come_once_more_after_a_kill_double_no_session() {
+    let (key, reason) = (lease(0).key, EndReason::Disconnected);
+    let ended = || Content::Ended { key, reason, bytes: None };
+    let notes = [
+        (3, Content::Began(lease(3))),
+        (4, ended()),
+        // The same member has the same address once more, within minutes.
+        (6, Content::Began(lease(6))),
+        (9, ended()),
+        (11, Content::Began(lease(11))),
+    ];
+    for killed in 0..=notes.len() {
+        let mut world = World::new();
+        world.take(0, Content::Unchanged);
+        for (at, content) in &notes[..killed] {
+            world.take(*at, content.clone());
+        }
+        // No note was removed, and all of them are read again.
+        for again in 0..=notes.len() {
+            world.restart(0);
+            for (at, content) in &notes[..killed.max(again)] {
+                world.take(*at, content.clone());
+            }
+        }
+        world.take(15, Content::Unchanged);
+        let expected = [(3, 4, false), (6, 9, false), (11, 15, true)];
+        assert_eq!(shown(&world.files(0)), expected, "killed at note {killed}");
+    }
+}
+
+#[test]
+fn notes_that_come_once_more_after_a_long_absence_double_no_session() {
+    // Before the first look, and where there is none for too long.
+    for (passed, end, slack) in [(60, 7, 0), (80, 5, 75_000)] {
+        let mut world = World::new();
+        world.take(0, Content::Unchanged);
+        world.take(3, Content::Began(lease(3)));
+        world.take(5, Content::Unchanged);
+        world.restart(0);
+        for at in [60, passed] {
+            let events = world.tracker.pass_time(second(at));
+            world.write(at, events);
+        }
+        world.take(3, Content::Began(lease(3)));
+        let (key, reason) = (lease(3).key, EndReason::Disconnected);
+        world.take(7, Content::Ended { key, reason, bytes: None });
+        world.take(81, Content::Unchanged);
+        let files = world.files(0);
+        assert_eq!(shown(&files), [(3, end, false)]);
+        assert_eq!(files.sessions[0].held.end_slack_ms, slack);
+    }
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::record::{
     clock::Utc,
     redacted::Prefix,
-    session::{EndReason, Entry, Outer, SessionId, State, Subscriber, slack},
+    session::{EndReason, Entry, Outer, SessionId, State, Subscriber, milliseconds, slack},
 };
 
 /// A session that is open.
@@ -65,6 +65,13 @@ impl Session {
             until: entry.until,
             rows: BTreeMap::new(),
         }
+    }
+
+    /// No earlier did it begin, by its open rows.
+    pub(super) fn possible_start(&self) -> Utc {
+        let since = self.rows.values().map(|open| open.since);
+        let earliest = since.map(|since| since.at.minus(milliseconds(since.slack_ms)));
+        earliest.min().unwrap_or(self.began)
     }
 
     /// Closes the rows that have an ending; they are forgotten by the caller. The first of all rows has the bytes.

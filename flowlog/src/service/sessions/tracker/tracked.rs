@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    super::event::{Looked, OpenRow},
+    super::{
+        event::{Looked, OpenRow},
+        fold::REMEMBERED,
+    },
     ClockState, LEAST_TOLERANCE, STEP,
     change::{Between, Ending, Span},
     gap,
@@ -16,9 +19,6 @@ use crate::{
     },
     spool::planted::{Bug, planted},
 };
-
-/// How long an end is remembered, so that an older listing does not bring its session back.
-const REMEMBERED: Duration = Duration::from_mins(10);
 
 /// An instance that nobody has looked at for longer is not waited for.
 const FORGOTTEN: Duration = Duration::from_hours(24 * 7);
@@ -39,6 +39,8 @@ pub(super) struct Tracked {
     pub(super) ended: BTreeMap<EntryKey, Utc>,
     errors: u64,
     state: Sight,
+    /// Since when this daemon could have looked at it, where another one looked at it last.
+    restored_at: Option<Utc>,
 }
 
 /// How an instance is, for the status.
@@ -75,6 +77,7 @@ impl Tracked {
             ended: BTreeMap::new(),
             errors: 0,
             state: Sight::Seen,
+            restored_at: None,
         }
     }
 
@@ -152,9 +155,14 @@ impl Tracked {
         true
     }
 
-    /// A session began, or changed, at the instant of the report.
+    /// A session began, or changed, at the instant of the report. One that has ended since is no news.
     pub(super) fn begin(&mut self, span: &mut Span<'_>, entry: &Entry) {
-        if self.ended.contains_key(&entry.key) {
+        let since = entry.since.map(|since| since.earliest.unwrap_or(since.certain));
+        let began = since.unwrap_or(span.now);
+        // Of one whose rows ended since nobody looked, the next look reports.
+        let is_known = self.suspended.contains_key(&entry.key)
+            && self.looked_at.is_some_and(|looked_at| span.now <= looked_at);
+        if is_known || self.ended.get(&entry.key).is_some_and(|ended| began <= *ended) {
             return;
         }
         let at = Between::exactly(span.now);
@@ -178,8 +186,14 @@ impl Tracked {
         reason: EndReason,
         bytes: Option<[u64; 2]>,
     ) {
+        // The end of one that was there before it, and has its key.
+        let is_before = |session: &Session| span.now < session.possible_start();
+        if self.sessions.get(&key).is_some_and(is_before) {
+            return;
+        }
         self.suspended.remove(&key);
-        self.ended.insert(key, span.now);
+        let ended = self.ended.entry(key).or_insert(span.now);
+        *ended = span.now.max(*ended);
         let Some(mut session) = self.sessions.remove(&key) else { return };
         session.bytes = bytes.or(session.bytes);
         session.close(span, Between::exactly(span.now), Ending::over(reason));
@@ -196,8 +210,15 @@ impl Tracked {
         }
     }
 
-    /// Since when it is silent, where that is too long and new.
-    pub(super) fn silent_since(&self, now: Utc) -> Option<Utc> {
+    /// Since when it is silent, where that is too long and new. After a start, notes of the time before and a first look
+    /// come before that is said.
+    pub(super) fn silent_since(&mut self, now: Utc) -> Option<Utc> {
+        if self.state == Sight::Restored {
+            let restored_at = *self.restored_at.get_or_insert(now);
+            if now <= restored_at || restored_at.distance(now) <= self.tolerance {
+                return None;
+            }
+        }
         let is_new = !self.sessions.is_empty();
         self.looked_at.filter(|_| is_new && self.is_late(now))
     }
