@@ -74,7 +74,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     for (long, variable, value, tests) in [
         (Level::Flood, "FLOWLOG_FLOOD", "full", &["flood"][..]),
         (Level::Outage, "FLOWLOG_OUTAGE", "hour", &["exactly_once", "s3_that_cannot_be_reached"]),
-        (Level::Soak, "FLOWLOG_SOAK", "full", &["soak", "--test", "histories"]),
+        (
+            Level::Soak,
+            "FLOWLOG_SOAK",
+            "full",
+            &["soak", "--test", "histories", "--test", "session_kills"],
+        ),
     ] {
         if *level == long {
             setup::run(&setup::Arguments { kernel: false })?;
