@@ -66,7 +66,8 @@ impl Churn {
                 let length = random.u64(20..6_000);
                 match random.u8(..3) {
                     0 => open.note(&hook, at, length),
-                    1 => open.line(&file, at + 300, length + 300),
+                    // One between two looks only is not seen.
+                    1 => open.line(&file, at + 300, length + 3_000),
                     _ => open.peer(&wireguard, at, length, random.bool()),
                 }
                 open.close(&hook, &wireguard, now_ms());
@@ -83,7 +84,7 @@ impl Churn {
         self.is_over.store(true, Ordering::Relaxed);
         let (mut truths, peers) = self.thread.join().unwrap();
         // The last lines are over then.
-        thread::sleep(Duration::from_secs(7));
+        thread::sleep(Duration::from_secs(10));
         let answers = self.wireguard.answers();
         for peer in peers {
             let has = |answer: &&uapi::Answer| answer.peers.contains(&peer);

@@ -91,9 +91,12 @@ impl Candidate {
             let longer = || found.iter().filter(|other| other.is_longer(of));
             let is_elsewhere = longer().any(|other| other.is_held);
             let is_contested = longer().next().is_some();
-            let contested = move |candidate: &Self| match is_contested {
-                true => Self { certainty: Certainty::Possible, ..candidate.clone() },
-                false => candidate.clone(),
+            let contested = move |candidate: &Self| {
+                let mut candidate = candidate.clone();
+                if is_contested {
+                    candidate.certainty = Certainty::Possible;
+                }
+                candidate
             };
             of.candidates.iter().filter(move |_| !is_elsewhere).map(contested)
         });
