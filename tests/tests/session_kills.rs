@@ -10,7 +10,7 @@ mod rig;
 #[path = "session_kills/uapi.rs"]
 mod uapi;
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use fastrand::Rng;
 use flowlog_tests::{flowlog, times};
@@ -56,7 +56,7 @@ fn kills_at_random_instants_leave_every_session_once_and_each_absence_as_one_gap
     let store = rig.path("store");
     let verified = flowlog(&["verify", "--store", &store]);
     assert_eq!(verified.code, 0, "{}{}", verified.stdout, verified.stderr);
-    let stored = Stored::read(rig.store());
+    let stored = Stored::read(Path::new(&store));
     stored.assert_gaps(&lives);
     stored.assert_sessions(&truths);
     println!("{kills} kills, {} sessions, {} rows", truths.len(), stored.rows());

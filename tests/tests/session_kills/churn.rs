@@ -59,8 +59,8 @@ impl Churn {
         let hook = PathBuf::from(rig.path("hook"));
         let file = PathBuf::from(rig.path("leases.csv"));
         let run = move || {
-            let (mut random, mut open) = (Rng::with_seed(7), Open::default());
-            open.lines = "name,prefix,from,to\n".to_owned();
+            let mut random = Rng::with_seed(7);
+            let mut open = Open { lines: "name,prefix,from,to\n".to_owned(), ..Open::default() };
             while !over.load(Ordering::Relaxed) {
                 let at = now_ms();
                 let length = random.u64(20..6_000);

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::Path,
 };
 
 use flowlog_tests::duckdb;
@@ -46,7 +46,7 @@ fn number(row: &Value, name: &str) -> u64 {
 }
 
 impl Stored {
-    pub fn read(store: PathBuf) -> Self {
+    pub fn read(store: &Path) -> Self {
         let question =
             "SELECT session_id, state, inner_prefix, end_reason, epoch_ms(held_start) AS since,
             epoch_ms(held_end) AS until, start_slack_ms, end_slack_ms FROM sessions ORDER BY ALL";
@@ -62,24 +62,24 @@ impl Stored {
                 end_reason: row["end_reason"].as_str().map(str::to_owned),
             }
         };
-        let rows = duckdb(&store, question).iter().map(row).collect();
+        let rows = duckdb(store, question).iter().map(row).collect();
         let question = "SELECT instance, epoch_ms(window_start) AS opened, epoch_ms(gap_start) AS since,
             epoch_ms(gap_end) AS until, gap_reason FROM coverage WHERE gap_reason IS NOT NULL ORDER BY ALL";
         let mut gaps: BTreeMap<String, Vec<Gap>> = BTreeMap::new();
-        for row in duckdb(&store, question) {
+        for row in duckdb(store, question) {
             let (from, to) = (number(&row, "since"), number(&row, "until"));
             let of = gaps.entry(text(&row, "instance")).or_default();
             match of.last_mut() {
                 // One is cut where a window ends.
                 Some(before) if before.to == from && from == number(&row, "opened") => {
-                    before.to = to
+                    before.to = to;
                 }
                 _ => of.push(Gap { from, to, reason: text(&row, "gap_reason") }),
             }
         }
         let question = "SELECT instance, min(epoch_ms(observed_start)) AS since, max(epoch_ms(observed_end)) AS until
             FROM coverage WHERE reports > 0 GROUP BY ALL";
-        let looks = duckdb(&store, question);
+        let looks = duckdb(store, question);
         let looks = looks
             .iter()
             .map(|row| (text(row, "instance"), (number(row, "since"), number(row, "until"))));

@@ -1,9 +1,6 @@
 //! A gateway with three sources of sessions: notes of the hook, a file of leases, and a WireGuard in user space.
 
-use std::{
-    path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use flowlog::demo::{Netns, Tun};
 use flowlog_tests::{Bpffs, Daemon, quiet_tun};
@@ -69,10 +66,6 @@ impl Rig {
 
     pub fn path(&self, name: &str) -> String {
         self.directory.path().join(name).to_str().unwrap().to_owned()
-    }
-
-    pub fn store(&self) -> PathBuf {
-        Path::new(&self.path("store")).to_owned()
     }
 
     pub fn start(&self) -> Daemon {

@@ -258,3 +258,18 @@ fn notes_that_come_once_more_after_a_long_absence_double_no_session() {
         assert_eq!(files.sessions[0].held.end_slack_ms, slack);
     }
 }
+
+#[test]
+fn a_note_that_is_newer_than_the_first_look_after_a_long_absence_counts_as_it_is() {
+    let mut world = World::new();
+    world.take(0, Content::Unchanged);
+    world.restart(0);
+    // It was left while the directory was read, and is read with those that the look vouches for.
+    world.take(30, Content::Began(lease(30)));
+    world.take(29, Content::Unchanged);
+    let (key, reason) = (lease(30).key, EndReason::Disconnected);
+    world.take(32, Content::Ended { key, reason, bytes: None });
+    let files = world.files(0);
+    assert_eq!(shown(&files), [(30, 32, false)]);
+    assert_eq!(files.sessions[0].held.start_slack_ms, 0);
+}

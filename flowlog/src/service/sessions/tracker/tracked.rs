@@ -301,6 +301,11 @@ impl Tracked {
     /// Ends all rows at the last look, or where a session was told to have begun since.
     fn suspend(&mut self, span: &mut Span<'_>, before: Utc, to: Utc) {
         for (key, mut session) in std::mem::take(&mut self.sessions) {
+            if before < span.now && span.now < session.began {
+                // It began since this look.
+                self.sessions.insert(key, session);
+                continue;
+            }
             let from = before.max(session.began);
             let at = Between::within(from, to.max(from));
             session.close(span, at, Ending::over(EndReason::Unknown));
@@ -312,7 +317,7 @@ impl Tracked {
     /// The sessions that were suspended go on.
     fn resume(&mut self, span: &mut Span<'_>, before: Utc) {
         for (key, mut session) in std::mem::take(&mut self.suspended) {
-            let at = Between::within(before, span.answered);
+            let at = Between::within(before.max(session.began), span.answered);
             for (prefix, open) in std::mem::take(&mut session.rows) {
                 self.open_row(span, key, &mut session, (prefix, open.since), at);
             }
