@@ -280,8 +280,7 @@ fn assert_equal(evidence: Evidence, played: &Played, rows: &[Stored]) {
         assert!(row.longest_pause <= LOOKS_MS, "{context}");
         let is_killed = ended == played.killed;
         match evidence {
-            // A call that took too long is lost: the one after it has the second of the connection.
-            Evidence::Hooks => assert!(row.from_slack <= BESIDE_MS, "{context}"),
+            Evidence::Hooks => assert_eq!(row.from_slack, 0, "{context}"),
             _ => assert!(row.from_slack <= evidence.late_ms() + BESIDE_MS, "{context}"),
         }
         // A list that has the address again, of another session, shows that it was replaced.
