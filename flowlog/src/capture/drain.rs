@@ -318,19 +318,17 @@ impl Drainer {
         totals: &[Totals; 2],
         (opened, closed): (MonotonicNs, MonotonicNs),
     ) {
-        let drained = |tally: &Tally| Counted { ours: tally.drained, ..Counted::default() };
         let tally = self.tallies.entry(observed.slot).or_default();
         for direction in [0, 1] {
             tally.drained[direction] += totals[direction].seen.packets;
         }
+        let drained = Counted { ours: tally.drained, ..Counted::default() };
         if !observed.was_counted {
             // It may be another interface's by the time it is counted again.
-            tally.history = History::default();
-            tally.read_before = drained(tally);
-            tally.read = None;
+            *tally = Tally { drained: drained.ours, read_before: drained, ..Tally::default() };
             return;
         }
-        let read = tally.read.take().unwrap_or_else(|| drained(tally));
+        let read = tally.read.take().unwrap_or(drained);
         let before = std::mem::replace(&mut tally.read_before, read);
         let (theirs, counters) = (observed.on_interface, observed.counters);
         let interval = Interval::between(&before, &read, span(opened, closed), theirs, counters);
