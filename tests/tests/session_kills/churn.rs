@@ -89,13 +89,15 @@ impl Churn {
         for peer in peers {
             let has = |answer: &&uapi::Answer| answer.peers.contains(&peer);
             let Some(first) = answers.iter().position(|answer| has(&answer)) else { continue };
-            let last = answers.iter().rfind(has).unwrap().at;
+            let seen: Vec<u64> = answers.iter().filter(has).map(|answer| answer.at).collect();
+            let last = seen[seen.len() - 1];
             let before = first.checked_sub(1).map_or(0, |before| answers[before].at);
             truths.push(Truth {
                 instance: super::rig::WIREGUARD,
                 prefix: uapi::prefix(peer),
                 bounds: (before, last),
-                held: (answers[first].at, last),
+                // The first answer was read some time after it was given, and the last one asked for before.
+                held: (seen[1.min(seen.len() - 1)], seen[seen.len().saturating_sub(2)]),
             });
         }
         truths

@@ -129,7 +129,8 @@ impl Stored {
                     let is_double = row.certain == other.certain && row.possible == other.possible;
                     assert!(is_apart && !is_double, "twice: {}", of());
                 }
-                if row.certain.0 < row.certain.1 {
+                // One that is certain of no time is of the instant in which the source had answered.
+                if row.certain.0 + ROUNDED < row.certain.1 {
                     let (from, to) = truth.bounds;
                     let is_confirmed =
                         row.certain.0 + ROUNDED >= from && row.certain.1 <= to + ROUNDED;
