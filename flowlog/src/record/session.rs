@@ -14,7 +14,7 @@ use std::{fmt, str::FromStr};
 pub use coverage::{CoverageGap, CoverageReason, CoverageRow};
 pub use names::{EndReason, Source, State};
 pub use peer_key::{BadKey, PeerKey};
-pub use report::{Content, Entry, EntryKey, Report, Since};
+pub use report::{Content, Entry, EntryKey, Receipt, Report, Since};
 use sha2::{Digest as _, Sha256};
 
 use super::{

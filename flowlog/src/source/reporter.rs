@@ -8,7 +8,7 @@ use super::{Error, Health, events::Event};
 use crate::{
     record::{
         clock::{self, Utc},
-        session::{Content, Instance, Report},
+        session::{Content, Instance, Receipt, Report},
     },
     telemetry::with_causes,
 };
@@ -19,6 +19,9 @@ pub(super) struct Reporter {
     pub(super) instance: Instance,
     realm: String,
     reports: mpsc::Sender<Report>,
+    /// Reports that were sent, and those of them that are written down.
+    sent: u64,
+    receipt: Receipt,
     /// Why it failed last, until it does not any more.
     failure: Option<String>,
     health: Health,
@@ -37,7 +40,8 @@ impl Reporter {
         reports: mpsc::Sender<Report>,
         health: Health,
     ) -> Self {
-        Self { instance, realm: realm.to_owned(), reports, failure: None, health, apart: None }
+        let (realm, receipt) = (realm.to_owned(), Receipt::default());
+        Self { instance, realm, reports, sent: 0, receipt, failure: None, health, apart: None }
     }
 
     /// The instance is looked at from now on.
@@ -57,8 +61,11 @@ impl Reporter {
         content: Content,
     ) -> Result<(), Closed> {
         let (instance, realm, apart) = (self.instance.clone(), self.realm.clone(), self.apart);
-        let report = Report { instance, realm, at, answered, content, apart };
-        self.reports.send(report).await.map_err(|_| Closed)
+        let receipt = self.receipt.clone();
+        let report = Report { instance, realm, at, answered, content, apart, receipt };
+        self.reports.send(report).await.map_err(|_| Closed)?;
+        self.sent += 1;
+        Ok(())
     }
 
     /// Sends what was learnt at an instant, or that nothing was.
@@ -112,9 +119,9 @@ impl Reporter {
         }
     }
 
-    /// Whether all reports that were sent have been taken.
-    pub(super) fn are_taken(&self) -> bool {
-        self.reports.capacity() == self.reports.max_capacity()
+    /// Whether all reports that were sent are in the spool.
+    pub(super) fn are_recorded(&self) -> bool {
+        self.receipt.given() >= self.sent
     }
 
     /// The instance is gone.

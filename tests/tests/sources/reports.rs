@@ -44,7 +44,12 @@ impl Reports {
                 loop {
                     tokio::select! {
                         () = &mut watch => return,
-                        Some(report) = taken.recv() => if to.send(report).is_err() { return },
+                        Some(report) = taken.recv() => {
+                            // As if it were in the spool.
+                            let receipt = report.receipt.clone();
+                            if to.send(report).is_err() { return }
+                            receipt.give();
+                        }
                     }
                 }
             });

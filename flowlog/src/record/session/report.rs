@@ -2,7 +2,14 @@
 //!
 //! Sources make them, and the tracker of sessions makes rows of them. A report is about one instance.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use super::{super::clock::Utc, EndReason, Instance, Outer, Peer, State};
 use crate::record::redacted::Prefix;
@@ -23,7 +30,35 @@ pub struct Report {
     pub content: Content,
     /// How far apart its answers may be, where it gives them by itself and not whenever it is asked.
     pub apart: Option<Duration>,
+    /// Given to its source once it is written down.
+    pub receipt: Receipt,
 }
+
+/// What counts the reports of a source that were written down: their notes can go then.
+#[derive(Clone, Debug, Default)]
+pub struct Receipt(Arc<AtomicU64>);
+
+impl Receipt {
+    /// One more report is written down.
+    pub fn give(&self) {
+        self.0.fetch_add(1, Ordering::Release);
+    }
+
+    /// How many are.
+    #[must_use]
+    pub fn given(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// It is nothing that a report tells.
+impl PartialEq for Receipt {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Receipt {}
 
 /// The content of a report.
 #[derive(Clone, Debug, PartialEq, Eq)]

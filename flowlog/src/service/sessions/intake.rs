@@ -190,6 +190,7 @@ impl Batch {
         let Self { reports, now, clock, subscribers } = self;
         recorder.tracker.set_subscribers(subscribers);
         let mut events = vec![];
+        recorder.owe(reports.iter().map(|(_, report)| report.receipt.clone()));
         for (poll, mut report) in reports {
             let is_listing = matches!(report.content, Content::Listing(_) | Content::Unchanged);
             let is_ahead = report.at > now.plus(TIMELY);

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     record::{
         clock::Utc,
-        session::{CoverageGap, CoverageReason, Instance},
+        session::{CoverageGap, CoverageReason, Instance, Receipt},
     },
     spool::{
         self, Spool,
@@ -100,6 +100,8 @@ pub(super) struct Recorder {
     pub(super) tracker: Tracker,
     /// Events that could not be written down yet; meanwhile no report is taken.
     pending: Vec<(Utc, Event)>,
+    /// For the reports that these are made of.
+    receipts: Vec<Receipt>,
     /// Rows that ended too late for their days, of each instance.
     late: BTreeMap<Instance, u64>,
 }
@@ -138,7 +140,8 @@ impl Recorder {
             tracker.restore(day, looked, rows);
             tracker.restore_ended(fold.ended());
         }
-        let mut recorder = Self { log, days, tracker, pending: vec![], late: BTreeMap::new() };
+        let (pending, receipts, late) = (vec![], vec![], BTreeMap::new());
+        let mut recorder = Self { log, days, tracker, pending, receipts, late };
         recorder.report_lost()?;
         Ok(recorder)
     }
@@ -146,6 +149,11 @@ impl Recorder {
     /// What is known of the days.
     pub(super) fn days(&self) -> &Days {
         &self.days
+    }
+
+    /// Owes receipts for reports until the events of them are written down.
+    pub(super) fn owe(&mut self, receipts: impl IntoIterator<Item = Receipt>) {
+        self.receipts.extend(receipts);
     }
 
     /// Writes events of an instant down; on an error they wait for the next time.
@@ -162,6 +170,7 @@ impl Recorder {
     /// Writes down the events that wait.
     pub(super) fn retry(&mut self) -> Result<(), Error> {
         if self.pending.is_empty() {
+            self.give_receipts();
             return Ok(());
         }
         let bodies: Vec<(u16, Vec<u8>)> =
@@ -177,7 +186,13 @@ impl Recorder {
         for (number, (time, event)) in numbers.zip(self.pending.drain(..)) {
             fold.take((&segment, number, time), event);
         }
+        drop(folds);
+        self.give_receipts();
         Ok(())
+    }
+
+    fn give_receipts(&mut self) {
+        self.receipts.drain(..).for_each(|receipt| receipt.give());
     }
 
     /// The rows since this was asked before that ended too late for their days, of each instance.

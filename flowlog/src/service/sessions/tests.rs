@@ -7,14 +7,56 @@
 mod history;
 mod judge;
 
-use crate::spool::{
-    model::disk::Fault,
-    planted::{Bug, tests::plant},
+use std::{path::Path, sync::Arc, time::Duration};
+
+use super::{
+    recorder::Recorder,
+    tracker::{
+        ClockState,
+        tests::{peer, report, second},
+    },
+};
+use crate::{
+    record::session::Content,
+    spool::{
+        Spool,
+        disk::SharedDisk,
+        model::disk::{Fault, ModelDisk, ROOT},
+        planted::{Bug, tests::plant},
+    },
 };
 use history::{Death, History};
 
 /// Seconds without a daemon: less, and more, than what a source may be silent for.
 const ABSENCES: [i64; 2] = [7, 40];
+
+#[test]
+fn a_report_has_its_receipt_when_its_events_are_in_the_spool_and_no_sooner() {
+    let disk = ModelDisk::default();
+    let open = || {
+        let spool = Spool::on(SharedDisk(Arc::new(disk.clone())), Path::new(ROOT), u64::MAX);
+        Recorder::open(&Arc::new(spool.unwrap()), "gw1").unwrap()
+    };
+    let mut recorder = open();
+    let report = report(0, Content::Listing(vec![peer(1, 0, &["10.0.0.1/32"])]));
+    let receipt = report.receipt.clone();
+    recorder.owe([receipt.clone()]);
+    let events = recorder.tracker.take(report, Duration::from_secs(5), ClockState::default());
+    disk.set_read_only(Some(libc::ENOSPC));
+    assert!(recorder.record(second(0), events).is_err());
+    assert_eq!(receipt.given(), 0);
+    disk.set_read_only(None);
+    recorder.record(second(1), vec![]).unwrap();
+    assert_eq!(receipt.given(), 1);
+    // A report that says nothing new needs no event.
+    recorder.owe([receipt.clone()]);
+    recorder.record(second(2), vec![]).unwrap();
+    assert_eq!(receipt.given(), 2);
+    disk.kill();
+    disk.revive();
+    let days = open().days().clone();
+    assert_eq!(days.looked_at("gw1"), Some(second(0)));
+}
 
 /// Plays a midnight in which the process may die.
 fn play(death: Death, absence: i64) -> Result<History, String> {

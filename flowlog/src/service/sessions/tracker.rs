@@ -97,7 +97,7 @@ impl Tracker {
 
     /// Takes a report.
     pub(super) fn take(&mut self, report: Report, poll: Duration, clock: ClockState) -> Vec<Event> {
-        let Report { instance, realm, at, answered, content, apart } = report;
+        let Report { instance, realm, at, answered, content, apart, receipt: _ } = report;
         let mut events = self.begin_day(at);
         let tracked =
             self.instances.entry(instance.clone()).or_insert_with(|| Tracked::new(realm.clone()));

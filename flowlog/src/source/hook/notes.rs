@@ -12,7 +12,7 @@ use crate::record::{clock::Utc, session::Instance};
 /// A look at the directory takes no longer.
 const LIMIT: Duration = Duration::from_secs(3);
 
-/// Reads the notes of a source, and removes them when their reports were taken.
+/// Reads the notes of a source, and removes them when their reports are in the spool.
 pub(in crate::source) struct Notes {
     directory: Arc<Directory>,
     instance: Instance,
@@ -55,22 +55,22 @@ impl Notes {
         Ok(())
     }
 
-    /// Reads what is new. `are_taken`: the reports of the notes before have been taken, so that those can go.
-    pub(in crate::source) async fn read(&mut self, are_taken: bool) -> Result<New, Error> {
+    /// Reads what is new. `are_recorded`: the reports of the notes before are in the spool, so that those can go.
+    pub(in crate::source) async fn read(&mut self, are_recorded: bool) -> Result<New, Error> {
         let directory = Arc::clone(&self.directory);
-        let (known, taken) =
-            (self.known.clone(), if are_taken { self.sent.clone() } else { BTreeSet::new() });
+        let (known, recorded) =
+            (self.known.clone(), if are_recorded { self.sent.clone() } else { BTreeSet::new() });
         let look = {
-            let taken = taken.clone();
+            let recorded = recorded.clone();
             move || {
-                directory.remove(&taken)?;
+                directory.remove(&recorded)?;
                 directory.scan(&known)
             }
         };
         let scan =
             self.blocking.run(LIMIT, look).await?.map_err(|source| Error::Directory { source })?;
-        self.known.retain(|name| !taken.contains(name));
-        self.sent.retain(|name| !taken.contains(name));
+        self.known.retain(|name| !recorded.contains(name));
+        self.sent.retain(|name| !recorded.contains(name));
         let Scan { found, until, has_more } = scan;
         let mut notes = vec![];
         for found in found {

@@ -40,7 +40,7 @@ async fn look(notes: &mut Notes, key: &PeerKey, reporter: &mut Reporter) -> Resu
         let at = crate::record::clock::now();
         let prepared = notes.prepare().await;
         let read = match prepared {
-            Ok(()) => notes.read(reporter.are_taken()).await,
+            Ok(()) => notes.read(reporter.are_recorded()).await,
             Err(error) => Err(error),
         };
         let new = match read {

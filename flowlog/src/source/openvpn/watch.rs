@@ -148,9 +148,9 @@ impl CallWatch {
             self.process = self.memory.read()?;
         }
         // Of the notes that are read now, nobody has taken a report yet.
-        let mut are_taken = reporter.are_taken();
+        let mut are_recorded = reporter.are_recorded();
         loop {
-            let new = self.notes.read(std::mem::take(&mut are_taken)).await?;
+            let new = self.notes.read(std::mem::take(&mut are_recorded)).await?;
             for note in &new.notes {
                 let at = note.stamp.utc;
                 let process = Process::of(&note.fields);

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::record::{
     redacted::{Address, Prefix},
-    session::{Entry, EntryKey, Outer, Peer, Since, Source, State},
+    session::{Entry, EntryKey, Outer, Peer, Receipt, Since, Source, State},
 };
 
 const POLL: Duration = Duration::from_secs(5);
@@ -36,7 +36,15 @@ pub(in super::super) fn peer(number: u8, since: i64, prefixes: &[&str]) -> Entry
 
 pub(in super::super) fn report(at: i64, content: Content) -> Report {
     let (realm, at) = ("default".to_owned(), second(at));
-    Report { instance: wg0(), realm, at, answered: at, content, apart: None }
+    Report {
+        instance: wg0(),
+        realm,
+        at,
+        answered: at,
+        content,
+        apart: None,
+        receipt: Receipt::default(),
+    }
 }
 
 fn tracker() -> Tracker {
