@@ -221,8 +221,7 @@ impl Drainer {
         let mut failure = None;
         let mut counted = vec![];
         self.presence.read_meters(end, |slot, kernel_index| {
-            // In this order, so that what is counted in between is not missing; and once more, to know how
-            // much that was.
+            // In this order, so that what is counted in between is not missing; and again, to know how much.
             let reading = witness.read(kernel_index);
             match self.counted(slot) {
                 Ok(ours) => {
@@ -329,7 +328,8 @@ impl Drainer {
             return;
         }
         let read = tally.read.take().unwrap_or(drained);
-        let before = std::mem::replace(&mut tally.read_before, read);
+        let mut before = std::mem::replace(&mut tally.read_before, read);
+        before.add_meanwhile(self.presence.take_counted_before(observed.slot));
         let (theirs, counters) = (observed.on_interface, observed.counters);
         let interval = Interval::between(&before, &read, span(opened, closed), theirs, counters);
         let missed = tally.history.add(observed, interval, self.is_last);

@@ -2,6 +2,7 @@
 //! ledger states.
 
 mod meter;
+mod occupant;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,8 +12,8 @@ use crate::record::{
     epoch::{Observed, Reading, Slot, Span},
     ledger::GapReason,
 };
-use meter::Meter;
 pub use meter::{Metered, difference};
+use occupant::{Occupant, State};
 
 /// The interfaces that were ever counted; shared by capture, which attaches, and drain, which asks.
 pub struct Presence {
@@ -20,59 +21,6 @@ pub struct Presence {
     slots: Mutex<Vec<Occupant>>,
     /// Where names are written down for the daemons to come.
     control: Option<Arc<Control>>,
-}
-
-/// The interface that a slot stands for.
-#[derive(Debug)]
-struct Occupant {
-    name: String,
-    state: State,
-    was_attached: bool,
-    /// Since the last question: when it was first counted, last counted, how often it came back.
-    first: Option<MonotonicNs>,
-    last: Option<MonotonicNs>,
-    interruptions: u32,
-    meter: Meter,
-    /// Times in which it was not counted although it was there.
-    gaps: Vec<(Span, GapReason)>,
-    /// Since when it is there and not counted.
-    lost: Option<(MonotonicNs, GapReason)>,
-    /// Times in which somebody came before us.
-    overtaken: Vec<Span>,
-    /// How many epochs have ended since it was counted.
-    idle_epochs: u32,
-}
-
-impl Occupant {
-    fn new(name: String) -> Self {
-        Self {
-            name,
-            state: State::Detached,
-            was_attached: false,
-            first: None,
-            last: None,
-            interruptions: 0,
-            meter: Meter::default(),
-            gaps: vec![],
-            lost: None,
-            overtaken: vec![],
-            idle_epochs: 0,
-        }
-    }
-
-    /// Whether it has no part in an epoch that is not drained yet.
-    fn is_free(&self) -> bool {
-        self.state == State::Detached && self.lost.is_none() && self.idle_epochs >= IDLE_EPOCHS
-    }
-}
-
-/// So many epochs after an interface has gone, both sets of maps were drained without it.
-const IDLE_EPOCHS: u32 = 2;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Attached,
-    Detached,
 }
 
 impl Presence {
@@ -238,6 +186,18 @@ impl Presence {
         self.change(slot, |slot| slot.meter.start(metered, reading, is_since_attached));
     }
 
+    /// The interface counted so much since it was first read; ours may be under the name that it had before.
+    pub fn counted_before(&self, slot: Slot, early: Reading) {
+        self.change(slot, |slot| slot.meter.early = early);
+    }
+
+    /// The same, to be asked once.
+    pub fn take_counted_before(&self, slot: Slot) -> Reading {
+        let mut early = Reading::default();
+        self.change(slot, |slot| early = std::mem::take(&mut slot.meter.early));
+        early
+    }
+
     /// Reads the counters of all interfaces that are counted, at the end of an epoch; `read` is given
     /// slot and kernel index.
     pub fn read_meters(
@@ -293,56 +253,6 @@ impl Presence {
     fn lock(&self) -> MutexGuard<'_, Vec<Occupant>> {
         // Every change leaves the table sound, so that of a thread that panicked is too.
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Occupant {
-    /// Attached in the next epoch, which has begun already, says nothing of the one that has closed.
-    fn is_of_next(&self, closed: MonotonicNs) -> bool {
-        self.first.is_some_and(|first| first >= closed)
-    }
-
-    fn observed(&mut self, number: Slot, opened: MonotonicNs, closed: MonotonicNs) -> Observed {
-        let is_attached = self.state == State::Attached;
-        let was_counted = !self.is_of_next(closed) && (is_attached || self.last.is_some());
-        let mut observed = Observed {
-            slot: number,
-            name: self.name.clone(),
-            from: opened,
-            to: opened,
-            interruptions: 0,
-            was_counted,
-            gaps: self.gaps_until(closed),
-            overtaken: std::mem::take(&mut self.overtaken),
-            on_interface: None,
-            counters: self.meter.counters(),
-        };
-        self.idle_epochs = if was_counted || is_attached { 0 } else { self.idle_epochs + 1 };
-        if was_counted {
-            observed.from = self.first.take().map_or(opened, |first| first.max(opened));
-            // Gone in the next epoch, which is to hear of it.
-            let is_gone_later = !is_attached && self.last.is_some_and(|last| last > closed);
-            let last = if is_gone_later { None } else { self.last.take() };
-            let last = last.filter(|_| !is_attached);
-            observed.to = last.unwrap_or(closed).clamp(observed.from, closed);
-            observed.interruptions = std::mem::take(&mut self.interruptions);
-            observed.on_interface = self.meter.take();
-        }
-        observed
-    }
-
-    /// The gaps that are known, with what there is of one that goes on.
-    fn gaps_until(&mut self, closed: MonotonicNs) -> Vec<(Span, GapReason)> {
-        // One that ended in the next epoch, which has begun already, is told with that.
-        let is_over = |(span, _): &(Span, GapReason)| span.until <= closed;
-        let mut gaps: Vec<_> = self.gaps.extract_if(.., |gap| is_over(gap)).collect();
-        if let Some((since, reason)) = &mut self.lost
-            && *since < closed
-        {
-            gaps.push((Span { since: *since, until: closed }, *reason));
-            *since = closed;
-        }
-        gaps
     }
 }
 

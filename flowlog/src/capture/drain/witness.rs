@@ -23,6 +23,15 @@ pub(super) struct Counted {
     pub meanwhile: Reading,
 }
 
+impl Counted {
+    /// More that the program may have counted already.
+    pub(super) fn add_meanwhile(&mut self, more: Reading) {
+        for (meanwhile, more) in self.meanwhile.iter_mut().zip(more) {
+            meanwhile.add(more.packets, more.bytes);
+        }
+    }
+}
+
 /// What was counted between two readings.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Interval {

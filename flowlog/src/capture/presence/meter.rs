@@ -27,6 +27,8 @@ pub(super) struct Meter {
     /// Whether that is all.
     is_whole: bool,
     ended: Ended,
+    /// What they moved by after the first reading, and may be counted under another name.
+    pub(super) early: Reading,
 }
 
 /// What there is of the epoch that has ended.
