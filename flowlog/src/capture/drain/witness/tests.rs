@@ -53,6 +53,19 @@ fn packets_that_the_program_counted_before_the_interface_was_asked_are_not_missi
 }
 
 #[test]
+fn packets_that_were_counted_under_the_name_before_are_not_missing() {
+    let counts = |packets| [Count { packets, bytes: packets * 100 }, Count::default()];
+    let mut renamed = Counted::default();
+    renamed.add_meanwhile(counts(10));
+    let of_it = |theirs| {
+        let (then, span) = (Counted::default(), between(10, 20));
+        Interval::between(&renamed, &then, span, Some(counts(theirs)), Counters::Same)
+    };
+    assert_eq!(judge(&of_it(10), Some(&same(2, 0, 0))), None);
+    assert_eq!(judge(&of_it(11), Some(&same(2, 0, 0))), Some(between(10, 20)));
+}
+
+#[test]
 fn an_idle_hour_with_keepalives_and_handshakes_is_no_gap() {
     let hour = |bytes: u64, packets: u64, counters| Interval {
         span: between(0, 3_600_000_000_000),
