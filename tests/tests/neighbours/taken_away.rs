@@ -35,7 +35,7 @@ fn a_link_that_somebody_detaches_is_made_again_and_the_time_is_a_gap() {
         return;
     }
     let cable = Cable::new();
-    let daemon = cable.start_durable(NEAR, &[]);
+    let mut daemon = cable.start_durable(NEAR, &[]);
     cable.send_up(10);
     two_drains();
     let link = cable.bpffs.base().join("gw");
@@ -45,6 +45,7 @@ fn a_link_that_somebody_detaches_is_made_again_and_the_time_is_a_gap() {
     let is_up = |path: &std::path::PathBuf| path.to_str().unwrap().ends_with("-up");
     detach(&pins.into_iter().find(is_up).unwrap());
     cable.send_up(5);
+    daemon.wait_for("somebody took flowlog away");
     two_drains();
     cable.send_up(7);
     two_drains();
