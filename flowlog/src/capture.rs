@@ -51,7 +51,7 @@ use netlink::{
 pub use netlink::{clsact::Discipline, interface, watch, witness::Witness};
 pub use notice::{Changes, Notice};
 pub use pins::{Adoption, Kept, OtherGateway, Pins, is_newer};
-use presence::{Metered, Presence, difference};
+use presence::{Metered, Presence};
 pub use previous::{Contents, Counts, Emptied, Previous, PreviousState};
 pub use program::{Loaded, MapSizes, Maps, Program};
 use refusal::Refusals;
@@ -184,9 +184,7 @@ impl Capture {
             self.presence.detached(before, reading);
         }
         // What came since the reading may have been counted under the name before.
-        let both = reading.zip(self.witness.read(kernel_index));
-        let early = both.and_then(|(from, to)| difference(from, to));
-        self.presence.counted_before(slot, early.unwrap_or_default());
+        self.presence.counted_before(slot, self.witness.moved_since(kernel_index, reading));
         changes.notices.push(Notice::Renamed { from, to: link.name.clone() });
     }
 

@@ -26,10 +26,7 @@ use flowlog_common::{
 };
 
 use crate::{
-    capture::{
-        Counts, Maps, Targets, Witness,
-        presence::{Presence, difference},
-    },
+    capture::{Counts, Maps, Targets, Witness, presence::Presence},
     record::{
         clock::{self, Dating, MonotonicNs, Utc},
         epoch::{Epoch, EpochNumber, Observed, Slot},
@@ -225,10 +222,8 @@ impl Drainer {
             let reading = witness.read(kernel_index);
             match self.counted(slot) {
                 Ok(ours) => {
-                    let both = reading.zip(witness.read(kernel_index));
-                    let meanwhile = both.and_then(|(from, to)| difference(from, to));
-                    counted
-                        .push((slot, Counted { ours, meanwhile: meanwhile.unwrap_or_default() }));
+                    let meanwhile = witness.moved_since(kernel_index, reading);
+                    counted.push((slot, Counted { ours, meanwhile }));
                 }
                 Err(error) => failure = Some(error),
             }

@@ -12,7 +12,7 @@ use crate::record::{
     epoch::{Observed, Reading, Slot, Span},
     ledger::GapReason,
 };
-pub use meter::{Metered, difference};
+pub use meter::Metered;
 use occupant::{Occupant, State};
 
 /// The interfaces that were ever counted; shared by capture, which attaches, and drain, which asks.

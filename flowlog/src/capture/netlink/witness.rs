@@ -34,6 +34,24 @@ impl Witness {
             }
         }
     }
+
+    /// What it has counted since a reading; nothing where one of the two is not known.
+    #[must_use]
+    pub fn moved_since(&self, kernel_index: u32, reading: Option<Reading>) -> Reading {
+        let both = reading.zip(self.read(kernel_index));
+        both.and_then(|(from, to)| difference(from, to)).unwrap_or_default()
+    }
+}
+
+/// `None` where a counter went back: it is that of another interface, or was reset.
+pub fn difference(from: Reading, to: Reading) -> Option<Reading> {
+    let of = |from: Count, to: Count| {
+        Some(Count {
+            packets: to.packets.checked_sub(from.packets)?,
+            bytes: to.bytes.checked_sub(from.bytes)?,
+        })
+    };
+    Some([of(from[0], to[0])?, of(from[1], to[1])?])
 }
 
 // linux/if_link.h, of which libc has no statistics.

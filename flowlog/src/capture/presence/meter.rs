@@ -2,7 +2,10 @@
 
 use flowlog_common::total::Count;
 
-use crate::record::epoch::{Counters, Reading};
+use crate::{
+    capture::netlink::witness::difference,
+    record::epoch::{Counters, Reading},
+};
 
 /// An interface whose own counters are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,17 +138,6 @@ impl Meter {
         }
         self.last = reading;
     }
-}
-
-/// `None` where a counter went back: it is that of another interface, or was reset.
-pub fn difference(from: Reading, to: Reading) -> Option<Reading> {
-    let of = |from: Count, to: Count| {
-        Some(Count {
-            packets: to.packets.checked_sub(from.packets)?,
-            bytes: to.bytes.checked_sub(from.bytes)?,
-        })
-    };
-    Some([of(from[0], to[0])?, of(from[1], to[1])?])
 }
 
 #[cfg(test)]
